@@ -1,0 +1,134 @@
+"""What an encoder offers: image tower, regions, text tower, preprocessing, and a card that a record can quote."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class BackboneCard(BaseModel):
+    """Facts about an encoder that decide whether two rows may be compared.
+
+    Attributes:
+        offers: some of ``image``, ``global``, ``region``, ``text``.
+        dim: size of the global feature (shared with text where there is a text tower).
+        region_dim: size of a region feature; None without regions.
+        image_size: side of the square input in pixels; None for precomputed features.
+        weights: tag of the weights; ``random`` is never ranked.
+        weights_sha256: hash of the weights as loaded.
+        transform: preprocessing in words; its hash is ``transform_sha256``.
+        revision: version of the encoder code and its library.
+        pretraining: what the weights saw.
+        dtype: dtype of the encoded features.
+        ranked: rows may be ranked.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    offers: tuple[Literal["image", "global", "region", "text"], ...]
+    dim: int
+    region_dim: int | None = None
+    image_size: int | None = None
+    weights: str
+    weights_sha256: str
+    transform: str
+    revision: str
+    pretraining: str
+    dtype: str = "float32"
+    ranked: bool = True
+    licence: str = ""
+
+    @property
+    def transform_sha256(self) -> str:
+        """Fingerprint of the preprocessing."""
+        return hashlib.sha256(self.transform.encode()).hexdigest()
+
+
+class TextTower(nn.Module, ABC):
+    """A text encoder that can also start from token embeddings, which prompt learning needs.
+
+    Attributes:
+        context_length: longest prompt in tokens.
+        width: size of a token embedding.
+        logit_scale: exp of the pre-trained temperature, multiplies cosines.
+    """
+
+    context_length: int
+    width: int
+    logit_scale: float
+
+    @abstractmethod
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Token ids int64 [n, context_length], zero-padded after the end-of-text token."""
+
+    @abstractmethod
+    def embed_tokens(self, tokens: Tensor) -> Tensor:
+        """Token embeddings [n, length, width] (positions not yet added)."""
+
+    @abstractmethod
+    def encode_embeddings(self, embeddings: Tensor, ends: Tensor) -> Tensor:
+        """Features [n, dim], not normalised, of prompts given as token embeddings.
+
+        Args:
+            embeddings: [n, length, width]; may be shorter than ``context_length``.
+            ends: int64 [n], position of the end-of-text token of each prompt.
+        """
+
+    @abstractmethod
+    def end_positions(self, tokens: Tensor) -> Tensor:
+        """Position of the end-of-text token, int64 [n]."""
+
+    @abstractmethod
+    def unknown_parts(self, names: Sequence[str]) -> dict[str, str]:
+        """Names that the tokenizer truncates or does not know, with the reason in words."""
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Features [n, dim] of texts, not normalised, without gradients; runs only up to the last end-of-text."""
+        device = next(self.parameters()).device
+        tokens = self.tokenize(texts).to(device)
+        ends = self.end_positions(tokens)
+        length = int(ends.max()) + 1
+        with torch.no_grad():
+            return self.encode_embeddings(self.embed_tokens(tokens[:, :length]), ends)
+
+
+@dataclass
+class Backbone(ABC):
+    """An encoder.
+
+    Attributes:
+        card: facts for the record.
+        visual: image tower, or None for precomputed features.
+        text: text tower, or None.
+    """
+
+    card: BackboneCard
+    visual: nn.Module | None = None
+    text: TextTower | None = None
+
+    @abstractmethod
+    def preprocess(self, image: Image) -> Tensor:
+        """One RGB image → float32 [3, H, W] as the weights expect it."""
+
+    @abstractmethod
+    def encode_global(self, images: Tensor) -> Tensor:
+        """Images [n, 3, H, W] → global features [n, dim], not normalised."""
+
+    def encode_regions(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images [n, 3, H, W] → global features [n, dim] and region features [n, L, region_dim], not normalised."""
+        raise TypeError(f"backbone {self.card.name} offers no regions")
+
+    def offers(self, what: str) -> bool:
+        """Whether the backbone offers ``image``, ``global``, ``region`` or ``text``."""
+        return what in self.card.offers

@@ -1,0 +1,213 @@
+"""Data sets: images, complete labels, captions, class names and label groups, each read only when asked for.
+
+Labels are read by a method of their own, never as a side effect of opening images, because phase 1 of a run must
+hold neither test labels nor complete training labels (see ``ltbench.tasks.views``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ltbench.data.progress import SILENT, Reporter
+from ltbench.plugin.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Labels = npt.NDArray[np.int8]
+
+
+class Images(Protocol):
+    """Images by row."""
+
+    def __len__(self) -> int: ...
+
+    def load(self, row: int) -> Image:
+        """Decode one image as RGB."""
+        ...
+
+    def sha256(self, row: int) -> str:
+        """Content hash of one image, hex."""
+        ...
+
+
+class ArrayImages:
+    """Images kept as one uint8 array [N, H, W, 3] in a ``.npy`` file, opened as a memory map on first use."""
+
+    def __init__(self, path: Path, rows: Sequence[int] | None = None) -> None:
+        self.path = path
+        self._rows = None if rows is None else np.asarray(rows, dtype=np.int64)
+        self._array: npt.NDArray[np.uint8] | None = None
+
+    @property
+    def array(self) -> npt.NDArray[np.uint8]:
+        """The memory-mapped array of all rows of the file."""
+        if self._array is None:
+            self._array = np.load(self.path, mmap_mode="r")
+        return self._array
+
+    def __len__(self) -> int:
+        return len(self.array) if self._rows is None else len(self._rows)
+
+    def _at(self, row: int) -> npt.NDArray[np.uint8]:
+        return self.array[row if self._rows is None else int(self._rows[row])]
+
+    def load(self, row: int) -> Image:
+        """Return one image as RGB."""
+        from PIL import Image as image_module
+
+        return image_module.fromarray(np.ascontiguousarray(self._at(row)))
+
+    def sha256(self, row: int) -> str:
+        """Hash of the raw pixels."""
+        return hashlib.sha256(np.ascontiguousarray(self._at(row)).tobytes()).hexdigest()
+
+
+class FileImages:
+    """Images kept as one file each."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = list(paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, row: int) -> Image:
+        """Decode one file as RGB.
+
+        Raises:
+            UserError: the file is missing or is no image; it is named.
+        """
+        from PIL import Image as image_module
+        from PIL import UnidentifiedImageError
+
+        path = self.paths[row]
+        try:
+            with image_module.open(path) as opened:
+                return opened.convert("RGB")
+        except FileNotFoundError as error:
+            raise UserError(f"image {path.name} is missing", "ltbench data status") from error
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+            raise UserError(f"image {path.name} cannot be decoded ({error})", f"replace {path.name}") from error
+
+    def sha256(self, row: int) -> str:
+        """Hash of the file's bytes, remembered for as long as size and time stamp stay the same."""
+        path = self.paths[row]
+        try:
+            status = path.stat()
+        except FileNotFoundError as error:
+            raise UserError(f"image {path.name} is missing", "ltbench data status") from error
+        return _file_sha256(str(path), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=200_000)
+def _file_sha256(path: str, size: int, modified: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class ImageRows:
+    """A selection of rows of other images."""
+
+    def __init__(self, images: Images, rows: Sequence[int]) -> None:
+        self._images = images
+        self._rows = [int(row) for row in rows]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def load(self, row: int) -> Image:
+        """Decode one image as RGB."""
+        return self._images.load(self._rows[row])
+
+    def sha256(self, row: int) -> str:
+        """Content hash of one image."""
+        return self._images.sha256(self._rows[row])
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a data set (``train``, ``test`` …).
+
+    Attributes:
+        name: name of the part.
+        ids: row ids, unique within the part.
+        images: images by row.
+        read_labels: reads complete labels, int8 [N, C]: +1 present, -1 absent, 0 unknown; a fresh array each call.
+        read_captions: reads one caption a row, or None where the part has none.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    images: Images
+    read_labels: Callable[[], Labels]
+    read_captions: Callable[[], tuple[str, ...]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """An opened data set.
+
+    Attributes:
+        class_names: column order of all labels.
+        open_part: opens a part by name.
+        parts: names of the parts.
+        label_groups: semantic groups of classes, where the data set defines them.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    parts: tuple[str, ...]
+    open_part: Callable[[str], Part]
+    label_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def part(self, name: str) -> Part:
+        """Open one part.
+
+        Raises:
+            UserError: there is no such part.
+        """
+        if name not in self.parts:
+            raise UserError(f"data set {self.name} has no part {name!r}; it has {', '.join(self.parts)}")
+        return self.open_part(name)
+
+
+def default_cache() -> Path:
+    """Folder for generated data and features: ``LTBENCH_CACHE``, else the platform's cache folder."""
+    import platformdirs
+
+    value = os.environ.get("LTBENCH_CACHE")
+    return Path(value).expanduser() if value else Path(platformdirs.user_cache_dir("ltbench"))
+
+
+def default_root() -> Path | None:
+    """Folder with data sets that the user already has: ``LTBENCH_DATA``, else none."""
+    value = os.environ.get("LTBENCH_DATA")
+    return Path(value).expanduser() if value else None
+
+
+@dataclass(frozen=True)
+class DataRoot:
+    """Where data sets may look and write.
+
+    Attributes:
+        cache: generated data and features.
+        root: what the user already has (``--data-root`` or ``LTBENCH_DATA``).
+        reporter: receives progress.
+    """
+
+    cache: Path = field(default_factory=default_cache)
+    root: Path | None = field(default_factory=default_root)
+    reporter: Reporter = SILENT

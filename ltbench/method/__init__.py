@@ -1,0 +1,36 @@
+"""What a method author imports: the contract of section "plugin" of the reference."""
+
+from ltbench.method.config import MethodConfig, Needs, Preset
+from ltbench.method.method import Context, Method
+from ltbench.method.stages import (
+    Augment,
+    Batch,
+    FitData,
+    FitStage,
+    GradientStage,
+    ParamGroup,
+    Sampler,
+    Scan,
+    Schedule,
+    Stage,
+    Stats,
+)
+
+__all__ = [
+    "Augment",
+    "Batch",
+    "Context",
+    "FitData",
+    "FitStage",
+    "GradientStage",
+    "Method",
+    "MethodConfig",
+    "Needs",
+    "ParamGroup",
+    "Preset",
+    "Sampler",
+    "Scan",
+    "Schedule",
+    "Stage",
+    "Stats",
+]

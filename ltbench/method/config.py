@@ -1,0 +1,155 @@
+"""Configuration of methods, presets with an origin, and what a method needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ltbench.plugin.errors import UnknownName, UserError
+from ltbench.plugin.specs import MethodSpec
+
+Variant = Literal["paper", "code"]
+
+
+class MethodConfig(BaseModel):
+    """Base of every method's ``Config``: immutable, extra keys forbidden.
+
+    Each field of a subclass has a default and a description that states its unit and its source
+    (``Field(30, description="passes over the training rows; LMPT section 4.1")``).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Needs(BaseModel):
+    """What a method asks of backbone and task.
+
+    Attributes:
+        input: what a batch carries: raw ``image``, one ``global`` feature, or ``region`` features with the global one.
+        text: the backbone must have a text tower.
+        captions: training rows must have captions.
+        groups: the task must have label groups.
+        classes: ``open`` methods answer for class names first seen at test; ``fixed`` ones cannot run zero-shot tasks.
+        unknown: what becomes of 0 in observed labels; ``None`` takes the task's policy.
+        validation: the method must be given a validation view.
+        calibrated: logits mean probability = sigmoid(logit); otherwise threshold metrics are null.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: Literal["image", "global", "region"] = "global"
+    text: bool = False
+    captions: bool = False
+    groups: bool = False
+    classes: Literal["fixed", "open"] = "fixed"
+    unknown: Literal["ignore", "assume-negative", "own"] | None = None
+    validation: bool = False
+    calibrated: bool = True
+
+
+class Preset(BaseModel):
+    """Overrides with an origin, for a task setting, backbone and variant.
+
+    Attributes:
+        name: how ``--preset`` names it.
+        tasks: task addresses or names it is for (``shapes-lt``, ``partial-coco@p50``); empty fits all.
+        backbones: backbone names it is for; empty fits all.
+        variant: the variant it is for; ``None`` fits both.
+        origin: ``published(table, row)``, ``tuned(trials)`` or ``default``.
+        overrides: configuration fields and their values.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    tasks: tuple[str, ...] = ()
+    backbones: tuple[str, ...] = ()
+    variant: Variant | None = None
+    origin: str = Field(pattern=r"^(published\(.+\)|tuned\(\d+.*\)|default)$")
+    overrides: dict[str, Any] = Field(default_factory=dict)
+
+    def fits(self, task: str, setting: str | None, backbone: str, variant: str) -> bool:
+        """Whether the preset was made for this task setting, backbone and variant."""
+        address = task if setting is None else f"{task}@{setting}"
+        return (
+            (not self.tasks or address in self.tasks or task in self.tasks)
+            and (not self.backbones or backbone in self.backbones)
+            and self.variant in (None, variant)
+        )
+
+
+def load_presets(spec: MethodSpec) -> tuple[Preset, ...]:
+    """Read the presets of a recipe from its package. The file maps recipe names to lists of presets.
+
+    Raises:
+        UserError: the file is missing, is no YAML, or a preset has unknown keys.
+    """
+    if spec.presets is None:
+        return ()
+    try:
+        text = resources.files(spec.package).joinpath(spec.presets).read_text(encoding="utf-8")
+        document = yaml.safe_load(text) or {}
+        return tuple(Preset.model_validate(entry) for entry in document.get(spec.name, []))
+    except (OSError, ModuleNotFoundError, yaml.YAMLError, AttributeError) as error:
+        raise UserError(f"presets of method {spec.name!r} cannot be read ({error})", "ltbench plugins") from error
+    except ValidationError as error:
+        raise UserError(f"presets of method {spec.name!r}: {first_problem(error)}", "ltbench plugins") from error
+
+
+def choose_preset(
+    presets: tuple[Preset, ...], name: str | None, task: str, setting: str | None, backbone: str, variant: str
+) -> Preset | None:
+    """Pick the preset of a run: the named one, else the first that fits and names the task, else none.
+
+    Raises:
+        UnknownName: no preset has that name.
+        UserError: the named preset is for another task, backbone or variant.
+    """
+    if name in (None, "auto"):
+        fitting = [p for p in presets if p.tasks and p.fits(task, setting, backbone, variant)]
+        return fitting[0] if fitting else None
+    if name in ("none", "default"):
+        return None
+    named = [p for p in presets if p.name == name]
+    if not named:
+        raise UnknownName("preset", str(name), [p.name for p in presets], "ltbench show method NAME")
+    for preset in named:
+        if preset.fits(task, setting, backbone, variant):
+            return preset
+    made_for = "; ".join(
+        f"tasks {', '.join(p.tasks) or 'any'}, backbones {', '.join(p.backbones) or 'any'}, variant {p.variant or 'any'}"
+        for p in named
+    )
+    raise UserError(f"preset {name!r} is for {made_for}", "ltbench show method NAME")
+
+
+def first_problem(error: ValidationError) -> str:
+    """First problem of a pydantic error as one line."""
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"]) or "value"
+    return f"{where}: {problem['msg']}"
+
+
+def build_config(model: type[MethodConfig], recipe: str, *layers: Mapping[str, Any]) -> MethodConfig:
+    """Lay overrides over the defaults, later ones win, and validate.
+
+    Raises:
+        UnknownName: an override names no field.
+        UserError: a value does not fit its field.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if key not in model.model_fields:
+                raise UnknownName(f"option of {recipe}", key, model.model_fields, f"ltbench show method {recipe}")
+            merged[key] = value
+    try:
+        return model.model_validate(merged)
+    except ValidationError as error:
+        raise UserError(
+            f"option of {recipe}: {first_problem(error)}", f"ltbench show method {recipe}"
+        ) from error

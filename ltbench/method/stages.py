@@ -1,0 +1,264 @@
+"""Stages: the pieces a method is trained in. A stage is data; the engine runs it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a module is given.
+
+    Attributes:
+        rows: int64 [n], row numbers within the view; per-row state is indexed by them.
+        input: image [n, 3, H, W], global feature [n, D], or global and region features ([n, D], [n, L, R]).
+        observed: int8 [n, C] in {+1, -1, 0}, after the unknown policy; empty [n, 0] when predicting.
+        captions: one caption a row, or None.
+    """
+
+    rows: Tensor
+    input: Tensor | tuple[Tensor, Tensor]
+    observed: Tensor
+    captions: tuple[str, ...] | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """Move the tensors to a device."""
+        moved = tuple(t.to(device) for t in self.input) if isinstance(self.input, tuple) else self.input.to(device)
+        return Batch(self.rows.to(device), moved, self.observed.to(device), self.captions)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Counts over the observed training labels.
+
+    Attributes:
+        rows: number of training rows N.
+        positives: int64 [C], rows with +1.
+        negatives: int64 [C], rows with -1.
+        cooccurrence: int64 [C, C], rows where both classes are +1.
+    """
+
+    rows: int
+    positives: npt.NDArray[np.int64]
+    negatives: npt.NDArray[np.int64]
+    cooccurrence: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, observed: npt.NDArray[np.int8]) -> Stats:
+        """Count over observed labels int8 [N, C]."""
+        present = (observed == 1).astype(np.int64)
+        return cls(
+            len(observed), present.sum(axis=0), (observed == -1).sum(axis=0).astype(np.int64), present.T @ present
+        )
+
+
+Scan = Callable[[], Iterator[Batch]]
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A module of a gradient stage. Optional methods: ``on_fit_start(stats)``, ``on_epoch_start(epoch, scan)``,
+    ``set_classes(names)`` (open class sets), ``decisions() -> [(row, class)]`` after an epoch."""
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Named scalar terms; the engine minimises the sum of those whose name starts with ``loss``."""
+        ...
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Logits float [n, C]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning-rate factor as a function of the step alone, so that a resumed run needs no scheduler state.
+
+    Attributes:
+        kind: ``constant``; ``cosine`` (to ``floor``); ``multistep`` (times ``gamma`` at each milestone);
+            ``onecycle`` (cosine from 1/``div`` up to 1 at ``peak`` of the steps, then down to 1/(``div`` * ``final_div``)).
+        milestones: epochs at which ``multistep`` decays.
+        warmup_steps: linear warm-up from ``warmup_start``; it multiplies the factor of the kind.
+        per: ``step`` evaluates cosine every step, ``epoch`` at the start of each epoch.
+    """
+
+    kind: Literal["constant", "cosine", "multistep", "onecycle"] = "constant"
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+    floor: float = 0.0
+    warmup_steps: int = 0
+    warmup_start: float = 1.0 / 3.0
+    peak: float = 0.3
+    div: float = 25.0
+    final_div: float = 1e4
+    per: Literal["step", "epoch"] = "step"
+
+    def factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
+        """Multiplier of the base learning rate at ``step`` (0-based, counted over the whole stage)."""
+        total = max(1, steps_per_epoch * epochs)
+        at = step if self.per == "step" else (step // max(1, steps_per_epoch)) * steps_per_epoch
+        if self.kind == "cosine":
+            base = self.floor + (1.0 - self.floor) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, at / total)))
+        elif self.kind == "multistep":
+            epoch = step // max(1, steps_per_epoch)
+            base = self.gamma ** sum(epoch >= milestone for milestone in self.milestones)
+        elif self.kind == "onecycle":
+            base = self._onecycle(at, total)
+        else:
+            base = 1.0
+        if step < self.warmup_steps:
+            base *= self.warmup_start + (1.0 - self.warmup_start) * step / self.warmup_steps
+        return base
+
+    def _onecycle(self, step: int, total: int) -> float:
+        def anneal(start: float, end: float, share: float) -> float:
+            return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * share))
+
+        top = self.peak * total - 1.0
+        low, last = 1.0 / self.div, 1.0 / (self.div * self.final_div)
+        if step <= top:
+            return anneal(low, 1.0, step / max(top, 1e-12))
+        return anneal(1.0, last, min(1.0, (step - top) / max(total - 1.0 - top, 1e-12)))
+
+
+@dataclass(frozen=True)
+class ParamGroup:
+    """Parameters that share an optimiser setting and a schedule.
+
+    Attributes:
+        params: the parameters.
+        lr: base learning rate.
+        weight_decay: decoupled for ``adamw``, coupled otherwise.
+        schedule: the group's own schedule.
+        name: shown in errors and logs.
+    """
+
+    params: Sequence[nn.Parameter]
+    lr: float
+    weight_decay: float = 0.0
+    schedule: Schedule = Schedule()
+    name: str = "params"
+
+
+class Sampler(Protocol):
+    """Order of training rows. State, if any, is saved through ``state_dict``."""
+
+    def epoch(self, epoch: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Row numbers of one epoch, in order; ``rng`` is reseeded from (seed, stage, epoch)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What happens to a training image before it is encoded.
+
+    Attributes:
+        kind: ``none``; ``flip`` (two cached views, one drawn each time); ``views`` (k cached views); ``live`` (a fresh
+            random view each time, never cached).
+        k: number of views for ``views``.
+        transform: for ``views`` and ``live``: PIL image and generator → PIL image; ``None`` takes random resized crop and flip.
+    """
+
+    kind: Literal["none", "flip", "views", "live"] = "none"
+    k: int = 1
+    transform: Callable[[Any, np.random.Generator], Any] | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class GradientStage:
+    """A stage trained by gradient descent.
+
+    Attributes:
+        module: an ``nn.Module`` with ``loss`` and ``logits`` (:class:`Trainable`).
+        param_groups: what is trained; every other parameter must get no gradient.
+        optimizer: ``sgd`` (momentum), ``adam`` or ``adamw``.
+        epochs: passes over the sampler's rows.
+        batch_size: rows a step.
+        sampler: order of rows; ``None`` shuffles.
+        drop_last: drop an incomplete last batch.
+        augment: what happens to training images.
+        ema: decay of the exponential moving average of parameters, evaluated instead of them; ``None`` for none.
+        clip_norm: gradient-norm limit.
+        amp: automatic mixed precision on CUDA.
+    """
+
+    name: str
+    module: nn.Module
+    param_groups: Sequence[ParamGroup]
+    epochs: int
+    batch_size: int = 32
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    momentum: float = 0.9
+    betas: tuple[float, float] = (0.9, 0.999)
+    sampler: Sampler | None = None
+    drop_last: bool = False
+    augment: Augment = Augment()
+    ema: float | None = None
+    clip_norm: float | None = None
+    amp: bool = True
+
+
+@dataclass(frozen=True)
+class FitData:
+    """All training rows at once, for stages without gradients.
+
+    Attributes:
+        scan: iterates over batches of the training view in row order, as often as wanted.
+        rows: number of rows.
+        seed: seed of this stage.
+        stats: observed counts.
+    """
+
+    scan: Scan
+    rows: int
+    seed: int
+    stats: Stats
+
+    def gather(self) -> tuple[Tensor, Tensor]:
+        """All inputs [N, …] (the global features where there are regions) and observed labels int8 [N, C]."""
+        inputs, observed = [], []
+        for batch in self.scan():
+            inputs.append(batch.input[0] if isinstance(batch.input, tuple) else batch.input)
+            observed.append(batch.observed)
+        return torch.cat(inputs), torch.cat(observed)
+
+
+@dataclass(frozen=True)
+class FitStage:
+    """A stage that fits its module in one call (zero-shot, L-BFGS logistic regression, nearest neighbours).
+
+    Attributes:
+        module: an ``nn.Module`` with ``logits``; what is fitted lives in its parameters and buffers.
+        fit: fills the module; ``None`` when there is nothing to fit.
+    """
+
+    name: str
+    module: nn.Module
+    fit: Callable[[FitData], None] | None = None
+
+
+Stage = GradientStage | FitStage
+Stages = Sequence[Stage]
+__all__ = [
+    "Augment",
+    "Batch",
+    "FitData",
+    "FitStage",
+    "GradientStage",
+    "ParamGroup",
+    "Sampler",
+    "Scan",
+    "Schedule",
+    "Stage",
+    "Stages",
+    "Stats",
+    "Trainable",
+]

@@ -1,0 +1,95 @@
+"""The hooks that a plugin may implement. Each returns a list of frozen specs and imports no torch.
+
+A plugin is a module (or object) named by an entry point of the group ``ltbench``:
+
+    [project.entry-points.ltbench]
+    acme = "acme.plugin"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import pluggy
+
+from ltbench.plugin.specs import BackboneSpec, DatasetSpec, MethodSpec, MetricSpec, TaskSpec
+
+GROUP = "ltbench"
+
+hookspec = pluggy.HookspecMarker(GROUP)
+_marker = pluggy.HookimplMarker(GROUP)
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def hookimpl(function: F) -> F:
+    """Mark a function as the implementation of the hook of the same name."""
+    marked: F = _marker(function)
+    return marked
+
+
+class Hooks:
+    """Specifications: pluggy reads the signatures, people read the docstrings."""
+
+    @hookspec
+    def ltbench_methods(self) -> list[MethodSpec]:  # type: ignore[empty-body]
+        """Register recipes.
+
+        Example:
+            @hookimpl
+            def ltbench_methods():
+                return [MethodSpec(name="acme-probe", target="acme.method:AcmeProbe",
+                                   summary="a linear probe with a margin", families={"ltml"})]
+        """
+
+    @hookspec
+    def ltbench_tasks(self) -> list[TaskSpec]:  # type: ignore[empty-body]
+        """Register tasks.
+
+        Example:
+            @hookimpl
+            def ltbench_tasks():
+                return [TaskSpec(name="acme-lt", target="acme.tasks:acme_lt", summary="…", family="ltml",
+                                 version=1, data_set="acme")]
+        """
+
+    @hookspec
+    def ltbench_datasets(self) -> list[DatasetSpec]:  # type: ignore[empty-body]
+        """Register data sets.
+
+        Example:
+            @hookimpl
+            def ltbench_datasets():
+                return [DatasetSpec(name="acme", target="acme.data:open_acme", summary="…", licence="CC0")]
+        """
+
+    @hookspec
+    def ltbench_backbones(self) -> list[BackboneSpec]:  # type: ignore[empty-body]
+        """Register encoders.
+
+        Example:
+            @hookimpl
+            def ltbench_backbones():
+                return [BackboneSpec(name="acme-net", target="acme.backbone:open_acme_net", summary="…",
+                                     offers=("image", "global"), pretraining="acme-10M")]
+        """
+
+    @hookspec
+    def ltbench_metrics(self) -> list[MetricSpec]:  # type: ignore[empty-body]
+        """Register metrics that tasks may name.
+
+        Example:
+            @hookimpl
+            def ltbench_metrics():
+                return [MetricSpec(name="mAP", target="ltbench.metrics.contract:MAP", summary="…")]
+        """
+
+
+HOOK_KINDS: dict[str, type] = {
+    "ltbench_methods": MethodSpec,
+    "ltbench_tasks": TaskSpec,
+    "ltbench_datasets": DatasetSpec,
+    "ltbench_backbones": BackboneSpec,
+    "ltbench_metrics": MetricSpec,
+}

@@ -1,0 +1,209 @@
+"""Finding plugins, one at a time: a broken one is a line in ``ltbench plugins``, never a crash."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
+
+import pluggy
+
+from ltbench.plugin.errors import PluginError, UnknownName
+from ltbench.plugin.hooks import GROUP, HOOK_KINDS, Hooks
+from ltbench.plugin.specs import BackboneSpec, DatasetSpec, MethodSpec, MetricSpec, Spec, TaskSpec
+
+S = TypeVar("S", bound=Spec)
+
+ALLOW_LIST = "LTBENCH_PLUGINS"
+CORE_DISTRIBUTION = "ltbench"
+CORE_PREFIX = "core-"
+
+
+@dataclass(frozen=True)
+class PluginReport:
+    """Health of one entry point.
+
+    Attributes:
+        status: ``ok``, ``broken`` or ``off`` (not in the allow-list).
+        provides: ``kind name`` lines of what it registered.
+        problem: one line, empty when healthy.
+        trace: the traceback of a broken plugin.
+    """
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    status: str
+    provides: tuple[str, ...] = ()
+    problem: str = ""
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Registered(Generic[S]):
+    """A spec and the distribution that claims it."""
+
+    spec: S
+    distribution: str
+    version: str
+    plugin: str
+
+
+@dataclass
+class Catalogue(Generic[S]):
+    """All specs of one kind, by name. A name claimed twice stays unusable until one claimant goes."""
+
+    kind: str
+    entries: dict[str, Registered[S]] = field(default_factory=dict)
+    conflicts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def add(self, item: Registered[S]) -> None:
+        """Add an entry, or note the conflict when another plugin already claimed the name."""
+        name = item.spec.name
+        claimed = self.conflicts.get(name) or ((self.entries[name].distribution,) if name in self.entries else ())
+        if claimed:
+            self.conflicts[name] = (*claimed, item.distribution)
+            self.entries.pop(name, None)
+            return
+        self.entries[name] = item
+
+    def get(self, name: str) -> Registered[S]:
+        """Look a name up.
+
+        Raises:
+            PluginError: two distributions claim the name; both are named.
+            UnknownName: nobody registered it; the nearest names are suggested.
+        """
+        if name in self.conflicts:
+            owners = " and ".join(self.conflicts[name])
+            raise PluginError(
+                f"{self.kind} {name!r} is claimed by {owners}", f"uninstall one of them, or set {ALLOW_LIST}"
+            )
+        if name not in self.entries:
+            raise UnknownName(self.kind, name, [*self.entries, *self.conflicts])
+        return self.entries[name]
+
+    def __iter__(self) -> Iterator[Registered[S]]:
+        return iter(sorted(self.entries.values(), key=lambda item: item.spec.name))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries
+
+    def names(self) -> list[str]:
+        """All usable names, sorted."""
+        return sorted(self.entries)
+
+
+@dataclass
+class Registry:
+    """Everything that the installed plugins offer."""
+
+    methods: Catalogue[MethodSpec] = field(default_factory=lambda: Catalogue("method"))
+    tasks: Catalogue[TaskSpec] = field(default_factory=lambda: Catalogue("task"))
+    datasets: Catalogue[DatasetSpec] = field(default_factory=lambda: Catalogue("dataset"))
+    backbones: Catalogue[BackboneSpec] = field(default_factory=lambda: Catalogue("backbone"))
+    metrics: Catalogue[MetricSpec] = field(default_factory=lambda: Catalogue("metric"))
+    reports: list[PluginReport] = field(default_factory=list)
+
+    def catalogue(self, kind: str) -> Catalogue[Any]:
+        """The catalogue of one kind (``method``, ``task``, ``dataset``, ``backbone``, ``metric``)."""
+        found: Catalogue[Any] = getattr(self, f"{kind}s")
+        return found
+
+    def conflicts(self) -> list[str]:
+        """One line for every name that two distributions claim."""
+        return [
+            f"{kind} {name!r} is claimed by {' and '.join(owners)}"
+            for kind in ("method", "task", "dataset", "backbone", "metric")
+            for name, owners in sorted(self.catalogue(kind).conflicts.items())
+        ]
+
+
+def _misspelled(plugin: object) -> str:
+    """Name the first ``ltbench_*`` function that is no hook; pluggy itself would stay silent."""
+    for name in sorted(vars(plugin) if hasattr(plugin, "__dict__") else dir(plugin)):
+        candidate = getattr(plugin, name, None)
+        marked = getattr(candidate, f"{GROUP}_impl", None) is not None
+        if name in HOOK_KINDS or not (marked or (name.startswith("ltbench_") and callable(candidate))):
+            continue
+        close = difflib.get_close_matches(name, HOOK_KINDS, n=1, cutoff=0.4)
+        return f"unknown hook {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+    return ""
+
+
+def _collect(plugin: object, name: str) -> list[Spec]:
+    """Call the hooks of one plugin through pluggy and check what they return."""
+    problem = _misspelled(plugin)
+    if problem:
+        raise PluginError(problem)
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(Hooks)
+    manager.register(plugin, name=name)
+    manager.check_pending()
+    found: list[Spec] = []
+    for hook, expected in HOOK_KINDS.items():
+        for answer in getattr(manager.hook, hook)():
+            for spec in answer if isinstance(answer, Iterable) else [answer]:
+                if not isinstance(spec, expected):
+                    raise PluginError(f"{hook} returned {type(spec).__name__}, expected a list of {expected.__name__}")
+                found.append(spec)
+    return found
+
+
+def _allowed(point: EntryPoint, distribution: str, allow: frozenset[str] | None) -> bool:
+    if allow is None or (distribution == CORE_DISTRIBUTION and point.name.startswith(CORE_PREFIX)):
+        return True
+    return point.name in allow or distribution in allow
+
+
+def load_entry_points(points: Iterable[EntryPoint], allow: frozenset[str] | None = None) -> Registry:
+    """Load each entry point on its own and gather what it registers.
+
+    Args:
+        points: entry points of the group ``ltbench``.
+        allow: names of entry points or distributions to load; ``None`` loads all. Core plugins always load.
+    """
+    registry = Registry()
+    for point in sorted(points, key=lambda p: (p.name, p.value)):
+        distribution = point.dist.name if point.dist else "unknown"
+        version = point.dist.version if point.dist else "0"
+        common = {"name": point.name, "module": point.value, "distribution": distribution, "version": version}
+        if not _allowed(point, distribution, allow):
+            registry.reports.append(PluginReport(**common, status="off", problem=f"not in {ALLOW_LIST}"))
+            continue
+        try:
+            specs = _collect(point.load(), point.name)
+        except Exception as error:
+            line = str(error).strip().splitlines()[0] if str(error).strip() else ""
+            problem = line if isinstance(error, PluginError) else f"{type(error).__name__}: {line}"
+            registry.reports.append(
+                PluginReport(**common, status="broken", problem=problem, trace=traceback.format_exc())
+            )
+            continue
+        for spec in specs:
+            registry.catalogue(spec.kind).add(Registered(spec, distribution, version, point.name))
+        provides = tuple(f"{spec.kind} {spec.name}" for spec in specs)
+        registry.reports.append(PluginReport(**common, status="ok", provides=provides))
+    return registry
+
+
+def allow_list() -> frozenset[str] | None:
+    """Names in the environment variable ``LTBENCH_PLUGINS`` (comma separated); ``None`` when it is unset."""
+    value = os.environ.get(ALLOW_LIST)
+    return None if value is None else frozenset(part.strip() for part in value.split(",") if part.strip())
+
+
+@lru_cache(maxsize=1)
+def registry() -> Registry:
+    """The registry of this process, loaded on first use."""
+    seen: dict[tuple[str, str, str], EntryPoint] = {}
+    for point in entry_points(group=GROUP):
+        # An editable install can be listed twice (its own metadata and the source tree's).
+        seen.setdefault((point.name, point.value, point.dist.name if point.dist else ""), point)
+    return load_entry_points(seen.values(), allow_list())

@@ -1,0 +1,169 @@
+"""What plugins register: frozen, typed descriptions whose heavy code is named by a string and imported only to run."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from ltbench.plugin.errors import PluginError
+
+FAMILIES = ("ltml", "plt", "spml", "partial", "zero-shot", "custom")
+OFFERS = ("image", "global", "region", "text")
+
+_NAME = re.compile(r"^[a-z0-9][a-z0-9._-]*$")
+_TARGET = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """Common to all specs.
+
+    Args:
+        name: lower case, digits, dots and hyphens; unique among all plugins.
+        target: ``package.module:object``, imported only when the object is needed.
+        summary: one line for lists.
+
+    Raises:
+        PluginError: the name or the target is malformed.
+    """
+
+    kind: ClassVar[str] = "spec"
+    pattern: ClassVar[re.Pattern[str]] = _NAME
+    name: str
+    target: str
+    summary: str
+
+    def __post_init__(self) -> None:
+        if not self.pattern.match(self.name):
+            raise PluginError(f"{self.kind} name {self.name!r}: use lower-case letters, digits, '.', '_' and '-'")
+        if not _TARGET.match(self.target):
+            raise PluginError(f"{self.kind} {self.name!r}: target {self.target!r} is not of the form 'module:object'")
+
+    def load(self) -> Any:
+        """Import the module of ``target`` and return the object.
+
+        Raises:
+            PluginError: the module or the object is missing, or the module raises on import.
+        """
+        module_name, _, attribute = self.target.partition(":")
+        try:
+            found: Any = importlib.import_module(module_name)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+        except Exception as error:
+            raise PluginError(
+                f"{self.kind} {self.name!r}: {self.target} cannot be loaded ({type(error).__name__}: {error})",
+                "ltbench plugins --traceback",
+            ) from error
+        return found
+
+    @property
+    def package(self) -> str:
+        """Import package that holds the target; cards and presets are looked up there."""
+        return self.target.partition(":")[0].rpartition(".")[0] or self.target.partition(":")[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodSpec(Spec):
+    """A recipe: a trainer (``target``, a ``Method`` class) bound to a base configuration.
+
+    Args:
+        families: the families of task the method was made for; they document, they never forbid.
+        config: base configuration of the recipe, laid over the defaults of ``Config``.
+        variants: ``paper`` (printed formulas) and/or ``code`` (what the authors' repository computes); the first is the default.
+        deterministic: the seed changes nothing, so that seed intervals make no sense.
+        card: file in the target's package that describes the method, Markdown.
+        presets: file in the target's package with named presets, YAML.
+    """
+
+    kind: ClassVar[str] = "method"
+    families: frozenset[str] | set[str] = frozenset()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    variants: tuple[str, ...] = ("paper",)
+    deterministic: bool = False
+    card: str | None = None
+    presets: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "families", frozenset(self.families))
+        unknown = sorted(set(self.families) - set(FAMILIES))
+        if unknown:
+            raise PluginError(f"method {self.name!r}: unknown families {unknown}; known are {list(FAMILIES)}")
+        wrong = sorted(set(self.variants) - {"paper", "code"})
+        if wrong or not self.variants:
+            raise PluginError(f"method {self.name!r}: variants must be 'paper' and/or 'code', not {list(self.variants)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec(Spec):
+    """A task; ``target`` is a function ``(setting: str | None) -> Task``.
+
+    Args:
+        family: one of the five families, or ``custom``.
+        version: changes only when the definition does.
+        settings: names addressed as ``task@setting``; empty when the task has none.
+        data_set: name of the data set it needs.
+        ranked: rows may be ranked on a leaderboard (not so for tasks made for tests).
+    """
+
+    kind: ClassVar[str] = "task"
+    family: str
+    version: int
+    data_set: str
+    settings: tuple[str, ...] = ()
+    ranked: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.family not in FAMILIES:
+            raise PluginError(f"task {self.name!r}: unknown family {self.family!r}; known are {list(FAMILIES)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(Spec):
+    """A data set; ``target`` is a function ``(root: DataRoot) -> DataSet``.
+
+    Args:
+        licence: licence of images and labels, one line.
+        size: what it takes on disk, one line.
+    """
+
+    kind: ClassVar[str] = "dataset"
+    licence: str = ""
+    size: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec(Spec):
+    """A pre-trained encoder; ``target`` is a function ``(name, BackboneOptions) -> Backbone``.
+
+    Args:
+        offers: some of ``image``, ``global``, ``region``, ``text``.
+        pretraining: what the weights saw, one line.
+        prefix: the name is a prefix and the rest is an argument (``timm:resnet18``).
+        image_size: side of the square input in pixels, when fixed.
+    """
+
+    kind: ClassVar[str] = "backbone"
+    offers: tuple[str, ...] = ("image", "global")
+    pretraining: str = ""
+    prefix: bool = False
+    image_size: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        unknown = sorted(set(self.offers) - set(OFFERS))
+        if unknown:
+            raise PluginError(f"backbone {self.name!r}: unknown offers {unknown}; known are {list(OFFERS)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec(Spec):
+    """A metric of the contract; its name is the field's (``mAP``, ``F1@3``), so capitals and ``@`` are allowed."""
+
+    kind: ClassVar[str] = "metric"
+    pattern: ClassVar[re.Pattern[str]] = re.compile(r"^[A-Za-z][\w@.-]*$")

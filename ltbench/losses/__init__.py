@@ -1,0 +1,28 @@
+"""Published losses for multi-label images, one family per file.
+
+Every loss takes logits [B, C] and labels [B, C] in {-1, 0, +1} (absent, unknown, present); unknown entries contribute
+neither loss nor gradient. See :mod:`ltbench.losses.base` for precision, checks and reductions.
+"""
+
+from ltbench.losses.base import MultiLabelLoss, Reduction, bce_elements, labels_from_binary
+from ltbench.losses.bce import BCELoss, ReweightedBCELoss, WeightedLoss
+from ltbench.losses.distribution_balanced import DistributionBalancedLoss, RebalancedBCELoss, rebalanced_weights
+from ltbench.losses.focal import ClassBalancedLoss, FocalLoss, focal_elements
+from ltbench.losses.ntr import NegativeTolerantRegularization
+
+__all__ = [
+    "BCELoss",
+    "ClassBalancedLoss",
+    "DistributionBalancedLoss",
+    "FocalLoss",
+    "MultiLabelLoss",
+    "NegativeTolerantRegularization",
+    "RebalancedBCELoss",
+    "Reduction",
+    "ReweightedBCELoss",
+    "WeightedLoss",
+    "bce_elements",
+    "focal_elements",
+    "labels_from_binary",
+    "rebalanced_weights",
+]

@@ -1,0 +1,276 @@
+"""What every loss over logits keeps: checks, unknown labels, precision, stability, gradients, reductions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ltbench.losses import (
+    BCELoss,
+    ClassBalancedLoss,
+    DistributionBalancedLoss,
+    FocalLoss,
+    MultiLabelLoss,
+    NegativeTolerantRegularization,
+    RebalancedBCELoss,
+    ReweightedBCELoss,
+    labels_from_binary,
+)
+
+COUNTS = [40, 25, 9, 3, 1]
+N = 60
+
+NTR = {"class_counts": COUNTS, "num_images": N, "neg_scale": 2.0}
+
+LOSSES: dict[str, Callable[..., MultiLabelLoss]] = {
+    "bce": lambda **o: BCELoss(**o),
+    "inverse": lambda **o: ReweightedBCELoss(COUNTS, N, mode="inverse", **o),
+    "inverse-sqrt": lambda **o: ReweightedBCELoss(COUNTS, N, **o),
+    "focal": lambda **o: FocalLoss(**o),
+    "focal-half": lambda **o: FocalLoss(gamma=0.5, **o),
+    "focal-ntr": lambda **o: FocalLoss(ntr=NegativeTolerantRegularization(**NTR), **o),
+    "cb": lambda **o: ClassBalancedLoss(COUNTS, **o),
+    "cb-average-n": lambda **o: ClassBalancedLoss(COUNTS, mode="average_n", **o),
+    "cb-average-w": lambda **o: ClassBalancedLoss(COUNTS, mode="average_w", gamma=None, **o),
+    "cb-min-n": lambda **o: ClassBalancedLoss(COUNTS, mode="min_n", **o),
+    "rbce": lambda **o: RebalancedBCELoss(COUNTS, **o),
+    "rbce-focal": lambda **o: RebalancedBCELoss(COUNTS, gamma=2.0, **o),
+    "db": lambda **o: DistributionBalancedLoss(COUNTS, N, gamma=None, **o),
+    "db-focal": lambda **o: DistributionBalancedLoss(COUNTS, N, **o),
+    "db-focal-code": lambda **o: DistributionBalancedLoss(COUNTS, N, variant="code", weight_norm="by_image", **o),
+    "db-lmpt": lambda **o: DistributionBalancedLoss(COUNTS, N, normalise="all", focal_factor=1.0, **o),
+    "db-lmpt-code": lambda **o: DistributionBalancedLoss(COUNTS, N, variant="lmpt-code", **o),
+}
+MEAN_ONLY = {"db-lmpt-code"}
+LABELS = torch.tensor([[1, -1, 0, 1, -1], [-1, 0, 0, -1, 0], [1, 1, 1, -1, 1], [0, -1, -1, 0, 1]], dtype=torch.int8)
+
+
+@pytest.fixture(params=LOSSES)
+def name(request: pytest.FixtureRequest) -> str:
+    value: str = request.param
+    return value
+
+
+@pytest.fixture
+def logits() -> Tensor:
+    return 2 * torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def grad_of(loss: MultiLabelLoss, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    leaf = logits.detach().clone().requires_grad_()
+    value = loss(leaf, labels)
+    (grad,) = torch.autograd.grad(value.sum(), leaf)
+    return value.detach(), grad
+
+
+def test_gradients(name: str, logits: Tensor) -> None:
+    for reduction in ("mean",) if name in MEAN_ONLY else ("mean", "sum", "none"):
+        loss = LOSSES[name](reduction=reduction)
+        assert torch.autograd.gradcheck(lambda x, loss=loss: loss(x, LABELS), logits.requires_grad_())
+
+
+def test_unknown_labels_contribute_nothing(name: str, logits: Tensor) -> None:
+    loss = LOSSES[name]()
+    value, grad = grad_of(loss, logits, LABELS)
+    unknown = LABELS == 0
+    assert (grad[unknown] == 0).all()
+    assert (grad[~unknown] != 0).any()
+    for hostile in (0.0, 1e30, float("inf"), float("nan")):
+        other, other_grad = grad_of(loss, logits.masked_fill(unknown, hostile), LABELS)
+        assert torch.equal(other, value)
+        assert torch.equal(other_grad, grad)
+
+
+def test_nothing_known_is_zero(name: str, logits: Tensor) -> None:
+    value, grad = grad_of(LOSSES[name](), logits, torch.zeros_like(LABELS))
+    assert value == 0
+    assert (grad == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_finite_at_large_logits(name: str, dtype: torch.dtype) -> None:
+    # Right, wrong and mixed signs at ±100, with images that show every class, none, and some.
+    for sign, labels in itertools.product((1, -1), (LABELS, torch.ones_like(LABELS), -torch.ones_like(LABELS))):
+        for pattern in (labels.to(dtype), torch.ones(4, 5, dtype=dtype)):
+            value, grad = grad_of(LOSSES[name](), sign * 100 * pattern, labels)
+            assert torch.isfinite(value).all()
+            assert torch.isfinite(grad).all()
+            assert value.dtype == torch.float32
+            assert grad.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_computes_in_float32_under_autocast(name: str, logits: Tensor, dtype: torch.dtype) -> None:
+    low = (8 * logits).to(dtype)
+    loss = LOSSES[name]()
+    expected, expected_grad = grad_of(loss, low.float(), LABELS)
+    with torch.autocast("cpu", dtype=dtype):
+        value, grad = grad_of(loss, low, LABELS)
+        full, full_grad = grad_of(loss, low.float(), LABELS)
+    assert value.dtype == torch.float32
+    assert torch.equal(value, expected)
+    assert torch.equal(grad, expected_grad.to(dtype))
+    assert torch.equal(full, expected)
+    assert torch.equal(full_grad, expected_grad)
+
+
+def test_half_precision_modules_keep_their_counts(name: str, logits: Tensor) -> None:
+    assert torch.equal(LOSSES[name]().half()(logits, LABELS), LOSSES[name]()(logits, LABELS))
+
+
+def test_inputs_are_left_alone(name: str, logits: Tensor) -> None:
+    before, labels = logits.clone(), LABELS.clone()
+    grad_of(LOSSES[name](), logits, labels)
+    assert torch.equal(logits, before)
+    assert torch.equal(labels, LABELS)
+
+
+def test_label_types_agree(name: str, logits: Tensor) -> None:
+    loss = LOSSES[name]()
+    values = [loss(logits, LABELS.to(kind)) for kind in (torch.int8, torch.int64, torch.float16, torch.float64)]
+    assert all(torch.equal(value, values[0]) for value in values)
+
+
+def test_state_survives_a_round_trip(name: str, logits: Tensor) -> None:
+    loss, other = LOSSES[name](), LOSSES[name]()
+    other.load_state_dict(loss.state_dict())
+    assert torch.equal(loss(logits, LABELS), other(logits, LABELS))
+
+
+def test_elementwise_reductions(name: str, logits: Tensor) -> None:
+    if name in MEAN_ONLY:
+        with pytest.raises(ValueError, match="reduction"):
+            LOSSES[name](reduction="sum")
+        return
+    elements = LOSSES[name](reduction="none")(logits, LABELS)
+    assert (elements >= 0).all()
+    torch.testing.assert_close(LOSSES[name](reduction="sum")(logits, LABELS), elements.sum())
+    if elements.shape == LABELS.shape:
+        known = LABELS != 0
+        assert (elements[~known] == 0).all()
+        torch.testing.assert_close(LOSSES[name]()(logits, LABELS), elements.sum() / known.sum())
+
+
+def test_empty_batch(name: str) -> None:
+    assert LOSSES[name]()(torch.zeros(0, 5), torch.zeros(0, 5)) == 0
+
+
+BAD_INPUT = {
+    "zero-one-two labels": (torch.zeros(2, 5), torch.full((2, 5), 2.0), ValueError, r"labels: .*\{-1, 0, \+1\}, got 2"),
+    "soft labels": (torch.zeros(2, 5), torch.full((2, 5), 0.5), ValueError, "labels: .*got 0.5"),
+    "NaN labels": (torch.zeros(2, 5), torch.full((2, 5), torch.nan), ValueError, "labels: .*got nan"),
+    "bool labels": (torch.zeros(2, 5), torch.ones(2, 5, dtype=torch.bool), TypeError, "labels: .*torch.bool"),
+    "unsigned labels": (torch.zeros(2, 5), torch.ones(2, 5, dtype=torch.uint8), TypeError, "labels: .*torch.uint8"),
+    "label list": (torch.zeros(2, 5), [[1] * 5] * 2, TypeError, "labels: .*a list"),
+    "integer logits": (torch.zeros(2, 5, dtype=torch.int64), torch.ones(2, 5), TypeError, "logits: .*torch.int64"),
+    "bool logits": (torch.zeros(2, 5, dtype=torch.bool), torch.ones(2, 5), TypeError, "logits: .*torch.bool"),
+    "flat logits": (torch.zeros(5), torch.ones(5), ValueError, r"logits: expected shape \[B, C\].*got \[5\]"),
+    "no class": (torch.zeros(2, 0), torch.ones(2, 0), ValueError, r"logits: .*got \[2, 0\]"),
+    "other batch": (torch.zeros(2, 5), torch.ones(1, 5), ValueError, r"labels: expected shape \[2, 5\].*got \[1, 5\]"),
+    "label indices": (torch.zeros(2, 5), torch.ones(2), ValueError, r"labels: expected shape \[2, 5\].*got \[2\]"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_INPUT)
+def test_bad_input_is_named(name: str, bad: str) -> None:
+    logits, labels, error, message = BAD_INPUT[bad]
+    with pytest.raises(error, match=message):
+        LOSSES[name]()(logits, labels)
+
+
+def test_another_class_count_is_named(name: str) -> None:
+    loss = LOSSES[name]()
+    logits, labels = torch.zeros(2, 6), torch.ones(2, 6)
+    if any(key.endswith("class_counts") for key, _ in loss.named_buffers()):
+        with pytest.raises(ValueError, match=r"class_counts: expected shape \[6\] for this input, got \[5\]"):
+            loss(logits, labels)
+    else:
+        assert torch.isfinite(loss(logits, labels))
+
+
+BAD_COUNTS: list[tuple[Any, type[Exception], str]] = [
+    ([3, 0, 2], ValueError, r"class_counts: .*at least 1.*got 0 at index \[1\]"),
+    ([3, -4, -1], ValueError, r"class_counts: .*got -4 at index \[1, 2\]"),
+    ([[3, 1]], ValueError, r"class_counts: expected shape \[C\].*got \[1, 2\]"),
+    ([], ValueError, r"class_counts: .*got \[0\]"),
+    ([1.5, 2.0], ValueError, "class_counts: expected whole numbers"),
+    ([float("nan"), 2.0], ValueError, "class_counts: expected whole numbers"),
+    ([True, False], TypeError, "class_counts: .*torch.bool"),
+]
+
+
+@pytest.mark.parametrize(("counts", "error", "message"), BAD_COUNTS)
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda c: ReweightedBCELoss(c, N),
+        ClassBalancedLoss,
+        RebalancedBCELoss,
+        lambda c: DistributionBalancedLoss(c, N),
+        lambda c: NegativeTolerantRegularization(c, N),
+    ],
+)
+def test_bad_counts_are_named(build: Any, counts: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        build(counts)
+
+
+def test_counts_against_the_number_of_images() -> None:
+    with pytest.raises(ValueError, match="61 positive images in a class, but num_images is 60"):
+        ReweightedBCELoss([61, 1], N)
+    with pytest.raises(ValueError, match=r"below num_images \(60\); classes \[0\]"):
+        DistributionBalancedLoss([60, 1], N)
+    for bad in (0, -3, 2.5, True):
+        with pytest.raises(ValueError, match="num_images"):
+            ReweightedBCELoss([1, 1], bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: BCELoss(reduction="average"), "reduction: expected one of 'mean', 'sum', 'none', got 'average'"),
+        (lambda: FocalLoss(gamma=-1), "gamma: .*>= 0, got -1"),
+        (lambda: FocalLoss(factor=0), "factor: .*> 0, got 0"),
+        (lambda: FocalLoss(gamma=float("nan")), "gamma: .*got nan"),
+        (lambda: ClassBalancedLoss(COUNTS, beta=1.0), r"beta: .*\[0, 1\)"),
+        (lambda: ClassBalancedLoss(COUNTS, mode="max_n"), "mode: .*'min_n', got 'max_n'"),
+        (lambda: ReweightedBCELoss(COUNTS, N, mode="log"), "mode: .*got 'log'"),
+        (lambda: DistributionBalancedLoss(COUNTS, N, variant="codes"), "variant: .*got 'codes'"),
+        (lambda: RebalancedBCELoss(COUNTS, normalise="none"), "normalise: .*got 'none'"),
+        (lambda: DistributionBalancedLoss(COUNTS, N, neg_scale=0), "neg_scale: .*> 0"),
+    ],
+)
+def test_bad_options_are_named(build: Callable[[], MultiLabelLoss], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_labels_from_binary() -> None:
+    expected = torch.tensor([[-1, 1]], dtype=torch.int8)
+    for kind in (torch.bool, torch.uint8, torch.int64, torch.float32):
+        translated = labels_from_binary(torch.tensor([[0, 1]]).to(kind))
+        assert translated.dtype == torch.int8
+        assert torch.equal(translated, expected)
+    with pytest.raises(ValueError, match="only 0 and 1"):
+        labels_from_binary(torch.tensor([[-1, 1]]))
+
+
+def test_an_image_without_positives() -> None:
+    """The class-balanced averages are NaN there in the reference; the rebalanced weight is alpha + 1."""
+    absent = -torch.ones(1, 5)
+    for mode in ("average_n", "average_w", "min_n"):
+        weights = ClassBalancedLoss(COUNTS, mode=mode, beta=0.9).weights(absent)
+        torch.testing.assert_close(weights, torch.full((1, 1), 0.1))
+    torch.testing.assert_close(RebalancedBCELoss(COUNTS).weights(absent), torch.full((1, 5), 1.1))
+
+
+def test_class_balanced_weight_keeps_its_digits_near_one() -> None:
+    """1 - 0.9999^n of a rare class in float32: exact to float32, where a power of 0.9999 is off by up to 1e-3."""
+    exact = (1 - 0.9999) / (1 - 0.9999 ** torch.tensor(COUNTS, dtype=torch.float64))
+    weights = ClassBalancedLoss(COUNTS, beta=0.9999).weights(torch.ones(1, 5))
+    torch.testing.assert_close(weights.double(), exact, rtol=1e-6, atol=0)

@@ -6,6 +6,7 @@ neither loss nor gradient. See :mod:`ltbench.losses.base` for precision, checks 
 
 from ltbench.losses.base import MultiLabelLoss, Reduction, bce_elements, labels_from_binary
 from ltbench.losses.bce import BCELoss, ReweightedBCELoss, WeightedLoss
+from ltbench.losses.cse import ClassSpecificEmbeddingLoss, cosine_distance, token_cosine_distance
 from ltbench.losses.distribution_balanced import DistributionBalancedLoss, RebalancedBCELoss, rebalanced_weights
 from ltbench.losses.focal import ClassBalancedLoss, FocalLoss, focal_elements
 from ltbench.losses.ntr import NegativeTolerantRegularization
@@ -13,6 +14,7 @@ from ltbench.losses.ntr import NegativeTolerantRegularization
 __all__ = [
     "BCELoss",
     "ClassBalancedLoss",
+    "ClassSpecificEmbeddingLoss",
     "DistributionBalancedLoss",
     "FocalLoss",
     "MultiLabelLoss",
@@ -22,7 +24,9 @@ __all__ = [
     "ReweightedBCELoss",
     "WeightedLoss",
     "bce_elements",
+    "cosine_distance",
     "focal_elements",
     "labels_from_binary",
     "rebalanced_weights",
+    "token_cosine_distance",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -12,18 +12,20 @@ class UserError(Exception):
     Args:
         message: one line that names what is wrong.
         hint: the next command to type, or what to change; shown on the same line after an arrow.
+        details: one line for each of many problems (every bad row of a file), shown above the message.
     """
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", details: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.details = tuple(details)
 
     def __str__(self) -> str:
         return f"{self.message} → {self.hint}" if self.hint else self.message
 
 
-class UnknownName(UserError):
+class UnknownName(UserError):  # noqa: N818 (reads as what it is: a name nobody knows)
     """A name that no plugin registered; suggests the nearest known one.
 
     Args:

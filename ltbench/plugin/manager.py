@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +23,7 @@ S = TypeVar("S", bound=Spec)
 ALLOW_LIST = "LTBENCH_PLUGINS"
 CORE_DISTRIBUTION = "ltbench"
 CORE_PREFIX = "core-"
+_HOW_TO_LIST = {"metric": "ltbench plugins"}
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,21 @@ class Registered(Generic[S]):
     version: str
     plugin: str
 
+    @property
+    def claimant(self) -> str:
+        """Who claims the name, in words."""
+        return f"{self.distribution} {self.version} (plugin {self.plugin})"
+
 
 @dataclass
 class Catalogue(Generic[S]):
-    """All specs of one kind, by name. A name claimed twice stays unusable until one claimant goes."""
+    """All specs of one kind, by name. A name claimed twice stays unusable until one claimant goes.
+
+    Attributes:
+        kind: what the specs describe.
+        entries: usable specs by name.
+        conflicts: name → who claims it, each as ``distribution version (plugin name)``.
+    """
 
     kind: str
     entries: dict[str, Registered[S]] = field(default_factory=dict)
@@ -66,9 +79,9 @@ class Catalogue(Generic[S]):
     def add(self, item: Registered[S]) -> None:
         """Add an entry, or note the conflict when another plugin already claimed the name."""
         name = item.spec.name
-        claimed = self.conflicts.get(name) or ((self.entries[name].distribution,) if name in self.entries else ())
+        claimed = self.conflicts.get(name) or ((self.entries[name].claimant,) if name in self.entries else ())
         if claimed:
-            self.conflicts[name] = (*claimed, item.distribution)
+            self.conflicts[name] = (*claimed, item.claimant)
             self.entries.pop(name, None)
             return
         self.entries[name] = item
@@ -83,10 +96,11 @@ class Catalogue(Generic[S]):
         if name in self.conflicts:
             owners = " and ".join(self.conflicts[name])
             raise PluginError(
-                f"{self.kind} {name!r} is claimed by {owners}", f"uninstall one of them, or set {ALLOW_LIST}"
+                f"{self.kind} {name!r} is claimed by {owners}",
+                f"uninstall one of them, or name in {ALLOW_LIST} the plugins to load",
             )
         if name not in self.entries:
-            raise UnknownName(self.kind, name, [*self.entries, *self.conflicts])
+            raise UnknownName(self.kind, name, [*self.entries, *self.conflicts], _HOW_TO_LIST.get(self.kind, ""))
         return self.entries[name]
 
     def __iter__(self) -> Iterator[Registered[S]]:
@@ -110,6 +124,8 @@ class Registry:
     backbones: Catalogue[BackboneSpec] = field(default_factory=lambda: Catalogue("backbone"))
     metrics: Catalogue[MetricSpec] = field(default_factory=lambda: Catalogue("metric"))
     reports: list[PluginReport] = field(default_factory=list)
+    unmatched: tuple[str, ...] = ()
+    """Names of the allow-list that fit no installed plugin."""
 
     def catalogue(self, kind: str) -> Catalogue[Any]:
         """The catalogue of one kind (``method``, ``task``, ``dataset``, ``backbone``, ``metric``)."""
@@ -125,41 +141,79 @@ class Registry:
         ]
 
 
-def _misspelled(plugin: object) -> str:
-    """Name the first ``ltbench_*`` function that is no hook; pluggy itself would stay silent."""
-    for name in sorted(vars(plugin) if hasattr(plugin, "__dict__") else dir(plugin)):
+def _silent_mistake(plugin: object) -> str:
+    """Name the first function that looks like a hook and is none; pluggy itself would stay silent."""
+    for name in sorted(dir(plugin)):
         candidate = getattr(plugin, name, None)
         marked = getattr(candidate, f"{GROUP}_impl", None) is not None
-        if name in HOOK_KINDS or not (marked or (name.startswith("ltbench_") and callable(candidate))):
-            continue
-        close = difflib.get_close_matches(name, HOOK_KINDS, n=1, cutoff=0.4)
-        return f"unknown hook {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+        looks = name.startswith("ltbench_") and callable(candidate)
+        if name in HOOK_KINDS and looks and not marked:
+            return f"{name} is not marked with @hookimpl"
+        if name not in HOOK_KINDS and (marked or looks):
+            close = difflib.get_close_matches(name, HOOK_KINDS, n=1, cutoff=0.4)
+            return f"unknown hook {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
     return ""
 
 
 def _collect(plugin: object, name: str) -> list[Spec]:
-    """Call the hooks of one plugin through pluggy and check what they return."""
-    problem = _misspelled(plugin)
+    """Call the hooks of one plugin and check what they return.
+
+    pluggy matches names and signatures; the hooks themselves are called one by one, because pluggy drops an answer of
+    ``None``, which is what a forgotten ``return`` gives.
+    """
+    problem = _silent_mistake(plugin)
     if problem:
         raise PluginError(problem)
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(Hooks)
-    manager.register(plugin, name=name)
-    manager.check_pending()
+    try:
+        manager.register(plugin, name=name)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(" ".join(str(error).split())) from error
     found: list[Spec] = []
     for hook, expected in HOOK_KINDS.items():
-        for answer in getattr(manager.hook, hook)():
-            for spec in answer if isinstance(answer, Iterable) else [answer]:
-                if not isinstance(spec, expected):
-                    raise PluginError(f"{hook} returned {type(spec).__name__}, expected a list of {expected.__name__}")
+        for implementation in getattr(manager.hook, hook).get_hookimpls():
+            answer = implementation.function()
+            if not isinstance(answer, list | tuple):
+                raise PluginError(f"{hook} returned {type(answer).__name__}, expected a list of {expected.__name__}")
+            for spec in answer:
+                if not isinstance(spec, expected) or not isinstance(spec, Spec):
+                    raise PluginError(
+                        f"{hook} returned a list with {type(spec).__name__}, expected a list of {expected.__name__}"
+                    )
+                if any(other.kind == spec.kind and other.name == spec.name for other in found):
+                    raise PluginError(f"{hook} registers {spec.kind} {spec.name!r} twice")
                 found.append(spec)
     return found
+
+
+def _normal(distribution: str) -> str:
+    """Distribution names compare without regard to case, ``-``, ``_`` and ``.`` (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _matches(point: EntryPoint, distribution: str, allowed: str) -> bool:
+    return allowed == point.name or _normal(allowed) == _normal(distribution)
 
 
 def _allowed(point: EntryPoint, distribution: str, allow: frozenset[str] | None) -> bool:
     if allow is None or (distribution == CORE_DISTRIBUTION and point.name.startswith(CORE_PREFIX)):
         return True
-    return point.name in allow or distribution in allow
+    return any(_matches(point, distribution, name) for name in allow)
+
+
+def _owner(point: EntryPoint) -> tuple[str, str]:
+    """Name and version of the distribution that declares the entry point; its metadata may be damaged."""
+    if point.dist is None:
+        return "unknown", "0"
+    metadata = point.dist.metadata
+    return metadata["Name"] or "unknown", metadata["Version"] or "0"
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else ""
 
 
 def load_entry_points(points: Iterable[EntryPoint], allow: frozenset[str] | None = None) -> Registry:
@@ -170,26 +224,27 @@ def load_entry_points(points: Iterable[EntryPoint], allow: frozenset[str] | None
         allow: names of entry points or distributions to load; ``None`` loads all. Core plugins always load.
     """
     registry = Registry()
-    for point in sorted(points, key=lambda p: (p.name, p.value)):
-        distribution = point.dist.name if point.dist else "unknown"
-        version = point.dist.version if point.dist else "0"
-        common = {"name": point.name, "module": point.value, "distribution": distribution, "version": version}
+    found = [(point, *_owner(point)) for point in sorted(points, key=lambda p: (p.name, p.value))]
+    registry.unmatched = tuple(
+        name for name in sorted(allow or ()) if not any(_matches(point, owner, name) for point, owner, _ in found)
+    )
+    for point, distribution, version in found:
+        report = partial(PluginReport, point.name, point.value, distribution, version)
         if not _allowed(point, distribution, allow):
-            registry.reports.append(PluginReport(**common, status="off", problem=f"not in {ALLOW_LIST}"))
+            registry.reports.append(report(status="off", problem=f"not in {ALLOW_LIST}"))
             continue
         try:
             specs = _collect(point.load(), point.name)
-        except Exception as error:
-            line = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        except (Exception, SystemExit) as error:
+            # SystemExit too: a plugin that calls sys.exit() on import must not end somebody else's run.
+            line = _first_line(error)
             problem = line if isinstance(error, PluginError) else f"{type(error).__name__}: {line}"
-            registry.reports.append(
-                PluginReport(**common, status="broken", problem=problem, trace=traceback.format_exc())
-            )
+            registry.reports.append(report(status="broken", problem=problem, trace=traceback.format_exc()))
             continue
         for spec in specs:
             registry.catalogue(spec.kind).add(Registered(spec, distribution, version, point.name))
         provides = tuple(f"{spec.kind} {spec.name}" for spec in specs)
-        registry.reports.append(PluginReport(**common, status="ok", provides=provides))
+        registry.reports.append(report(status="ok", provides=provides))
     return registry
 
 

@@ -48,15 +48,20 @@ class Spec:
         Raises:
             PluginError: the module or the object is missing, or the module raises on import.
         """
-        module_name, _, attribute = self.target.partition(":")
+        return self.load_target(self.target)
+
+    def load_target(self, target: str) -> Any:
+        """Import another ``module:object`` that the spec names; errors as :meth:`load`."""
+        module_name, _, attribute = target.partition(":")
         try:
             found: Any = importlib.import_module(module_name)
             for part in attribute.split("."):
                 found = getattr(found, part)
         except Exception as error:
+            line = " ".join(str(error).split())
             raise PluginError(
-                f"{self.kind} {self.name!r}: {self.target} cannot be loaded ({type(error).__name__}: {error})",
-                "ltbench plugins --traceback",
+                f"{self.kind} {self.name!r}: {target} cannot be loaded ({type(error).__name__}: {line})",
+                "ltbench --debug … for the traceback",
             ) from error
         return found
 
@@ -73,7 +78,8 @@ class MethodSpec(Spec):
     Args:
         families: the families of task the method was made for; they document, they never forbid.
         config: base configuration of the recipe, laid over the defaults of ``Config``.
-        variants: ``paper`` (printed formulas) and/or ``code`` (what the authors' repository computes); the first is the default.
+        variants: ``paper`` (printed formulas) and/or ``code`` (what the authors' repository computes); the first is the
+            default.
         deterministic: the seed changes nothing, so that seed intervals make no sense.
         card: file in the target's package that describes the method, Markdown.
         presets: file in the target's package with named presets, YAML.
@@ -95,7 +101,9 @@ class MethodSpec(Spec):
             raise PluginError(f"method {self.name!r}: unknown families {unknown}; known are {list(FAMILIES)}")
         wrong = sorted(set(self.variants) - {"paper", "code"})
         if wrong or not self.variants:
-            raise PluginError(f"method {self.name!r}: variants must be 'paper' and/or 'code', not {list(self.variants)}")
+            raise PluginError(
+                f"method {self.name!r}: variants must be 'paper' and/or 'code', not {list(self.variants)}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,11 +138,19 @@ class DatasetSpec(Spec):
     Args:
         licence: licence of images and labels, one line.
         size: what it takes on disk, one line.
+        status: ``module:function``, called as ``(root: DataRoot) -> list[DataStatus]``: what is here and what is
+            missing, told without reading the data; None where nobody can tell.
     """
 
     kind: ClassVar[str] = "dataset"
     licence: str = ""
     size: str = ""
+    status: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.status is not None and not _TARGET.match(self.status):
+            raise PluginError(f"dataset {self.name!r}: status {self.status!r} is not of the form 'module:object'")
 
 
 @dataclass(frozen=True, kw_only=True)

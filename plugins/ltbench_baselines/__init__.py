@@ -1,0 +1,1 @@
+"""Baselines every method is measured against: zero-shot, linear probe, CoOp."""

@@ -1,0 +1,177 @@
+"""Linear probes on frozen features: one logistic regression a class, by gradient descent or by L-BFGS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import linear, normalize
+
+from ltbench.losses import BCELoss
+from ltbench.method import (
+    Augment,
+    Batch,
+    Context,
+    FitData,
+    FitStage,
+    GradientStage,
+    Method,
+    MethodConfig,
+    Needs,
+    ParamGroup,
+    Scan,
+    Schedule,
+    Stage,
+    Stats,
+)
+from ltbench_baselines.logistic import fit_logistic
+
+
+class LinearHead(nn.Module):
+    """``logits = W x / s + b`` on global features x.
+
+    ``l2``: s is the norm of each feature. ``scaled``: s is one number, the root mean square norm of the training
+    features, so that neither learning rate nor C depends on the unit of the features. The biases start at the log-odds
+    of the observed labels, ``ln((n_pos + 1/2) / (n_neg + 1/2))``; the weights at zero. ``chosen_c`` [C] keeps the C of
+    each class, 0 where nothing was fitted.
+
+    Args:
+        dim: size D of a feature.
+        stats: observed counts of the C classes.
+        features: ``l2`` or ``scaled``.
+    """
+
+    scale: Tensor
+    chosen_c: Tensor
+
+    def __init__(self, dim: int, stats: Stats, features: Literal["l2", "scaled"]) -> None:
+        super().__init__()
+        odds = np.log((stats.positives + 0.5) / (stats.negatives + 0.5))
+        self.features = features
+        self.weight = nn.Parameter(torch.zeros(len(odds), dim))
+        self.bias = nn.Parameter(torch.tensor(odds, dtype=torch.float32))
+        self.criterion = BCELoss()
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("chosen_c", torch.zeros(len(odds)))
+
+    def prepare(self, inputs: Tensor) -> Tensor:
+        """Normalised features [n, D] in float32."""
+        values = inputs.float()
+        return normalize(values, dim=1) if self.features == "l2" else values / self.scale
+
+    def measure(self, batches: Iterator[Batch]) -> None:
+        """Set ``scale`` from the features of the training view."""
+        rows, total = 0, 0.0
+        for batch in batches:
+            features = _features(batch).double()
+            rows += len(features)
+            total += float(features.square().sum())
+        root = (total / max(1, rows)) ** 0.5
+        self.scale.fill_(root if root > 0 else 1.0)
+
+    def on_epoch_start(self, epoch: int, scan: Scan) -> None:
+        """Measure the scale once; later epochs and resumed runs read it from the state."""
+        if epoch == 0 and self.features == "scaled":
+            self.measure(scan())
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Logits [n, C]."""
+        return linear(self.prepare(_features(batch)), self.weight, self.bias)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Binary cross-entropy, mean over known labels."""
+        return {"loss_bce": self.criterion(self.logits(batch), batch.observed)}
+
+
+class LinearProbe(Method):
+    """One logistic regression a class on frozen global image features; learns weights [C, D] and biases [C].
+
+    ``gradient`` minimises the binary cross-entropy of the known labels with AdamW. ``lbfgs`` minimises
+    ``|w|^2 / 2 + C sum BCE`` to convergence, C chosen by cross-validation on the observed training labels (see
+    :func:`ltbench_baselines.logistic.fit_logistic`); it draws no random number that depends on the seed. Classes
+    without observed positives or negatives keep the log-odds of their counts as a constant logit under ``lbfgs``.
+
+    Source: the linear-probe protocol of Radford et al., Learning Transferable Visual Models From Natural Language
+    Supervision, ICML 2021, section 3.2, with independent sigmoids for several labels.
+    """
+
+    class Config(MethodConfig):
+        """Options of ``linear-probe`` and ``linear-probe-lbfgs``. The defaults are ours: no paper fixes them."""
+
+        solver: Literal["gradient", "lbfgs"] = Field("gradient", description="how the weights are found")
+        features: Literal["l2", "scaled"] = Field(
+            "scaled", description="divide each feature by its own norm, or all by the root mean square training norm"
+        )
+        lr: float = Field(1e-2, gt=0, description="learning rate of AdamW; gradient only")
+        weight_decay: float = Field(1e-4, ge=0, description="decoupled weight decay of the weights; gradient only")
+        epochs: int = Field(30, ge=1, description="passes over the training rows; gradient only")
+        batch_size: int = Field(32, ge=1, description="rows a step; gradient only")
+        augment: Literal["none", "flip"] = Field("none", description="training views of an image; gradient only")
+        c: float | None = Field(None, gt=0, description="inverse regularisation strength; None chooses it; lbfgs only")
+        c_grid: tuple[float, ...] = Field(
+            (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0),
+            min_length=1,
+            description="values of C to choose from, for features of unit root mean square norm; lbfgs only",
+        )
+        c_choice: Literal["common", "per-class"] = Field(
+            "common", description="one C of the lowest mean held-out log-loss, or one for each class; lbfgs only"
+        )
+        folds: int = Field(5, ge=2, description="folds of the stratified cross-validation; lbfgs only")
+        max_iter: int = Field(1000, ge=1, description="iteration limit of L-BFGS; lbfgs only")
+
+    config: Config
+
+    def needs(self) -> Needs:
+        """Global features; unknown labels are skipped by both solvers, so the task's policy stands."""
+        return Needs(input="global", classes="fixed")
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        """One stage."""
+        config = self.config
+        head = LinearHead(context.backbone.card.dim, context.stats, config.features)
+        if config.solver == "lbfgs":
+            return [FitStage("fit", head, lambda data: self._fit(head, data))]
+        cosine = Schedule("cosine")
+        groups = [
+            ParamGroup([head.weight], config.lr, config.weight_decay, cosine, "weights"),
+            ParamGroup([head.bias], config.lr, 0.0, cosine, "biases"),
+        ]
+        return [
+            GradientStage(
+                "train",
+                head,
+                groups,
+                epochs=config.epochs,
+                batch_size=config.batch_size,
+                optimizer="adamw",
+                augment=Augment(config.augment),
+            )
+        ]
+
+    def _fit(self, head: LinearHead, data: FitData) -> None:
+        if head.features == "scaled":
+            head.measure(data.scan())
+        inputs, observed = data.gather()
+        features = head.prepare(inputs.to(head.weight.device)).cpu().double().numpy()
+        config = self.config
+        fit = fit_logistic(
+            features,
+            observed.cpu().numpy(),
+            grid=sorted(config.c_grid),
+            folds=config.folds,
+            choice=config.c_choice,
+            c=config.c,
+            max_iter=config.max_iter,
+        )
+        with torch.no_grad():
+            head.weight.copy_(torch.from_numpy(fit.weight))
+            head.bias.copy_(torch.from_numpy(fit.bias))
+        head.chosen_c.copy_(torch.from_numpy(np.nan_to_num(fit.c)))
+
+
+def _features(batch: Batch) -> Tensor:
+    return batch.input[0] if isinstance(batch.input, tuple) else batch.input

@@ -1,0 +1,30 @@
+"""Registers the baselines. Imports no torch."""
+
+from __future__ import annotations
+
+from ltbench.plugin import MethodSpec, hookimpl
+
+EVERY_FAMILY = frozenset({"ltml", "plt", "spml", "partial"})
+
+
+@hookimpl
+def ltbench_methods() -> list[MethodSpec]:
+    """The recipes of this package."""
+    return [
+        MethodSpec(
+            name="linear-probe",
+            target="ltbench_baselines.linear:LinearProbe",
+            summary="one logistic regression a class on frozen features, by gradient descent",
+            families=EVERY_FAMILY,
+            card="cards/linear-probe.md",
+        ),
+        MethodSpec(
+            name="linear-probe-lbfgs",
+            target="ltbench_baselines.linear:LinearProbe",
+            summary="one logistic regression a class on frozen features, by L-BFGS, C by cross-validation",
+            families=EVERY_FAMILY,
+            config={"solver": "lbfgs"},
+            deterministic=True,
+            card="cards/linear-probe.md",
+        ),
+    ]

@@ -4,25 +4,31 @@ Every loss takes logits [B, C] and labels [B, C] in {-1, 0, +1} (absent, unknown
 neither loss nor gradient. See :mod:`ltbench.losses.base` for precision, checks and reductions.
 """
 
+from ltbench.losses.asl import AsymmetricLoss
 from ltbench.losses.base import MultiLabelLoss, Reduction, bce_elements, labels_from_binary
 from ltbench.losses.bce import BCELoss, ReweightedBCELoss, WeightedLoss
 from ltbench.losses.cse import ClassSpecificEmbeddingLoss, cosine_distance, token_cosine_distance
 from ltbench.losses.distribution_balanced import DistributionBalancedLoss, RebalancedBCELoss, rebalanced_weights
 from ltbench.losses.focal import ClassBalancedLoss, FocalLoss, focal_elements
 from ltbench.losses.ntr import NegativeTolerantRegularization
+from ltbench.losses.ranking import DistributionallyRobustLoss, LSEPLoss, ZLPRLoss
 
 __all__ = [
+    "AsymmetricLoss",
     "BCELoss",
     "ClassBalancedLoss",
     "ClassSpecificEmbeddingLoss",
     "DistributionBalancedLoss",
+    "DistributionallyRobustLoss",
     "FocalLoss",
+    "LSEPLoss",
     "MultiLabelLoss",
     "NegativeTolerantRegularization",
     "RebalancedBCELoss",
     "Reduction",
     "ReweightedBCELoss",
     "WeightedLoss",
+    "ZLPRLoss",
     "bce_elements",
     "cosine_distance",
     "focal_elements",

@@ -168,5 +168,5 @@ def _check_features(captions: Tensor, classes: Tensor, *, ndim: int) -> None:
             raise ValueError(f"{name}: expected shape {shown}, got {list(value.shape)}")
     if captions.shape[1:] != classes.shape[1:]:
         raise ValueError(
-            f"captions: all axes but the first must be those of {other} {list(classes.shape)}, got {list(captions.shape)}"
+            f"captions: expected the axes of {other} {list(classes.shape)} after the first, got {list(captions.shape)}"
         )

@@ -11,14 +11,18 @@ import torch
 from torch import Tensor
 
 from ltbench.losses import (
+    AsymmetricLoss,
     BCELoss,
     ClassBalancedLoss,
+    DistributionallyRobustLoss,
     DistributionBalancedLoss,
     FocalLoss,
+    LSEPLoss,
     MultiLabelLoss,
     NegativeTolerantRegularization,
     RebalancedBCELoss,
     ReweightedBCELoss,
+    ZLPRLoss,
     labels_from_binary,
 )
 
@@ -44,6 +48,16 @@ LOSSES: dict[str, Callable[..., MultiLabelLoss]] = {
     "db-focal": lambda **o: DistributionBalancedLoss(COUNTS, N, **o),
     "db-focal-code": lambda **o: DistributionBalancedLoss(COUNTS, N, variant="code", weight_norm="by_image", **o),
     "db-lmpt": lambda **o: DistributionBalancedLoss(COUNTS, N, normalise="all", focal_factor=1.0, **o),
+    "asl": lambda **o: AsymmetricLoss(**o),
+    "asl-no-clip": lambda **o: AsymmetricLoss(clip=0.0, gamma_neg=0.5, gamma_pos=0.5, **o),
+    "asl-root": lambda **o: AsymmetricLoss(gamma_neg=0.5, **o),
+    "asl-code": lambda **o: AsymmetricLoss(variant="code", **o),
+    "lsep": lambda **o: LSEPLoss(gamma=5.0, **o),
+    "c-lsep": lambda **o: LSEPLoss(gamma=5.0, axis="class", **o),
+    "zlpr": lambda **o: ZLPRLoss(**o),
+    "c-zlpr": lambda **o: ZLPRLoss(axis="class", **o),
+    "dr": lambda **o: DistributionallyRobustLoss(**o),
+    "dr-gc": lambda **o: DistributionallyRobustLoss(gamma2=10.0, constraint="both", **o),
     "db-lmpt-code": lambda **o: DistributionBalancedLoss(COUNTS, N, variant="lmpt-code", **o),
 }
 MEAN_ONLY = {"db-lmpt-code"}
@@ -150,7 +164,9 @@ def test_elementwise_reductions(name: str, logits: Tensor) -> None:
     elements = LOSSES[name](reduction="none")(logits, LABELS)
     assert (elements >= 0).all()
     torch.testing.assert_close(LOSSES[name](reduction="sum")(logits, LABELS), elements.sum())
-    if elements.shape == LABELS.shape:
+    if elements.ndim == 1:  # one loss an image or a class
+        torch.testing.assert_close(LOSSES[name]()(logits, LABELS), elements.mean())
+    else:
         known = LABELS != 0
         assert (elements[~known] == 0).all()
         torch.testing.assert_close(LOSSES[name]()(logits, LABELS), elements.sum() / known.sum())
@@ -243,6 +259,11 @@ def test_counts_against_the_number_of_images() -> None:
         (lambda: DistributionBalancedLoss(COUNTS, N, variant="codes"), "variant: .*got 'codes'"),
         (lambda: RebalancedBCELoss(COUNTS, normalise="none"), "normalise: .*got 'none'"),
         (lambda: DistributionBalancedLoss(COUNTS, N, neg_scale=0), "neg_scale: .*> 0"),
+        (lambda: AsymmetricLoss(clip=1.0), r"clip: .*\[0, 1\)"),
+        (lambda: AsymmetricLoss(variant="asl"), "variant: .*got 'asl'"),
+        (lambda: LSEPLoss(axis="batch"), "axis: .*got 'batch'"),
+        (lambda: DistributionallyRobustLoss(constraint="ngc"), "constraint: .*got 'ngc'"),
+        (lambda: DistributionallyRobustLoss(gamma1=0), "gamma1: .*> 0"),
     ],
 )
 def test_bad_options_are_named(build: Callable[[], MultiLabelLoss], message: str) -> None:

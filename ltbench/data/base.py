@@ -59,7 +59,8 @@ class ArrayImages:
         return len(self.array) if self._rows is None else len(self._rows)
 
     def _at(self, row: int) -> npt.NDArray[np.uint8]:
-        return self.array[row if self._rows is None else int(self._rows[row])]
+        picked: npt.NDArray[np.uint8] = self.array[row if self._rows is None else int(self._rows[row])]
+        return picked
 
     def load(self, row: int) -> Image:
         """Return one image as RGB."""

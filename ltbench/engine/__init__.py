@@ -1,0 +1,1 @@
+"""Runs stages, sweeps and searches. Import the modules; this package itself imports nothing heavy."""

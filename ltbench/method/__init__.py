@@ -2,6 +2,7 @@
 
 from ltbench.method.config import MethodConfig, Needs, Preset
 from ltbench.method.method import Context, Method
+from ltbench.method.search import Choice, SearchSpace, Uniform
 from ltbench.method.stages import (
     Augment,
     Batch,
@@ -19,6 +20,7 @@ from ltbench.method.stages import (
 __all__ = [
     "Augment",
     "Batch",
+    "Choice",
     "Context",
     "FitData",
     "FitStage",
@@ -31,6 +33,8 @@ __all__ = [
     "Sampler",
     "Scan",
     "Schedule",
+    "SearchSpace",
     "Stage",
     "Stats",
+    "Uniform",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 import yaml
@@ -100,6 +101,26 @@ def load_presets(spec: MethodSpec) -> tuple[Preset, ...]:
         raise UserError(f"presets of method {spec.name!r}: {first_problem(error)}", "ltbench plugins") from error
 
 
+def read_presets(path: Path, recipe: str) -> tuple[Preset, ...]:
+    """Read the presets of one recipe from a file of the user's.
+
+    Raises:
+        UserError: the file cannot be read, or has no valid preset for the recipe.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = tuple(Preset.model_validate(entry) for entry in document[recipe])
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"preset file {path.name} cannot be read ({error})", "ltbench tune --help") from error
+    except ValidationError as error:
+        raise UserError(f"preset file {path.name}: {first_problem(error)}", "ltbench tune --help") from error
+    except (KeyError, TypeError) as error:
+        raise UserError(f"preset file {path.name} has no presets for {recipe}", "ltbench tune --help") from error
+    if not found:
+        raise UserError(f"preset file {path.name} has no presets for {recipe}", "ltbench tune --help")
+    return found
+
+
 def choose_preset(
     presets: tuple[Preset, ...], name: str | None, task: str, setting: str | None, backbone: str, variant: str
 ) -> Preset | None:
@@ -121,7 +142,8 @@ def choose_preset(
         if preset.fits(task, setting, backbone, variant):
             return preset
     made_for = "; ".join(
-        f"tasks {', '.join(p.tasks) or 'any'}, backbones {', '.join(p.backbones) or 'any'}, variant {p.variant or 'any'}"
+        f"tasks {', '.join(p.tasks) or 'any'}, backbones {', '.join(p.backbones) or 'any'}, "
+        f"variant {p.variant or 'any'}"
         for p in named
     )
     raise UserError(f"preset {name!r} is for {made_for}", "ltbench show method NAME")
@@ -150,6 +172,4 @@ def build_config(model: type[MethodConfig], recipe: str, *layers: Mapping[str, A
     try:
         return model.model_validate(merged)
     except ValidationError as error:
-        raise UserError(
-            f"option of {recipe}: {first_problem(error)}", f"ltbench show method {recipe}"
-        ) from error
+        raise UserError(f"option of {recipe}: {first_problem(error)}", f"ltbench show method {recipe}") from error

@@ -11,6 +11,7 @@ import torch
 
 from ltbench.backbones.base import Backbone
 from ltbench.method.config import MethodConfig, Needs, Variant
+from ltbench.method.search import SearchSpace
 from ltbench.method.stages import Stage, Stats
 
 
@@ -48,6 +49,11 @@ class Method(ABC):
 
     def __init__(self, config: MethodConfig) -> None:
         self.config = config
+
+    @classmethod
+    def search_space(cls) -> SearchSpace:
+        """Fields that ``ltbench tune`` may vary, and how; empty when there is nothing to tune."""
+        return {}
 
     @abstractmethod
     def needs(self) -> Needs:

@@ -83,7 +83,7 @@ class Schedule:
 
     Attributes:
         kind: ``constant``; ``cosine`` (to ``floor``); ``multistep`` (times ``gamma`` at each milestone);
-            ``onecycle`` (cosine from 1/``div`` up to 1 at ``peak`` of the steps, then down to 1/(``div`` * ``final_div``)).
+            ``onecycle`` (cosine from 1/``div`` up to 1 at ``peak`` of the steps, then to 1/(``div`` * ``final_div``)).
         milestones: epochs at which ``multistep`` decays.
         warmup_steps: linear warm-up from ``warmup_start``; it multiplies the factor of the kind.
         per: ``step`` evaluates cosine every step, ``epoch`` at the start of each epoch.
@@ -163,7 +163,7 @@ class Augment:
         kind: ``none``; ``flip`` (two cached views, one drawn each time); ``views`` (k cached views); ``live`` (a fresh
             random view each time, never cached).
         k: number of views for ``views``.
-        transform: for ``views`` and ``live``: PIL image and generator → PIL image; ``None`` takes random resized crop and flip.
+        transform: for ``views`` and ``live``: PIL image and generator → PIL image; ``None`` flips at random.
     """
 
     kind: Literal["none", "flip", "views", "live"] = "none"

@@ -134,6 +134,8 @@ class Task(Frozen):
             raise ValueError(f"unseen or validation classes {stray} are not classes of the task")
         if self.captions == "given" and self.protocol.kind != "full":
             raise ValueError("captions name what a mask hides: only protocol 'full' may use given captions")
+        if bool(self.unseen) != (self.protocol.kind == "seen-only"):
+            raise ValueError("unseen classes and protocol 'seen-only' go together")
         unknown = set(self.unpinned) - set(Fingerprints.model_fields)
         if unknown:
             raise ValueError(f"unpinned names no fingerprint: {sorted(unknown)}")

@@ -1,0 +1,331 @@
+"""The one module that knows mmengine: runs a gradient stage on its ``Runner``.
+
+What it works around in mmengine 0.10.7: resuming loads checkpoints in a way that torch 2.6 and later refuse (state is
+ours, see ``checkpoint.py``); its collate returns lists (batches arrive ready-made); its registries and named
+singletons are global (every runner gets a name of its own, and everything is passed as an object); it collects the
+environment by calling compilers and writes log files of its own (both switched off).
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import ExponentialMovingAverage
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ltbench.engine.checkpoint import State
+from ltbench.engine.failures import Diverged
+from ltbench.engine.inputs import Rowset
+from ltbench.engine.seeds import reseed
+from ltbench.method import Batch, GradientStage
+
+_counter = itertools.count()
+
+
+@dataclass
+class StageEvents:
+    """What the engine wants to hear of.
+
+    Attributes:
+        on_step: called with the number of steps done (1 each time).
+        on_epoch: called with (epoch just finished, mean loss terms, learning rate, seconds).
+        save: called with the state after each epoch; the engine decides where it goes.
+    """
+
+    on_step: Callable[[int], None]
+    on_epoch: Callable[[int, dict[str, float], float, float], None]
+    save: Callable[[State], None]
+
+
+class _Rows(Dataset[Batch]):
+    """Index arrays in, batches out; randomness comes from the generator of the current epoch."""
+
+    def __init__(self, rowset: Rowset) -> None:
+        self.rowset = rowset
+        self.rng: np.random.Generator | None = None
+
+    def __len__(self) -> int:
+        return len(self.rowset)
+
+    def __getitem__(self, rows: Any) -> Batch:
+        return self.rowset.batch(np.asarray(rows, dtype=np.int64), self.rng)
+
+
+class _EpochOrder(Sampler[Any]):
+    """Batches of row numbers of one epoch, as the stage's own sampler (or a shuffle) orders them."""
+
+    def __init__(self, stage: GradientStage, rows: int) -> None:
+        self._stage = stage
+        self._rows = rows
+        self.order: np.ndarray = self._draw(0, np.random.default_rng(0), peek=True)
+
+    def _draw(self, epoch: int, rng: np.random.Generator, peek: bool = False) -> np.ndarray:
+        if self._stage.sampler is None:
+            return rng.permutation(self._rows)
+        if peek:
+            # Only the length is wanted, so the sampler's state must not move.
+            state = _state_of(self._stage.sampler)
+            drawn = np.asarray(self._stage.sampler.epoch(epoch, rng), dtype=np.int64)
+            _restore(self._stage.sampler, state)
+            return drawn
+        return np.asarray(self._stage.sampler.epoch(epoch, rng), dtype=np.int64)
+
+    def start(self, epoch: int, rng: np.random.Generator) -> None:
+        self.order = self._draw(epoch, rng)
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.order), self._stage.batch_size)
+        return whole if self._stage.drop_last and whole else whole + (rest > 0)
+
+    def __iter__(self) -> Iterator[Any]:
+        size = self._stage.batch_size
+        for number in range(len(self)):
+            yield self.order[number * size : (number + 1) * size]
+
+
+def _state_of(thing: object) -> Any:
+    getter = getattr(thing, "state_dict", None)
+    return getter() if callable(getter) else None
+
+
+def _restore(thing: object, state: Any) -> None:
+    setter = getattr(thing, "load_state_dict", None)
+    if callable(setter) and state is not None:
+        setter(state)
+
+
+class _Trained(nn.Module):
+    """Gives a method's module the ``train_step`` that mmengine calls."""
+
+    def __init__(self, module: nn.Module, device: torch.device) -> None:
+        super().__init__()
+        self.module_ = module
+        self._device = device
+
+    def train_step(self, data: Batch, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        with optim_wrapper.optim_context(self):
+            terms = self.module_.loss(data.to(self._device))  # type: ignore[operator]
+            total = torch.stack([value for name, value in terms.items() if name.startswith("loss")]).sum()
+        if bool(torch.isfinite(total)):
+            optim_wrapper.update_params(total)
+        return {"total": total.detach(), **{name: value.detach() for name, value in terms.items()}}
+
+
+class _Lifecycle(Hook):  # type: ignore[misc]
+    """Seeds, learning rates, divergence, averages, checkpoints and progress of one stage."""
+
+    def __init__(
+        self,
+        stage: GradientStage,
+        order: _EpochOrder,
+        data: _Rows,
+        seed_axes: tuple[int, str],
+        device: torch.device,
+        events: StageEvents,
+        resume: State | None,
+        capture: Callable[[], dict[str, Tensor]],
+        restore: Callable[[dict[str, Tensor]], None],
+    ) -> None:
+        self._stage = stage
+        self._order = order
+        self._data = data
+        self._seed, self._name = seed_axes
+        self._device = device
+        self._events = events
+        self._resume = resume
+        self._capture = capture
+        self._restore = restore
+        self._sums: dict[str, float] = {}
+        self._steps = 0
+        self._started = 0.0
+        self.average: ExponentialMovingAverage | None = None
+        self._average_keys: list[str] = []
+
+    def before_train(self, runner: Runner) -> None:
+        if self._stage.ema is not None:
+            self._make_average()
+        if self._resume is None:
+            return
+        state = self._resume
+        self._restore(state["module"])
+        runner.optim_wrapper.optimizer.load_state_dict(state["optimizer"])
+        scaler = getattr(runner.optim_wrapper, "loss_scaler", None)
+        if scaler is not None and state.get("scaler"):
+            scaler.load_state_dict(state["scaler"])
+        _restore(self._stage.sampler, state.get("sampler"))
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        epoch = int(state["epoch"])
+        runner.train_loop._epoch = epoch
+        runner.train_loop._iter = epoch * len(self._order)
+        runner.optim_wrapper.initialize_count_status(runner.model, runner.train_loop._iter, runner.train_loop.max_iters)
+
+    def _make_average(self) -> None:
+        trained = nn.ParameterList([p for group in self._stage.param_groups for p in group.params])
+        assert self._stage.ema is not None
+        self.average = ExponentialMovingAverage(trained, momentum=1.0 - self._stage.ema)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        epoch = runner.epoch
+        rng = reseed(self._seed, self._name, epoch)
+        self._order.start(epoch, rng)
+        self._data.rng = rng
+        self._sums, self._steps, self._started = {}, 0, time.perf_counter()
+        start = getattr(self._stage.module, "on_epoch_start", None)
+        if callable(start):
+            self._stage.module.eval()
+            rowset = self._data.rowset
+            start(epoch, lambda: rowset.scan(max(256, self._stage.batch_size), self._device))
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        for group, described in zip(runner.optim_wrapper.optimizer.param_groups, self._stage.param_groups, strict=True):
+            factor = described.schedule.factor(runner.iter, len(self._order), self._stage.epochs)
+            group["lr"] = described.lr * factor
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        for name, value in outputs.items():
+            number = float(value)
+            if not math.isfinite(number):
+                raise Diverged(self._stage.name, runner.iter + 1, f"{name} is {number}")
+            self._sums[name] = self._sums.get(name, 0.0) + number
+        self._steps += 1
+        if self.average is not None:
+            self.average.update_parameters(
+                nn.ParameterList([p for group in self._stage.param_groups for p in group.params])
+            )
+        self._events.on_step(1)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        optimizer = runner.optim_wrapper.optimizer
+        scaler = getattr(runner.optim_wrapper, "loss_scaler", None)
+        state: State = {
+            "epoch": runner.epoch + 1,
+            "module": self._capture(),
+            "optimizer": optimizer.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else {},
+            "sampler": _state_of(self._stage.sampler),
+            "average": self.average.state_dict() if self.average is not None else {},
+            "done": False,
+        }
+        means = {name: total / max(1, self._steps) for name, total in self._sums.items()}
+        seconds = time.perf_counter() - self._started
+        with self.averaged():
+            self._events.on_epoch(runner.epoch, means, float(optimizer.param_groups[0]["lr"]), seconds)
+        self._events.save(state)
+
+    def averaged(self) -> _Swapped:
+        """Context in which the trained parameters hold their averages, where averaging is on."""
+        parameters = [p for group in self._stage.param_groups for p in group.params]
+        averages = list(self.average.module.parameters()) if self.average is not None else None
+        return _Swapped(parameters, averages)
+
+
+class _Swapped:
+    """Exchanges parameter values for the averages, and back at the end unless told to keep them."""
+
+    def __init__(self, parameters: list[nn.Parameter], averages: list[nn.Parameter] | None) -> None:
+        self._parameters = parameters
+        self._averages = averages
+        self._saved: list[Tensor] = []
+
+    def __enter__(self) -> _Swapped:
+        if self._averages is not None:
+            self._saved = [p.detach().clone() for p in self._parameters]
+            for parameter, average in zip(self._parameters, self._averages, strict=True):
+                parameter.data.copy_(average.data)
+        return self
+
+    def keep(self) -> None:
+        self._saved = []
+
+    def __exit__(self, *_: object) -> None:
+        for parameter, value in zip(self._parameters, self._saved, strict=False):
+            parameter.data.copy_(value)
+
+
+class _QuietRunner(Runner):  # type: ignore[misc]
+    """Runner that neither calls compilers to describe the machine nor dumps configuration files."""
+
+    def _log_env(self, env_cfg: Any) -> None:
+        return
+
+    def dump_config(self) -> None:
+        return
+
+
+def _optimizer(stage: GradientStage) -> torch.optim.Optimizer:
+    groups: list[dict[str, Any]] = [
+        {"params": list(group.params), "lr": group.lr, "weight_decay": group.weight_decay}
+        for group in stage.param_groups
+    ]
+    if stage.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, momentum=stage.momentum)
+    maker = torch.optim.Adam if stage.optimizer == "adam" else torch.optim.AdamW
+    return maker(groups, lr=0.0, betas=stage.betas)
+
+
+def run_gradient_stage(
+    stage: GradientStage,
+    rowset: Rowset,
+    *,
+    seed: int,
+    device: torch.device,
+    work_dir: Path,
+    events: StageEvents,
+    resume: State | None,
+    capture: Callable[[], dict[str, Tensor]],
+    restore: Callable[[dict[str, Tensor]], None],
+) -> None:
+    """Train one stage, from its last finished epoch if there is a state to resume from.
+
+    At the end the trained parameters hold their moving averages where averaging is on.
+
+    Raises:
+        Diverged: the loss stopped being finite.
+    """
+    data = _Rows(rowset)
+    order = _EpochOrder(stage, len(rowset))
+    # batch_size=None: the sampler yields whole batches, so mmengine's list-making collate never runs.
+    loader = DataLoader(data, batch_size=None, sampler=order, num_workers=0)
+    amp = stage.amp and device.type == "cuda"
+    clip = None if stage.clip_norm is None else {"max_norm": stage.clip_norm}
+    wrapper: OptimWrapper = (
+        AmpOptimWrapper(optimizer=_optimizer(stage), clip_grad=clip)
+        if amp
+        else OptimWrapper(optimizer=_optimizer(stage), clip_grad=clip)
+    )
+    name = f"ltbench-{next(_counter)}"
+    lifecycle = _Lifecycle(stage, order, data, (seed, stage.name), device, events, resume, capture, restore)
+    logging.getLogger("mmengine").setLevel(logging.ERROR)
+    runner = _QuietRunner(
+        model=_Trained(stage.module, device),
+        work_dir=str(work_dir),
+        train_dataloader=loader,
+        train_cfg={"by_epoch": True, "max_epochs": stage.epochs, "val_interval": 10**9},
+        optim_wrapper=wrapper,
+        default_hooks=dict.fromkeys(
+            ("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint")
+        ),
+        custom_hooks=[lifecycle],
+        log_level="ERROR",
+        visualizer=Visualizer.get_instance(name, vis_backends=None),
+        experiment_name=name,
+        randomness={"seed": seed % 2**31},
+    )
+    runner.train()
+    with lifecycle.averaged() as swapped:
+        swapped.keep()

@@ -1,0 +1,138 @@
+"""Rows of a view as batches: cached features where the image tower is frozen, images where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ltbench.backbones.base import Backbone
+from ltbench.data.base import Images
+from ltbench.method import Augment, Batch
+
+Rows = npt.NDArray[np.int64]
+Input = Tensor | tuple[Tensor, Tensor]
+
+
+class Inputs(Protocol):
+    """Network inputs by row."""
+
+    def __len__(self) -> int: ...
+
+    def get(self, rows: Rows, rng: np.random.Generator | None) -> Input:
+        """Inputs of these rows; with a generator, one random view of each (training), else the plain view."""
+        ...
+
+
+class FeatureInputs:
+    """Features from the cache.
+
+    Args:
+        global_: float32 [N, V, D], view 0 is the plain one.
+        regions: float32 [N, V, L, R], or None.
+    """
+
+    def __init__(self, global_: npt.NDArray[np.float32], regions: npt.NDArray[np.float32] | None = None) -> None:
+        self._global = global_
+        self._regions = regions
+
+    def __len__(self) -> int:
+        return len(self._global)
+
+    def get(self, rows: Rows, rng: np.random.Generator | None) -> Input:
+        """Features of these rows."""
+        views = self._global.shape[1]
+        pick = rng.integers(0, views, size=len(rows)) if rng is not None and views > 1 else np.zeros(len(rows), int)
+        features = torch.from_numpy(np.array(self._global[rows, pick], dtype=np.float32))
+        if self._regions is None:
+            return features
+        return features, torch.from_numpy(np.array(self._regions[rows, pick], dtype=np.float32))
+
+
+class ImageInputs:
+    """Decoded and preprocessed images, augmented live in training."""
+
+    def __init__(self, images: Images, backbone: Backbone, augment: Augment) -> None:
+        self._images = images
+        self._backbone = backbone
+        self._augment = augment
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def get(self, rows: Rows, rng: np.random.Generator | None) -> Input:
+        """Images float32 [n, 3, H, W]."""
+        return torch.stack([self._one(int(row), rng) for row in rows])
+
+    def _one(self, row: int, rng: np.random.Generator | None) -> Tensor:
+        image = self._images.load(row)
+        if rng is not None and self._augment.kind != "none":
+            if self._augment.transform is not None:
+                image = self._augment.transform(image, rng)
+            elif rng.random() < 0.5:
+                from PIL import ImageOps
+
+                image = ImageOps.mirror(image)
+        return self._backbone.preprocess(image)
+
+
+class EncodedLive:
+    """Images augmented live, then sent through the frozen tower: the price of ``Augment(kind="live")``."""
+
+    def __init__(self, images: ImageInputs, backbone: Backbone, region: bool, device: torch.device) -> None:
+        self._images = images
+        self._backbone = backbone
+        self._region = region
+        self._device = device
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def get(self, rows: Rows, rng: np.random.Generator | None) -> Input:
+        """Features of fresh views."""
+        images = self._images.get(rows, rng)
+        assert isinstance(images, Tensor)
+        with torch.no_grad():
+            if self._region:
+                global_, regions = self._backbone.encode_regions(images.to(self._device))
+                return global_.float().cpu(), regions.float().cpu()
+            return self._backbone.encode_global(images.to(self._device)).float().cpu()
+
+
+@dataclass(frozen=True)
+class Rowset:
+    """Inputs with their observed labels and captions.
+
+    Attributes:
+        observed: int8 [N, C] after the unknown policy; [N, 0] for a test view.
+    """
+
+    inputs: Inputs
+    observed: Tensor
+    captions: Sequence[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def batch(self, rows: Rows, rng: np.random.Generator | None = None) -> Batch:
+        """One batch on the CPU."""
+        index = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64))
+        captions = None if self.captions is None else tuple(self.captions[int(row)] for row in rows)
+        return Batch(index, self.inputs.get(rows, rng), self.observed[index], captions)
+
+    def scan(self, batch_size: int, device: torch.device) -> Iterator[Batch]:
+        """All rows in order, plain views."""
+        for start in range(0, len(self), batch_size):
+            rows = np.arange(start, min(start + batch_size, len(self)), dtype=np.int64)
+            yield self.batch(rows).to(device)
+
+
+def apply_unknown_policy(observed: npt.NDArray[np.int8], policy: str) -> Tensor:
+    """Observed labels as the loss gets them: ``assume-negative`` turns 0 into -1, the others leave it."""
+    labels = torch.from_numpy(np.array(observed, dtype=np.int8))
+    return torch.where(labels == 0, torch.full_like(labels, -1), labels) if policy == "assume-negative" else labels

@@ -1,0 +1,56 @@
+"""Whether a method, a task and a backbone fit together; if not, which would."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ltbench.method import Needs
+from ltbench.plugin.errors import UserError
+from ltbench.plugin.manager import registry
+from ltbench.tasks.task import Task, UnknownPolicy
+
+
+def task_problems(needs: Needs, task: Task, has_groups: bool) -> list[str]:
+    """Why a method cannot run on a task, one clause each; empty when it can."""
+    problems = []
+    if task.unseen and needs.classes != "open":
+        problems.append("it answers for its training classes only, and this task has classes that training never names")
+    if needs.captions and task.captions == "none":
+        problems.append("it needs captions, and this task has none")
+    if needs.groups and not has_groups:
+        problems.append("it needs label groups, and this task's data set has none")
+    if needs.validation and task.validation.kind == "none":
+        problems.append("it needs validation rows, and this task has none")
+    return problems
+
+
+def backbone_problems(needs: Needs, offers: Sequence[str]) -> list[str]:
+    """What a method needs that a backbone does not offer."""
+    wanted = [needs.input, *(["text"] if needs.text else [])]
+    return [what for what in wanted if what not in offers]
+
+
+def check_fit(method: str, needs: Needs, task: Task, has_groups: bool, backbone: str, offers: Sequence[str]) -> None:
+    """Refuse what cannot work, naming what can.
+
+    Raises:
+        UserError: the task lacks something, or the backbone does; backbones that fit are listed.
+    """
+    problems = task_problems(needs, task, has_groups)
+    if problems:
+        raise UserError(
+            f"method {method} cannot run on {task.address}: {'; '.join(problems)}",
+            f"ltbench list methods --task {task.name}",
+        )
+    missing = backbone_problems(needs, offers)
+    if missing:
+        fitting = [item.spec.name for item in registry().backbones if not backbone_problems(needs, item.spec.offers)]
+        raise UserError(
+            f"method {method} needs {' and '.join(missing)}, which backbone {backbone} does not offer",
+            f"--backbone {'|'.join(fitting)}" if fitting else "ltbench list backbones",
+        )
+
+
+def unknown_policy(needs: Needs, task: Task) -> UnknownPolicy:
+    """What becomes of 0: the method's own choice, else the task's."""
+    return needs.unknown or task.unknown_policy

@@ -1,0 +1,295 @@
+"""Phase 1: views in, logits and decisions out. Nothing here can reach a test label or a hidden training label."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from ltbench.backbones.base import Backbone
+from ltbench.data.progress import Reporter
+from ltbench.engine import checkpoint
+from ltbench.engine.encode import Encoder
+from ltbench.engine.failures import OutOfTime
+from ltbench.engine.inputs import Inputs, Rowset, apply_unknown_policy
+from ltbench.engine.log import RunLog
+from ltbench.engine.seeds import KeptRandomState, reseed, seed_for
+from ltbench.method import Augment, Batch, Context, FitData, FitStage, GradientStage, Method, Stage, Stats
+from ltbench.method.config import Variant
+from ltbench.tasks.views import TestView, TrainView
+
+Logits = npt.NDArray[np.float32]
+PREDICT_ROWS = 256
+
+
+@dataclass
+class Setup:
+    """Everything phase 1 works with.
+
+    Attributes:
+        folder: where checkpoints and the log go.
+        after_epoch: called after each epoch of the last stage, random state kept around it.
+        deadline: value of ``time.monotonic()`` at which training gives up.
+    """
+
+    method: Method
+    variant: Variant
+    backbone: Backbone
+    train: TrainView
+    seed: int
+    device: torch.device
+    policy: str
+    encoder: Encoder
+    folder: Path
+    reporter: Reporter
+    after_epoch: Callable[[int, int], None] | None = None
+    deadline: float | None = None
+
+
+@dataclass
+class Outcome:
+    """What phase 1 leaves behind in memory; the files are written by the caller.
+
+    Attributes:
+        module: module of the last stage, in evaluation mode.
+        trainable: parameters that some stage trains.
+        total: parameters of the modules and towers used.
+        decisions: (row, class, epoch) triples that a method wants judged.
+    """
+
+    module: nn.Module
+    trainable: int
+    total: int
+    encode_seconds: float
+    train_seconds: float
+    decisions: list[tuple[int, int, int]] = field(default_factory=list)
+
+
+class Phase1:
+    """Trains the stages of one method, resuming from what its folder holds."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        needs = setup.method.needs()
+        observed = apply_unknown_policy(setup.train.observed, setup.policy)
+        self._observed = observed
+        self._captions = setup.train.captions if needs.captions else None
+        self._open = needs.classes == "open"
+        self._encode_seconds = 0.0
+        self._inputs: dict[Augment, Inputs] = {}
+        reseed(setup.seed, "init")
+        self.stages: list[Stage] = list(
+            setup.method.stages(
+                Context(
+                    class_names=setup.train.class_names,
+                    stats=Stats.of(np.asarray(observed.numpy(), dtype=np.int8)),
+                    backbone=setup.backbone,
+                    device=setup.device,
+                    seed=seed_for(setup.seed, "model"),
+                    variant=setup.variant,
+                    label_groups=setup.train.label_groups,
+                )
+            )
+        )
+        self._stats = Stats.of(np.asarray(observed.numpy(), dtype=np.int8))
+        self.decisions: list[tuple[int, int, int]] = []
+
+    @property
+    def module(self) -> nn.Module:
+        """The module that predicts."""
+        return self.stages[-1].module
+
+    def _rowset(self, augment: Augment) -> Rowset:
+        if augment not in self._inputs:
+            started = time.perf_counter()
+            view = self.setup.train
+            self._inputs[augment] = self.setup.encoder.inputs(
+                view.images, view.ids, augment, "encoding training images"
+            )
+            self._encode_seconds += time.perf_counter() - started
+        return Rowset(self._inputs[augment], self._observed, self._captions)
+
+    def _trained(self) -> list[nn.Parameter]:
+        found = {
+            id(p): p
+            for stage in self.stages
+            if isinstance(stage, GradientStage)
+            for group in stage.param_groups
+            for p in group.params
+        }
+        return list(found.values())
+
+    def _capture(self) -> dict[str, Tensor]:
+        trained = {p.data_ptr() for p in self._trained()}
+        return {
+            f"{number}.{name}": tensor
+            for number, stage in enumerate(self.stages)
+            for name, tensor in checkpoint.own_state(stage.module, self.setup.backbone, trained).items()
+        }
+
+    def _restore(self, state: dict[str, Tensor]) -> None:
+        for number, stage in enumerate(self.stages):
+            prefix = f"{number}."
+            own = {name[len(prefix) :]: t for name, t in state.items() if name.startswith(prefix)}
+            checkpoint.load_own_state(stage.module, own)
+
+    def run(self) -> Outcome:
+        """Run all stages.
+
+        Raises:
+            Diverged: a loss stopped being finite.
+        """
+        folder = self.setup.folder / "checkpoints"
+        log = RunLog(self.setup.folder / "log.jsonl")
+        seconds = 0.0
+        for number, stage in enumerate(self.stages):
+            stage.module.to(self.setup.device)
+            path = folder / f"stage-{number}.pt"
+            state = checkpoint.load(path)
+            if state is not None and state["done"]:
+                self._restore(state["module"])
+                self.decisions = [tuple(triple) for triple in state["decisions"]]
+                continue
+            rowset = self._rowset(stage.augment if isinstance(stage, GradientStage) else Augment())
+            started = time.perf_counter()
+            reseed(self.setup.seed, "stage", stage.name)
+            if isinstance(stage, GradientStage):
+                self._train(number, stage, rowset, path, state, log)
+            elif stage.fit is not None:
+                with self._scanning(stage, rowset) as data:
+                    stage.fit(data)
+            seconds += time.perf_counter() - started
+            checkpoint.save(path, {"done": True, "module": self._capture(), "decisions": self.decisions})
+            log.write({"stage": stage.name, "done": True, "seconds": time.perf_counter() - started})
+        self.module.eval()
+        trained = self._trained()
+        return Outcome(
+            module=self.module,
+            trainable=sum(p.numel() for p in trained),
+            total=self._total_parameters(),
+            encode_seconds=self._encode_seconds,
+            train_seconds=seconds,
+            decisions=self.decisions,
+        )
+
+    def _total_parameters(self) -> int:
+        backbone = self.setup.backbone
+        towers = [t for t in (backbone.visual, backbone.text) if t is not None]
+        modules = [*towers, *(stage.module for stage in self.stages)]
+        # A module may keep what it fitted in buffers, so parameters alone are counted once each by identity.
+        return sum(p.numel() for p in {id(p): p for m in modules for p in m.parameters()}.values())
+
+    def _scanning(self, stage: Stage, rowset: Rowset) -> _Scanning:
+        device = self.setup.device
+        return _Scanning(
+            FitData(
+                scan=lambda: rowset.scan(PREDICT_ROWS, device),
+                rows=len(rowset),
+                seed=seed_for(self.setup.seed, "stage", stage.name),
+                stats=self._stats,
+            )
+        )
+
+    def _train(
+        self,
+        number: int,
+        stage: GradientStage,
+        rowset: Rowset,
+        path: Path,
+        state: checkpoint.State | None,
+        log: RunLog,
+    ) -> None:
+        # Imported here because mmengine's runner takes seconds to import and not every method trains by gradient.
+        from ltbench.engine._mmengine import StageEvents, run_gradient_stage
+
+        start = getattr(stage.module, "on_fit_start", None)
+        if callable(start):
+            start(self._stats)
+        if state is not None:
+            self.decisions = [tuple(triple) for triple in state["decisions"]]
+            self.setup.reporter.line(f"resuming stage {stage.name} after epoch {state['epoch']} of {stage.epochs}")
+        for parameter in stage.module.parameters():
+            parameter.requires_grad_(False)
+        for group in stage.param_groups:
+            for parameter in group.params:
+                parameter.requires_grad_(True)
+
+        def on_epoch(epoch: int, means: dict[str, float], lr: float, took: float) -> None:
+            decide = getattr(stage.module, "decisions", None)
+            if callable(decide):
+                self.decisions.extend((int(row), int(column), epoch) for row, column in decide())
+            log.write({"stage": stage.name, "epoch": epoch, "lr": lr, "seconds": took, **means})
+            if self.setup.after_epoch is not None and number == len(self.stages) - 1:
+                with KeptRandomState():
+                    self.setup.after_epoch(number, epoch)
+
+        def on_step(number: int) -> None:
+            advance(number)
+            if self.setup.deadline is not None and time.monotonic() > self.setup.deadline:
+                raise OutOfTime(f"stage {stage.name!r} was still training at the time cap")
+
+        done = int(state["epoch"]) if state is not None else 0
+        steps = -(-len(rowset) // stage.batch_size) * (stage.epochs - done)
+        with self.setup.reporter.task(f"training {stage.name}", steps) as advance:
+            run_gradient_stage(
+                stage,
+                rowset,
+                seed=self.setup.seed,
+                device=self.setup.device,
+                work_dir=path.parent / "runner",
+                events=StageEvents(
+                    on_step, on_epoch, lambda s: checkpoint.save(path, {**s, "decisions": self.decisions})
+                ),
+                resume=state,
+                capture=self._capture,
+                restore=self._restore,
+            )
+
+    def predict(self, inputs: Inputs, class_names: tuple[str, ...]) -> Logits:
+        """Logits float32 [n, C] for these classes; open class sets learn the names here and not before."""
+        module = self.module
+        module.to(self.setup.device)
+        was_training = module.training
+        module.eval()
+        if self._open:
+            module.set_classes(class_names)  # type: ignore[operator]
+        rowset = Rowset(inputs, torch.zeros((len(inputs), 0), dtype=torch.int8))
+        with torch.no_grad():
+            parts = [module.logits(batch).float().cpu() for batch in self._batches(rowset)]  # type: ignore[operator]
+        if self._open:
+            module.set_classes(self.setup.train.class_names)  # type: ignore[operator]
+        module.train(was_training)
+        logits = torch.cat(parts).numpy().astype(np.float32) if parts else np.zeros((0, len(class_names)), np.float32)
+        if logits.shape != (len(inputs), len(class_names)):
+            raise ValueError(f"logits have shape {logits.shape}, expected {(len(inputs), len(class_names))}")
+        return logits
+
+    def _batches(self, rowset: Rowset) -> Iterator[Batch]:
+        return rowset.scan(PREDICT_ROWS, self.setup.device)
+
+    def test_inputs(self, view: TestView | TrainView, label: str) -> Inputs:
+        """Inputs of a view that is only predicted on."""
+        return self.setup.encoder.inputs(view.images, view.ids, Augment(), label)
+
+
+@dataclass
+class _Scanning:
+    """A fit without gradients: torch records nothing while the stage fits."""
+
+    data: FitData
+
+    def __enter__(self) -> FitData:
+        self._grad = torch.is_grad_enabled()
+        return self.data
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_grad_enabled(self._grad)
+
+
+__all__ = ["FitStage", "Logits", "Outcome", "Phase1", "Setup"]

@@ -1,0 +1,98 @@
+"""What a run is: the request as typed, and everything it resolves to before any data are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from ltbench.data.base import DataRoot
+from ltbench.data.progress import SILENT, Reporter
+from ltbench.method import Method, MethodConfig, Preset
+from ltbench.method.config import Variant, build_config, choose_preset, load_presets, read_presets
+from ltbench.plugin.errors import UnknownName
+from ltbench.plugin.manager import Registered, registry
+from ltbench.plugin.specs import MethodSpec
+from ltbench.tasks.task import Task
+
+Overwrite = Literal["never", "failed", "always"]
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """One run as a user asks for it.
+
+    Attributes:
+        method: recipe name.
+        weights: None for the released weights, ``random``, or a checkpoint file.
+        preset: a name, a YAML file (as ``ltbench tune`` writes), None to take the one made for this task, or ``none``.
+        overrides: configuration fields given on the command line.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        threads: CPU threads; part of the run's key, because results are bit-equal only for the same number.
+        out: folder for runs.
+        limit: at most this many training rows; never ranked.
+        max_cache_bytes: cap on what the feature cache may grow by.
+    """
+
+    task: Task
+    method: str
+    backbone: str
+    weights: str | None = None
+    seed: int = 0
+    preset: str | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    variant: Variant | None = None
+    device: str = "auto"
+    threads: int = 1
+    data_root: Path | None = None
+    out: Path = Path("ltbench-runs")
+    limit: int | None = None
+    overwrite: Overwrite = "never"
+    audit_selection: bool = False
+    max_cache_bytes: int | None = None
+
+    def root(self, reporter: Reporter = SILENT) -> DataRoot:
+        """Where the data set is looked for."""
+        return (
+            DataRoot(reporter=reporter) if self.data_root is None else DataRoot(root=self.data_root, reporter=reporter)
+        )
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The recipe of a request: class, variant, preset and validated configuration."""
+
+    registered: Registered[MethodSpec]
+    method: Method
+    variant: Variant
+    preset: Preset | None
+    config: MethodConfig
+
+    @property
+    def origin(self) -> str:
+        """Where the configuration comes from, as the record states it."""
+        return self.preset.origin if self.preset is not None else "default (not tuned)"
+
+
+def resolve_method(request: RunRequest) -> Resolved:
+    """Find the recipe, choose variant and preset, and build its configuration.
+
+    Raises:
+        UnknownName: method, variant, preset or option.
+        UserError: a preset for another task or backbone, or a value that does not fit its option.
+    """
+    registered = registry().methods.get(request.method)
+    spec = registered.spec
+    variant: Variant = request.variant or cast(Variant, spec.variants[0])
+    if variant not in spec.variants:
+        raise UnknownName(f"variant of {spec.name}", variant, spec.variants, f"--variant {'|'.join(spec.variants)}")
+    name, presets = request.preset, load_presets(spec)
+    if name is not None and name.endswith((".yaml", ".yml")):
+        presets = read_presets(Path(name), spec.name)
+        name = presets[0].name
+    preset = choose_preset(presets, name, request.task.name, request.task.setting, request.backbone, variant)
+    cls: type[Method] = spec.load()
+    layers = [spec.config, preset.overrides if preset else {}, dict(request.overrides)]
+    config = build_config(cls.Config, spec.name, *layers)
+    return Resolved(registered, cls(config), variant, preset, config)

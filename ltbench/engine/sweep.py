@@ -1,0 +1,233 @@
+"""Tasks x recipes x seeds, in processes of one thread each that share the cache.
+
+Resumable: a finished key is not run again.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ltbench.data.progress import SILENT, Reporter
+from ltbench.method.config import first_problem
+from ltbench.plugin.errors import UserError
+from ltbench.plugin.manager import registry
+from ltbench.tasks.registry import load_task, resolve
+
+
+class PlanItem(BaseModel):
+    """One recipe with its options; a plan may list the same recipe several times (an ablation)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    preset: str | None = None
+    variant: Literal["paper", "code"] | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class SweepPlan(BaseModel):
+    """What a sweep runs: every item on every task with every seed.
+
+    Attributes:
+        tasks: addresses; a task with settings stands for all of them.
+        items: recipes, as names or with options.
+        backbone: for all runs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tasks: tuple[str, ...] = Field(min_length=1)
+    items: tuple[PlanItem, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    backbone: str = "tiny-clip"
+    weights: str | None = None
+    threads: int = 1
+    limit: int | None = None
+
+    @classmethod
+    def of(cls, tasks: Sequence[str], methods: Sequence[str], **rest: Any) -> SweepPlan:
+        """A plan from names."""
+        return cls(tasks=tuple(tasks), items=tuple(PlanItem(method=name) for name in methods), **rest)
+
+    @classmethod
+    def read(cls, path: Path) -> SweepPlan:
+        """Read a plan from YAML; ``methods`` lists names or items.
+
+        Raises:
+            UserError: no such file, no YAML, or keys that a plan does not have.
+        """
+        try:
+            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            raise UserError(f"plan {path.name} cannot be read ({error})", "ltbench sweep --help") from error
+        if not isinstance(document, dict):
+            raise UserError(f"plan {path.name} is no mapping", "ltbench sweep --help")
+        methods = document.pop("methods", [])
+        document["items"] = [{"method": m} if isinstance(m, str) else m for m in methods]
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            raise UserError(f"plan {path.name}: {first_problem(error)}", "ltbench sweep --help") from error
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """How a sweep runs; none of it decides a result."""
+
+    out: Path = Path("ltbench-runs")
+    overwrite: Literal["never", "failed", "always"] = "never"
+    device: str = "auto"
+    data_root: Path | None = None
+    jobs: int = 0
+    audit_selection: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a sweep."""
+
+    task: str
+    item: PlanItem
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """How a line names the run."""
+        options = ",".join(f"{name}={value}" for name, value in self.item.options.items())
+        extra = " ".join(part for part in (self.item.preset or "", options) if part)
+        return f"{self.task} {self.item.method}{f' [{extra}]' if extra else ''} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """How one run ended.
+
+    Attributes:
+        status: ``completed``, ``diverged``, ``failed``, ``refused`` (it cannot run) or ``crashed`` (its process died).
+        score: headline metric, total, percent.
+    """
+
+    cell: Cell
+    status: str
+    seconds: float
+    score: float | None = None
+    reused: bool = False
+    reason: str = ""
+    record: Path | None = None
+
+
+def expand(plan: SweepPlan) -> list[Cell]:
+    """All runs of a plan: recipes with one seed after the other, so that a stopped sweep has whole recipes.
+
+    Raises:
+        UnknownName: a task or a recipe that nobody registered.
+    """
+    for item in plan.items:
+        registry().methods.get(item.method)
+    addresses = [task.address for name in plan.tasks for task in resolve(name)]
+    return [Cell(address, item, seed) for address in addresses for item in plan.items for seed in plan.seeds]
+
+
+def sweep(plan: SweepPlan, options: SweepOptions, reporter: Reporter = SILENT) -> list[CellResult]:
+    """Run a plan; one line a run. A run that fails, is refused or whose process dies never stops the others."""
+    cells = expand(plan)
+    jobs = options.jobs or max(1, (os.cpu_count() or 1) // plan.threads)
+    results: dict[Cell, CellResult] = {}
+    with reporter.task(f"sweep of {len(cells)} runs", len(cells)) as advance:
+        for result in _all(cells, plan, options, min(jobs, len(cells))):
+            results[result.cell] = result
+            advance(1)
+            reporter.line(f"[{len(results)}/{len(cells)}] {describe(result)}")
+    return [results[cell] for cell in cells]
+
+
+def describe(result: CellResult) -> str:
+    """One line for a run."""
+    if result.status == "completed":
+        score = "" if result.score is None else f"{result.score:.2f}"
+        return f"{result.cell.label}: {score} ({'already there' if result.reused else f'{result.seconds:.0f} s'})"
+    return f"{result.cell.label}: {result.status} ({result.reason})"
+
+
+def _all(cells: Sequence[Cell], plan: SweepPlan, options: SweepOptions, jobs: int) -> Iterator[CellResult]:
+    """Results as they come; a pool whose worker died is replaced, and only the runs in flight count as crashed once."""
+    pending = list(cells)
+    retried: set[Cell] = set()
+    while pending:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_one_thread, initargs=(plan.threads,)) as pool:
+            flying: dict[Future[CellResult], Cell] = {}
+            try:
+                while pending or flying:
+                    while pending and len(flying) < jobs:
+                        cell = pending.pop(0)
+                        flying[pool.submit(_work, cell, plan, options)] = cell
+                    finished, _ = wait(flying, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        yield future.result()
+                        del flying[future]
+            except BrokenProcessPool:
+                for cell in flying.values():
+                    if cell in retried:
+                        yield CellResult(cell, "crashed", 0.0, reason="its process died twice")
+                    else:
+                        # The dead process may have been the other one's; each run in flight gets one more try.
+                        retried.add(cell)
+                        pending.insert(0, cell)
+
+
+def _one_thread(threads: int) -> None:
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)
+
+
+def _work(cell: Cell, plan: SweepPlan, options: SweepOptions) -> CellResult:
+    """One run, in a worker process."""
+    from ltbench.engine.request import RunRequest
+    from ltbench.engine.run import run_one
+
+    started = time.monotonic()
+    try:
+        finished = run_one(
+            RunRequest(
+                task=load_task(cell.task),
+                method=cell.item.method,
+                backbone=plan.backbone,
+                weights=plan.weights,
+                seed=cell.seed,
+                preset=cell.item.preset,
+                overrides=cell.item.options,
+                variant=cell.item.variant,
+                device=options.device,
+                threads=plan.threads,
+                data_root=options.data_root,
+                out=options.out,
+                limit=plan.limit,
+                overwrite=options.overwrite,
+                audit_selection=options.audit_selection,
+            )
+        )
+    except UserError as error:
+        return CellResult(cell, "refused", time.monotonic() - started, reason=str(error))
+    record = finished.record
+    scores: Mapping[str, float | None] = record.scores.get(record.task.headline, {})
+    return CellResult(
+        cell,
+        record.status,
+        time.monotonic() - started,
+        score=scores.get("total"),
+        reused=finished.reused,
+        reason=record.reason or "",
+        record=finished.folder / "record.json",
+    )

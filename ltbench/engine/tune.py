@@ -1,0 +1,206 @@
+"""Random search on validation rows only: the same number of trials and the same time cap for every recipe.
+
+The test part is never opened. Every trial is recorded as soon as it ends, so a killed search goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ltbench.data.progress import SILENT, Reporter
+from ltbench.engine.encode import Encoder
+from ltbench.engine.failures import Diverged, OutOfTime
+from ltbench.engine.phase1 import Phase1, Setup
+from ltbench.engine.request import RunRequest, resolve_method
+from ltbench.engine.run import prepare
+from ltbench.engine.seeds import seed_for
+from ltbench.method import Choice
+from ltbench.method.search import SearchSpace, draw
+from ltbench.metrics.contract import evaluate
+from ltbench.plugin.errors import UserError
+from ltbench.plugin.files import write_atomic
+from ltbench.tasks.views import open_train
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration tried.
+
+    Attributes:
+        overrides: what it changes against the base configuration; trial 0 changes nothing.
+        status: ``completed``, ``diverged``, ``timeout`` or ``failed``.
+        score: the task's headline metric over the validation rows, percent; None unless completed.
+    """
+
+    number: int
+    overrides: dict[str, Any]
+    status: str
+    score: float | None
+    seconds: float
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class TuneReport:
+    """All trials and the best of them.
+
+    Attributes:
+        preset: a preset file for ``ltbench run --preset``; its origin states the number of trials.
+    """
+
+    trials: tuple[Trial, ...]
+    best: Trial
+    record: Path
+    preset: Path
+
+
+def parse_space(space: Mapping[str, Any]) -> SearchSpace:
+    """A search space from lists of values given on the command line.
+
+    Raises:
+        UserError: a field without a list of values.
+    """
+    for name, values in space.items():
+        if not isinstance(values, list) or not values:
+            raise UserError(f"search space of {name!r} must be a list of values", "--space 'lr=[0.001, 0.01]'")
+    return {name: Choice(tuple(values)) for name, values in space.items()}
+
+
+def tune(
+    request: RunRequest,
+    trials: int,
+    seconds_per_trial: float,
+    reporter: Reporter = SILENT,
+    space: SearchSpace | None = None,
+) -> TuneReport:
+    """Search around the configuration that a request resolves to.
+
+    Args:
+        trials: configurations tried, the unchanged one included.
+        seconds_per_trial: time cap of one trial's training.
+        space: in place of the method's own search space.
+
+    Raises:
+        UserError: the method declares no search space, the task has no validation rows, or no trial completed.
+    """
+    resolved = resolve_method(request)
+    chosen = space if space is not None else type(resolved.method).search_space()
+    if not chosen:
+        raise UserError(f"method {request.method} declares nothing to tune", "give --space 'field=[a, b]'")
+    if request.task.validation.kind == "none":
+        raise UserError(f"task {request.task.address} has no validation rows to tune on", "ltbench list tasks")
+    base = resolved.config.model_dump(mode="json")
+    identity = seed_for(
+        request.seed, request.task.address, request.task.version, request.method, request.backbone,
+        json.dumps(base, sort_keys=True), repr(sorted(chosen.items())), request.threads,
+    )  # fmt: skip
+    folder = request.out / "tuning" / request.task.address / request.method / f"{identity:016x}"
+    record = folder / "trials.json"
+    done = [Trial(**entry) for entry in json.loads(record.read_text())["trials"]] if record.exists() else []
+    for number in range(len(done), trials):
+        overrides = {} if number == 0 else draw(chosen, np.random.default_rng(seed_for(identity, "trial", number)))
+        trial = _try(request, number, overrides, seconds_per_trial, folder / f"trial-{number}", reporter)
+        score = trial.status if trial.score is None else f"{trial.score:.2f}"
+        reporter.line(f"trial {number + 1}/{trials}: {request.task.headline} {score} {overrides or '(unchanged)'}")
+        done.append(trial)
+        document = {
+            "task": request.task.address,
+            "version": request.task.version,
+            "method": request.method,
+            "backbone": request.backbone,
+            "seed": request.seed,
+            "seconds_per_trial": seconds_per_trial,
+            "base": base,
+            "trials": [asdict(each) for each in done],
+        }
+        write_atomic(record, json.dumps(document, indent=1, sort_keys=True) + "\n")
+    counted = done[:trials]
+    scored = [trial for trial in counted if trial.score is not None]
+    if not scored:
+        raise UserError(f"none of {trials} trials of {request.method} completed", f"read {record.name}")
+    best = max(scored, key=lambda trial: (trial.score or 0.0, -trial.number))
+    preset = folder / "preset.yaml"
+    base_overrides = dict(resolved.preset.overrides) if resolved.preset is not None else {}
+    entry = {
+        "name": "tuned",
+        "tasks": [request.task.address],
+        "backbones": [request.backbone],
+        "variant": resolved.variant,
+        "origin": f"tuned({len(counted)})",
+        "overrides": {**base_overrides, **dict(request.overrides), **best.overrides},
+    }
+    write_atomic(preset, yaml.safe_dump({request.method: [entry]}, sort_keys=False))
+    return TuneReport(tuple(counted), best, record, preset)
+
+
+def _try(
+    request: RunRequest, number: int, overrides: dict[str, Any], cap: float, folder: Path, reporter: Reporter
+) -> Trial:
+    started = time.monotonic()
+
+    def ended(status: str, score: float | None, reason: str = "") -> Trial:
+        return Trial(number, overrides, status, score, round(time.monotonic() - started, 2), reason)
+
+    merged = replace(request, overrides={**request.overrides, **overrides})
+    try:
+        return ended("completed", validation_score(merged, folder, reporter, time.monotonic() + cap))
+    except OutOfTime as error:
+        return ended("timeout", None, str(error))
+    except Diverged as error:
+        return ended("diverged", None, str(error))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def validation_score(
+    request: RunRequest, folder: Path, reporter: Reporter = SILENT, deadline: float | None = None
+) -> float | None:
+    """Train on the tuning view and judge on its validation rows; the test part stays closed.
+
+    Returns:
+        The task's headline metric in percent.
+
+    Raises:
+        OutOfTime: the deadline passed.
+        Diverged: the loss stopped being finite.
+    """
+    prepared = prepare(request, reporter)
+    view = open_train(request.task, prepared.data, "tune").limited(request.limit)
+    validation = view.validation
+    assert validation is not None
+    encoder = Encoder(
+        backbone=prepared.backbone,
+        needs=prepared.resolved.method.needs(),
+        cache=request.root().cache / "features",
+        device=prepared.device,
+        reporter=reporter,
+        max_bytes=request.max_cache_bytes,
+    )
+    phase = Phase1(
+        Setup(
+            method=prepared.resolved.method,
+            variant=prepared.resolved.variant,
+            backbone=prepared.backbone,
+            train=view,
+            seed=request.seed,
+            device=prepared.device,
+            policy=prepared.policy,
+            encoder=encoder,
+            folder=folder,
+            reporter=reporter,
+            deadline=deadline,
+        )
+    )
+    phase.run()
+    logits = phase.predict(phase.test_inputs(validation, "encoding validation images"), validation.class_names)
+    found = evaluate(logits, validation.observed, None, (request.task.headline,))
+    return found.scores[request.task.headline]["total"]

@@ -1,0 +1,1 @@
+"""The official tasks, one module a family or bundled data set."""

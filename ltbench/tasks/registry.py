@@ -1,0 +1,69 @@
+"""Addresses (``shapes-plt@mr40``) to tasks, and tasks to opened data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ltbench.data.base import DataRoot, DataSet
+from ltbench.plugin.errors import UnknownName, UserError
+from ltbench.plugin.manager import registry
+from ltbench.tasks.task import Task
+
+
+def resolve(address: str) -> list[Task]:
+    """All tasks that an address names: ``name`` expands to every setting, ``name@setting`` is one.
+
+    A path to a task folder, or the name of one made by ``ltbench task new``, works as well.
+
+    Raises:
+        UnknownName: no such task or setting; the nearest is suggested.
+        UserError: a task folder that cannot be read.
+    """
+    from ltbench.tasks.custom import find_custom, load_custom
+
+    name, _, setting = address.partition("@")
+    catalogue = registry().tasks
+    if name not in catalogue and name not in catalogue.conflicts:
+        folder = find_custom(address)
+        if folder is not None:
+            return [load_custom(folder)]
+    spec = catalogue.get(name).spec
+    if setting and not spec.settings:
+        raise UserError(f"task {name} has no settings, so {setting!r} is none of them", f"ltbench show task {name}")
+    if setting and setting not in spec.settings:
+        raise UnknownName(f"setting of {name}", setting, spec.settings, f"ltbench show task {name}")
+    build: Callable[[str | None], Task] = spec.load()
+    return [build(s) for s in ([setting] if setting else spec.settings or (None,))]
+
+
+def load_task(address: str) -> Task:
+    """The one task that an address names.
+
+    Raises:
+        UserError: the address stands for several settings.
+    """
+    found = resolve(address)
+    if len(found) > 1:
+        choices = ", ".join(task.address for task in found)
+        raise UserError(f"{address} stands for {len(found)} settings: {choices}", f"name one, e.g. {found[0].address}")
+    return found[0]
+
+
+def open_data_set(task: Task, root: DataRoot) -> DataSet:
+    """Open the data set of a task, making or fetching what it needs.
+
+    Raises:
+        UnknownName: no plugin registers the data set.
+        UserError: the data cannot be had.
+    """
+    if task.family == "custom" and task.data_set.startswith("folder:"):
+        from ltbench.data.folder import open_folder
+        from ltbench.tasks.custom import find_custom
+
+        folder = find_custom(task.name)
+        if folder is None:
+            raise UserError(f"the folder of task {task.name} is gone", "ltbench task new --help")
+        return open_folder(Path(folder))
+    opener: Callable[[DataRoot], DataSet] = registry().datasets.get(task.data_set).spec.load()
+    return opener(root)

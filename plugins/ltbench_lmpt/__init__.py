@@ -1,0 +1,1 @@
+"""LMPT: prompt tuning with class-specific embedding loss for long-tailed multi-label recognition."""

@@ -1,0 +1,148 @@
+"""The losses of LMPT by name, and its class-specific embedding loss with each part switchable."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ltbench.losses import (
+    AsymmetricLoss,
+    BCELoss,
+    ClassBalancedLoss,
+    ClassSpecificEmbeddingLoss,
+    DistributionBalancedLoss,
+    FocalLoss,
+    MultiLabelLoss,
+    RebalancedBCELoss,
+)
+from ltbench.method import Stats
+
+LossName: TypeAlias = Literal["db-focal", "db", "r-bce-focal", "r-bce", "cb-focal", "focal", "asl", "bce", "mls"]
+CALIBRATED: frozenset[LossName] = frozenset({"bce", "mls"})
+
+
+def usable_counts(stats: Stats) -> Tensor:
+    """Positive rows per class int64 [C], held in 1 … N - 1.
+
+    The formulas divide by ``n_c`` and by ``N / n_c - 1``. A class without an observed positive counts as one row, a
+    class in every row as one row less.
+    """
+    return torch.from_numpy(np.clip(stats.positives, 1, max(1, stats.rows - 1)))
+
+
+class PerImage(nn.Module):
+    """Sum over classes, mean over images, of a loss's elements: how LMPT prints its reduction.
+
+    Args:
+        loss: a loss with reduction "none" that gives [B, C].
+    """
+
+    def __init__(self, loss: MultiLabelLoss) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Scalar loss of logits [B, C] against labels [B, C] in {-1, 0, +1}."""
+        elements: Tensor = self.loss(logits, labels)
+        return elements.sum() / max(1, len(elements))
+
+
+def classification_loss(
+    name: LossName,
+    stats: Stats,
+    *,
+    reduction: Literal["per-image", "mean"] = "per-image",
+    focal_gamma: float = 2.0,
+    alpha: float = 0.1,
+    beta: float = 10.0,
+    theta: float = 0.3,
+    kappa: float = 0.05,
+    neg_scale: float = 5.0,
+    normalise: Literal["all", "present"] = "all",
+) -> nn.Module:
+    """A classification loss of LMPT's Table 2, on logits [B, C] and labels [B, C] in {-1, 0, +1}.
+
+    ``db-focal`` is Eq. 8 to 10: weights ``alpha + sigmoid(beta (r - theta))`` with r normalised over all classes, bias
+    ``kappa ln(N / n - 1)``, focal modulation element by element, no constant in front. ``db`` is the same without the
+    modulation. The constant in front of every focal element is 1, as Table 8 prints it. ``mls`` equals ``bce``.
+
+    Args:
+        reduction: ``per-image`` sums over classes and averages over images, as printed (the sum is implied);
+            ``mean`` divides by the number of known labels.
+        focal_gamma: exponent of ``db-focal``, ``r-bce-focal``, ``cb-focal`` and ``focal``.
+        alpha, beta, theta: rebalanced weight of the ``db`` and ``r-bce`` losses.
+        kappa, neg_scale: negative-tolerant regularisation of the ``db`` losses (neg_scale is the paper's zeta).
+        normalise: classes over which r is normalised: ``all`` as printed, or those ``present`` in the image.
+    """
+    how: Literal["none", "mean"] = "none" if reduction == "per-image" else "mean"
+    counts = usable_counts(stats)
+    gamma = focal_gamma if name.endswith("focal") else None
+    loss: MultiLabelLoss
+    if name in ("db-focal", "db"):
+        loss = DistributionBalancedLoss(
+            counts,
+            stats.rows,
+            variant="paper",
+            alpha=alpha,
+            beta=beta,
+            theta=theta,
+            kappa=kappa,
+            neg_scale=neg_scale,
+            gamma=gamma,
+            focal_factor=1.0,
+            normalise=normalise,
+            reduction=how,
+        )
+    elif name in ("r-bce-focal", "r-bce"):
+        loss = RebalancedBCELoss(
+            counts,
+            alpha=alpha,
+            beta=beta,
+            theta=theta,
+            gamma=gamma,
+            focal_factor=1.0,
+            normalise=normalise,
+            reduction=how,
+        )
+    elif name == "cb-focal":
+        loss = ClassBalancedLoss(counts, gamma=gamma, factor=1.0, reduction=how)
+    elif name == "focal":
+        loss = FocalLoss(gamma=focal_gamma, factor=1.0, reduction=how)
+    elif name == "asl":
+        loss = AsymmetricLoss(gamma_neg=4.0, gamma_pos=0.0, clip=0.05, reduction=how)
+    else:
+        loss = BCELoss(reduction=how)
+    return PerImage(loss) if reduction == "per-image" else loss
+
+
+class SwitchableEmbeddingLoss(ClassSpecificEmbeddingLoss):
+    """LMPT's Eq. 3 to 7 with the parts that its Table 3 switches on one by one.
+
+    Eq. 6 is :class:`ltbench.losses.ClassSpecificEmbeddingLoss`. Without the class-aware margin every class has margin
+    eta (the mu of Eq. 3); without re-weighting every class has weight 1.
+
+    Args:
+        class_counts: positive training rows per class [C], each >= 1.
+        class_aware_margin: ``mu_c = eta n_c^(-1/4)``, else eta.
+        reweighting: ``w_c = n_c^(-gamma) / sum_j n_j^(-gamma)``, else 1.
+    """
+
+    def __init__(
+        self, class_counts: Tensor, *, eta: float, gamma: float, class_aware_margin: bool, reweighting: bool
+    ) -> None:
+        super().__init__(class_counts, eta=eta, gamma=gamma, variant="paper")
+        self.class_aware_margin = class_aware_margin
+        self.reweighting = reweighting
+
+    def margins(self, dtype: torch.dtype = torch.float64) -> Tensor:
+        """``mu_c`` [C]."""
+        margins = super().margins(dtype)
+        return margins if self.class_aware_margin else torch.full_like(margins, self.eta)
+
+    def weights(self, dtype: torch.dtype = torch.float64) -> Tensor:
+        """``w_c`` [C]."""
+        weights = super().weights(dtype)
+        return weights if self.reweighting else torch.ones_like(weights)

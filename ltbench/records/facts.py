@@ -1,0 +1,189 @@
+"""What a record states about task, method, backbone and circumstances of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from ltbench.records.canonical import find_path
+
+if TYPE_CHECKING:
+    from ltbench.backbones.base import BackboneCard
+    from ltbench.tasks.task import Task
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Interval = tuple[Percent, Percent]
+#: metric → subset → percent, ``None`` where undefined.
+ScoreTable = dict[str, dict[str, Percent | None]]
+IntervalTable = dict[str, dict[str, Interval | None]]
+
+
+class Facts(BaseModel):
+    """Base of everything a record holds: immutable, extra keys are errors, numbers are finite, no text names a path."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _no_paths(self) -> Facts:
+        where = find_path(self.model_dump())
+        if where is not None:
+            raise ValueError(f"{where} holds a file path; records name no paths")
+        return self
+
+
+class TaskFacts(Facts):
+    """The task as it was run.
+
+    Attributes:
+        name: without the setting.
+        setting: ``None`` for a task without settings.
+        fingerprints: sha256 by name, as found when the task was opened; ``None`` where it does not apply.
+        unpinned: fingerprint → why the task cannot pin it; such tasks are marked and not ranked.
+        contract: version of the metric contract.
+        headline: the metric that ranks.
+        ranked: the task is meant to be ranked at all.
+    """
+
+    name: str
+    setting: str | None
+    version: int = Field(ge=1)
+    family: str
+    fingerprints: dict[str, Sha256 | None]
+    unpinned: dict[str, str] = Field(default_factory=dict)
+    contract: int
+    headline: str = "mAP"
+    ranked: bool = True
+
+    @property
+    def address(self) -> str:
+        """Name with setting, as typed on the command line."""
+        return self.name if self.setting is None else f"{self.name}@{self.setting}"
+
+    @classmethod
+    def of(cls, task: Task, fingerprints: Mapping[str, str | None]) -> TaskFacts:
+        """State a task with its fingerprints as found."""
+        return cls(
+            name=task.name,
+            setting=task.setting,
+            version=task.version,
+            family=task.family,
+            fingerprints=dict(fingerprints),
+            unpinned=dict(task.unpinned),
+            contract=task.contract,
+            headline=task.headline,
+            ranked=task.ranked,
+        )
+
+
+class MethodFacts(Facts):
+    """The recipe as it was run.
+
+    Attributes:
+        distribution: installed distribution that registered the recipe, with its ``version``.
+        preset: name of the preset, or ``None``.
+        origin: ``published(…)``, ``tuned(…)`` or ``default``.
+        config: the resolved configuration.
+        deterministic: the seed changes nothing.
+        calibrated: logits mean probability = sigmoid(logit).
+        unknown_policy: what became of unknown labels.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    variant: Literal["paper", "code"]
+    preset: str | None = None
+    origin: str = Field(default="default", pattern=r"^(published\(.+\)|tuned\(\d+.*\)|default)$")
+    config: dict[str, JsonValue]
+    deterministic: bool
+    calibrated: bool
+    unknown_policy: Literal["ignore", "assume-negative", "own"]
+
+
+class BackboneFacts(Facts):
+    """The card of the backbone, with the fingerprint of its preprocessing."""
+
+    name: str
+    offers: tuple[str, ...]
+    dim: int
+    region_dim: int | None = None
+    image_size: int | None = None
+    weights: str
+    weights_sha256: Sha256
+    transform: str
+    transform_sha256: Sha256
+    revision: str
+    pretraining: str
+    dtype: str
+    ranked: bool
+    licence: str = ""
+
+    @classmethod
+    def of(cls, card: BackboneCard) -> BackboneFacts:
+        """State the card of an opened backbone."""
+        return cls.model_validate({**card.model_dump(), "transform_sha256": card.transform_sha256})
+
+
+class Selection(Facts):
+    """Which epoch counts.
+
+    Attributes:
+        rule: ``last``, or the rule a method declared.
+        oracle: best-epoch-on-test scores of ``--audit-selection``: shown, never ranked; ``None`` without an audit.
+        oracle_epoch: that epoch, 1-based.
+    """
+
+    rule: str
+    oracle: ScoreTable | None = None
+    oracle_epoch: int | None = None
+
+
+class Tuning(Facts):
+    """Budget of ``ltbench tune`` behind the configuration."""
+
+    trials: int = Field(ge=1)
+    seconds: float | None = Field(default=None, gt=0)
+
+
+class Cost(Facts):
+    """What the run took. ``None`` means not measured.
+
+    Attributes:
+        device: name of the device as the platform states it.
+        energy_joules: only if measured.
+    """
+
+    trainable_parameters: int = Field(ge=0)
+    total_parameters: int = Field(ge=0)
+    encode_seconds: float | None = Field(default=None, ge=0)
+    train_seconds: float | None = Field(default=None, ge=0)
+    evaluate_seconds: float | None = Field(default=None, ge=0)
+    peak_memory_bytes: int | None = Field(default=None, ge=0)
+    device: str
+    energy_joules: float | None = Field(default=None, ge=0)
+
+
+class LogitsFacts(Facts):
+    """The file of logits that phase 1 left behind; ``sha256`` is that of the whole file."""
+
+    sha256: Sha256
+    rows: int = Field(ge=1)
+    classes: int = Field(ge=1)
+    dtype: Literal["float32"] = "float32"
+
+
+class Environment(Facts):
+    """Versions and a generic description of the machine; no host name."""
+
+    python: str
+    platform: str
+    machine: str
+    torch: str | None
+    torchvision: str | None
+    open_clip: str | None
+    mmengine: str | None
+    numpy: str | None
+    ltbench: str | None

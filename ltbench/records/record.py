@@ -1,0 +1,184 @@
+"""The record: one JSON file per attempt that says everything about a run, and a hash over all of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from pydantic import Field, model_validator
+
+from ltbench.records.canonical import canonical_json, sha256_of
+from ltbench.records.facts import (
+    BackboneFacts,
+    Cost,
+    Environment,
+    Facts,
+    IntervalTable,
+    LogitsFacts,
+    MethodFacts,
+    Percent,
+    ScoreTable,
+    Selection,
+    Sha256,
+    TaskFacts,
+    Tuning,
+)
+
+SCHEMA_VERSION: Final = 1
+Status = Literal["completed", "diverged", "failed"]
+
+
+class RunContent(Facts):
+    """Everything in a record but its own hash; make the record with :func:`seal`.
+
+    Attributes:
+        key: identity of the run, see :func:`run_key`; shared by all attempts.
+        attempt: 1, 2, … under one key.
+        created: UTC, ISO 8601 to the second.
+        threads: CPU threads.
+        device: as asked for (``cpu``, ``cuda``); its name is ``cost.device``.
+        limit: only so many rows were used; such a run is never ranked.
+        reason: why a run diverged or failed, one line.
+        step: optimisation step at which a run diverged.
+        scores: metric → subset → percent.
+        intervals: same shape, 95 % bootstrap intervals over test images.
+        excluded_classes: classes without a positive in the test labels.
+        extras: what was used beyond images and observed labels (``captions``, ``GloVe`` …).
+        decisions: sha256 of the file of decisions, where a method leaves one.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    key: Sha256
+    attempt: int = Field(ge=1)
+    created: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$")
+    task: TaskFacts
+    method: MethodFacts
+    backbone: BackboneFacts
+    seed: int
+    threads: int = Field(ge=1)
+    device: str
+    selection: Selection
+    tuning: Tuning | None = None
+    limit: int | None = Field(default=None, ge=1)
+    status: Status
+    reason: str | None = None
+    step: int | None = Field(default=None, ge=0)
+    scores: ScoreTable = Field(default_factory=dict)
+    intervals: IntervalTable = Field(default_factory=dict)
+    per_class_ap: dict[str, Percent | None] = Field(default_factory=dict)
+    excluded_classes: tuple[str, ...] = ()
+    cost: Cost
+    environment: Environment
+    extras: tuple[str, ...] = ()
+    logits: LogitsFacts | None = None
+    decisions: Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunContent:
+        if self.status == "completed":
+            if not self.scores or self.logits is None:
+                raise ValueError("a completed run has scores and logits")
+        elif not self.reason:
+            raise ValueError(f"a run that {self.status} says why")
+        if self.status == "diverged" and self.step is None:
+            raise ValueError("a run that diverged names the step")
+        if {m: set(s) for m, s in self.scores.items()} != {m: set(s) for m, s in self.intervals.items()}:
+            raise ValueError("intervals have another shape than scores")
+        without = {name for name, value in self.per_class_ap.items() if value is None}
+        if without != set(self.excluded_classes):
+            raise ValueError("excluded_classes are not the classes without an average precision")
+        return self
+
+
+class RunRecord(RunContent):
+    """A sealed record.
+
+    Attributes:
+        record_sha256: sha256 of the canonical JSON of all other fields.
+    """
+
+    record_sha256: Sha256
+
+    def to_json(self) -> str:
+        """The text of the file: canonical JSON."""
+        return canonical_json(self.model_dump(mode="json"))
+
+
+def run_key(
+    *,
+    task: TaskFacts,
+    method: MethodFacts,
+    backbone: BackboneFacts,
+    selection_rule: str,
+    threads: int,
+    seed: int,
+    limit: int | None = None,
+    extras: Sequence[str] = (),
+) -> str:
+    """Identity of a run: sha256 (hex) over everything that decides its outcome.
+
+    Task setting and fingerprints, recipe, distribution version, variant, resolved configuration, backbone with dtype,
+    selection rule, threads, seed, limit, and the extras that were opted in. How a configuration came about (preset,
+    tuning) is not part of it.
+    """
+    return sha256_of(
+        {
+            "task": task.model_dump(mode="json", include={"name", "setting", "version", "contract", "fingerprints"}),
+            "method": method.model_dump(
+                mode="json", include={"name", "distribution", "version", "variant", "config", "unknown_policy"}
+            ),
+            "backbone": backbone.model_dump(
+                mode="json", include={"name", "weights_sha256", "transform_sha256", "revision", "dtype"}
+            ),
+            "selection_rule": selection_rule,
+            "threads": threads,
+            "seed": seed,
+            "limit": limit,
+            "extras": sorted(extras),
+        }
+    )
+
+
+def key_of(content: RunContent) -> str:
+    """Recompute the key of a run from its record."""
+    return run_key(
+        task=content.task,
+        method=content.method,
+        backbone=content.backbone,
+        selection_rule=content.selection.rule,
+        threads=content.threads,
+        seed=content.seed,
+        limit=content.limit,
+        extras=content.extras,
+    )
+
+
+def seal(content: RunContent) -> RunRecord:
+    """Close a record: add the hash over all other fields.
+
+    Raises:
+        ValueError: the key is not the one that the content gives.
+    """
+    if content.key != key_of(content):
+        raise ValueError("the key of a record must be run_key of its content")
+    document = content.model_dump(mode="json", exclude={"record_sha256"})
+    return RunRecord.model_validate({**document, "record_sha256": sha256_of(document)})
+
+
+def document_sha256(document: dict[str, Any]) -> str:
+    """What ``record_sha256`` should be for a record read as plain JSON."""
+    return sha256_of({name: value for name, value in document.items() if name != "record_sha256"})
+
+
+def utc_now() -> str:
+    """Now, as ``created`` states it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def schema_text() -> str:
+    """JSON Schema of a record as committed in docs/reference/record.schema.json."""
+    schema = RunRecord.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return json.dumps(schema, sort_keys=True, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,210 @@
+"""Where runs live: ``<out>/<task address>/<method>/<key[:16]>/attempt-<n>/``, one folder per attempt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+
+from filelock import FileLock, Timeout
+
+from ltbench.plugin.errors import UserError
+from ltbench.plugin.files import explain_os_error, write_atomic
+from ltbench.records.read import RECORD_NAME, load_record
+from ltbench.records.record import RunRecord
+
+_ATTEMPT = re.compile(r"^attempt-([1-9]\d*)$")
+
+
+class Overwrite(StrEnum):
+    """When a key that already has a record is run again, as a new attempt."""
+
+    NEVER = "never"
+    FAILED = "failed"
+    ALWAYS = "always"
+
+
+class RunBusyError(UserError):
+    """Another process is running the same key."""
+
+
+@dataclass
+class AttemptFolder:
+    """Folder of one attempt.
+
+    Attributes:
+        path: the folder.
+        number: 1, 2, …
+        resumed: the attempt was interrupted and has checkpoints to go on from.
+    """
+
+    path: Path
+    number: int
+    resumed: bool = False
+    _lock: FileLock | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def record(self) -> Path:
+        """The record; exists when the attempt is over."""
+        return self.path / RECORD_NAME
+
+    @property
+    def logits(self) -> Path:
+        """Logits of the test rows."""
+        return self.path / "logits.safetensors"
+
+    @property
+    def weights(self) -> Path:
+        """Final weights of the method's last module."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def decisions(self) -> Path:
+        """Decisions (rows, classes, epochs) of methods that make some."""
+        return self.path / "decisions.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of checkpoints; removed after success."""
+        return self.path / "checkpoints"
+
+    @property
+    def log(self) -> Path:
+        """Log, one JSON object a line."""
+        return self.path / "log.jsonl"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the attempt is over, well or not."""
+        return self.record.exists()
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the attempt was interrupted after it had saved a checkpoint."""
+        return not self.finished and self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
+
+    def write(self, record: RunRecord) -> Path:
+        """Write the record, atomically and once.
+
+        Raises:
+            UserError: a record is there already (it is left as it is), or the file cannot be written.
+        """
+        if self.finished:
+            raise UserError(f"record {self.record} exists and is never rewritten", "ltbench run --overwrite always …")
+        if record.attempt != self.number:
+            raise ValueError(f"record of attempt {record.attempt} in the folder of attempt {self.number}")
+        write_atomic(self.record, record.to_json())
+        return self.record
+
+    def close(self) -> None:
+        """Let other processes run this key."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> AttemptFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class RunStore:
+    """All runs below one folder (``--out``).
+
+    Args:
+        out: made on first use.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = Path(out)
+
+    def folder(self, task: str, method: str, key: str) -> Path:
+        """Folder of all attempts at one key; ``task`` is the address."""
+        return self.out / task / method / key[:16]
+
+    def attempts(self, task: str, method: str, key: str) -> list[AttemptFolder]:
+        """Attempts at one key, oldest first."""
+        return _attempts(self.folder(task, method, key))
+
+    def finished(self, key: str, overwrite: Overwrite = Overwrite.NEVER) -> RunRecord | None:
+        """The record that makes another run of this key needless, or ``None``.
+
+        With ``never`` that is the newest completed record, else the newest of any status; with ``failed`` only a
+        completed one counts; with ``always`` none does.
+
+        Raises:
+            UserError: a record of this key cannot be read.
+        """
+        if overwrite is Overwrite.ALWAYS:
+            return None
+        records = [record for record in self._records(key) if record.key == key]
+        completed = [record for record in records if record.status == "completed"]
+        standing = completed if completed or overwrite is Overwrite.FAILED else records
+        return max(standing, key=lambda record: record.attempt, default=None)
+
+    def _records(self, key: str) -> Iterator[RunRecord]:
+        if not self.out.is_dir():
+            return
+        for folder in sorted(self.out.glob(f"*/*/{key[:16]}")):
+            for attempt in _attempts(folder):
+                if attempt.finished:
+                    yield load_record(attempt.record)
+
+    def begin(self, task: str, method: str, key: str, wait: float = 0.0) -> AttemptFolder:
+        """Open the attempt to work on, locked until :meth:`AttemptFolder.close`: the interrupted one, else a new one.
+
+        An attempt that was interrupted before its first checkpoint is used again from its start.
+
+        Args:
+            task: address.
+            method: recipe.
+            key: of the run.
+            wait: seconds to wait for another process that runs the same key.
+
+        Raises:
+            RunBusyError: another process runs the same key.
+            UserError: the folder cannot be written.
+        """
+        folder = self.folder(task, method, key)
+        lock = FileLock(folder / ".lock")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=wait)
+        except Timeout as error:
+            raise RunBusyError(
+                f"another process is running {method} on {task} (key {key[:16]})", "ltbench list runs"
+            ) from error
+        except OSError as error:
+            raise explain_os_error(error, f"{task}/{method}/{key[:16]}") from error
+        try:
+            before = _attempts(folder)
+            if before and not before[-1].finished:
+                attempt = before[-1]
+                attempt.resumed = attempt.resumable
+            else:
+                number = before[-1].number + 1 if before else 1
+                attempt = AttemptFolder(folder / f"attempt-{number}", number)
+                attempt.path.mkdir()
+        except OSError as error:
+            lock.release()
+            raise explain_os_error(error, f"{task}/{method}/{key[:16]}") from error
+        attempt._lock = lock
+        return attempt
+
+    def write(self, record: RunRecord) -> Path:
+        """Write a record to its place, atomically and once; see :meth:`AttemptFolder.write`."""
+        folder = self.folder(record.task.address, record.method.name, record.key)
+        return AttemptFolder(folder / f"attempt-{record.attempt}", record.attempt).write(record)
+
+
+def _attempts(folder: Path) -> list[AttemptFolder]:
+    if not folder.is_dir():
+        return []
+    numbered = [(match, path) for path in folder.iterdir() if (match := _ATTEMPT.match(path.name)) and path.is_dir()]
+    return sorted((AttemptFolder(path, int(match[1])) for match, path in numbered), key=lambda attempt: attempt.number)

@@ -25,7 +25,7 @@ class UserError(Exception):
         return f"{self.message} → {self.hint}" if self.hint else self.message
 
 
-class UnknownName(UserError):  # noqa: N818 (reads as what it is: a name nobody knows)
+class UnknownName(UserError):
     """A name that no plugin registered; suggests the nearest known one.
 
     Args:

@@ -87,7 +87,7 @@ def prepare(request: RunRequest, reporter: Reporter = SILENT) -> Prepared:
     torch.set_num_threads(request.threads)
     resolved = resolve_method(request)
     device = pick_device(request.device)
-    backbone = open_backbone(request.backbone, weights=request.weights, device=str(device), seed=request.seed)
+    backbone = open_backbone(request.backbone, weights=request.weights, device=str(device))
     data = open_data_set(request.task, request.root(reporter))
     needs = resolved.method.needs()
     check_fit(request.method, needs, request.task, bool(data.label_groups), request.backbone, backbone.card.offers)

@@ -142,7 +142,7 @@ METRICS: dict[str, Metric] = {
 
 
 def metric(name: str) -> Metric:
-    """The contract's metric of this name; ``P@k``, ``R@k``, ``F1@k`` for any k of at least 1.
+    """The contract's metric of this name; ``P@k``, ``R@k``, ``F1@k`` for any k of at least 1; else a plugin's.
 
     Raises:
         MetricError: no such metric.
@@ -151,8 +151,25 @@ def metric(name: str) -> Metric:
         return METRICS[name]
     match = re.fullmatch(r"(P|R|F1)@([1-9][0-9]*)", name)
     if match is None:
+        plugged = _plugged(name)
+        if plugged is not None:
+            return plugged
         raise MetricError(f"unknown metric {name!r}; the contract has {', '.join(METRICS)} and any other k")
     return {m.name: m for m in _top_k(int(match[2]))}[name]
+
+
+def _plugged(name: str) -> Metric | None:
+    """A metric that a plugin registered: its target is a :class:`Metric`, or a function from the name to one."""
+    from ltbench.plugin.manager import registry
+
+    catalogue = registry().metrics
+    if name not in catalogue:
+        return None
+    target = catalogue.get(name).spec.load()
+    found = target if isinstance(target, Metric) else target(name)
+    if not isinstance(found, Metric):
+        raise MetricError(f"metric {name!r}: its target gives a {type(found).__name__}, not a Metric")
+    return found
 
 
 @dataclass(frozen=True)

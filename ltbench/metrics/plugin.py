@@ -17,6 +17,9 @@ _SUMMARIES = {
     "P@3": "precision of the three highest logits of each image, micro",
     "R@3": "recall of the three highest logits of each image, micro",
     "F1@3": "F1 of the three highest logits of each image, micro",
+    "P@5": "precision of the five highest logits of each image, micro",
+    "R@5": "recall of the five highest logits of each image, micro",
+    "F1@5": "F1 of the five highest logits of each image, micro",
 }
 
 
@@ -24,6 +27,6 @@ _SUMMARIES = {
 def ltbench_metrics() -> list[MetricSpec]:
     """The metrics that tasks may name."""
     return [
-        MetricSpec(name=name, target="ltbench.metrics.contract:METRICS", summary=text)
+        MetricSpec(name=name, target="ltbench.metrics.contract:metric", summary=text)
         for name, text in _SUMMARIES.items()
     ]

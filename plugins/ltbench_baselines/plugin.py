@@ -12,6 +12,14 @@ def ltbench_methods() -> list[MethodSpec]:
     """The recipes of this package."""
     return [
         MethodSpec(
+            name="zero-shot",
+            target="ltbench_baselines.zero_shot:ZeroShot",
+            summary="cosine of the image with the text 'a photo of a …' of each class; learns nothing",
+            families=EVERY_FAMILY | {"zero-shot"},
+            deterministic=True,
+            card="cards/zero-shot.md",
+        ),
+        MethodSpec(
             name="linear-probe",
             target="ltbench_baselines.linear:LinearProbe",
             summary="one logistic regression a class on frozen features, by gradient descent",

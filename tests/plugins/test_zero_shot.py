@@ -1,0 +1,66 @@
+"""Zero-shot: logits by hand, ensembles, classes that are named late."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch.nn.functional import normalize
+
+from ltbench.method import FitStage
+from ltbench_baselines.zero_shot import ZeroShot, ZeroShotHead, openai_80
+
+
+def head_of(context, **options) -> ZeroShotHead:
+    (stage,) = ZeroShot(ZeroShot.Config(**options)).stages(context)
+    assert isinstance(stage, FitStage)
+    assert stage.fit is None
+    return stage.module
+
+
+def test_logits_are_scaled_cosines(make_context, make_batch, backbone, full):
+    context, batch = make_context(full), make_batch()
+    logits = head_of(context).logits(batch)
+    texts = backbone.text.encode([f"a photo of a {name}" for name in context.class_names])
+    expected = 20.0 * torch.cosine_similarity(batch.input[:, None], texts[None], dim=2)
+    torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_ensemble_averages_normalised_features(make_context, backbone, full):
+    context = make_context(full)
+    templates = ("a photo of a {}", "there is a {} here")
+    head = head_of(context, templates=templates)
+    each = [
+        normalize(backbone.text.encode([t.replace("{}", n) for n in context.class_names]), dim=1) for t in templates
+    ]
+    torch.testing.assert_close(head.text, normalize((each[0] + each[1]) / 2, dim=1))
+
+
+def test_openai_templates_are_eighty_with_one_place_each(make_context, full):
+    texts = openai_80()
+    assert len(texts) == 80
+    assert all(text.count("{}") == 1 for text in texts)
+    assert head_of(make_context(full), templates=("openai-80",)).templates == tuple(texts)
+
+
+def test_classes_named_at_test(make_context, make_batch, full):
+    batch = make_batch()
+    head = head_of(make_context(full))
+    before = head.logits(batch)
+    head.set_classes(("bus", "zebra", "cat"))
+    logits = head.logits(batch)
+    assert logits.shape == (len(batch.rows), 3)
+    torch.testing.assert_close(logits[:, [2, 0]], before[:, [0, 4]])
+
+
+def test_nothing_is_trained_and_nothing_but_the_tower_is_state(make_context, full):
+    head = head_of(make_context(full))
+    assert not any(parameter.requires_grad for parameter in head.parameters())
+    assert all(key.startswith("tower.") for key in head.state_dict())
+    assert not ZeroShot(ZeroShot.Config()).needs().calibrated
+
+
+@pytest.mark.parametrize("templates", [("a photo",), ("{} and {}",), ()])
+def test_templates_must_have_one_place(templates):
+    with pytest.raises(ValidationError):
+        ZeroShot.Config(templates=templates)

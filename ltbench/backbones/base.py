@@ -12,6 +12,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from ltbench.backbones.options import EncodeDtype
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -29,7 +31,7 @@ class BackboneCard(BaseModel):
         transform: preprocessing in words; its hash is ``transform_sha256``.
         revision: version of the encoder code and its library.
         pretraining: what the weights saw.
-        dtype: dtype of the encoded features.
+        dtype: arithmetic of the image tower; the features are float32 in any case.
         ranked: rows may be ranked.
     """
 
@@ -45,7 +47,7 @@ class BackboneCard(BaseModel):
     transform: str
     revision: str
     pretraining: str
-    dtype: str = "float32"
+    dtype: EncodeDtype = "float32"
     ranked: bool = True
     licence: str = ""
 
@@ -93,14 +95,21 @@ class TextTower(nn.Module, ABC):
     def unknown_parts(self, names: Sequence[str]) -> dict[str, str]:
         """Names that the tokenizer truncates or does not know, with the reason in words."""
 
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """Features [n, dim] of texts, not normalised, without gradients; runs only up to the last end-of-text."""
+    def encode(self, texts: Sequence[str], chunk: int = 256) -> Tensor:
+        """Features [n, dim] of texts, not normalised, without gradients.
+
+        Each chunk of texts runs only up to its own last end-of-text token, which a causal tower cannot tell from the
+        full length; memory does not grow with the number of texts.
+        """
         device = next(self.parameters()).device
         tokens = self.tokenize(texts).to(device)
-        ends = self.end_positions(tokens)
-        length = int(ends.max()) + 1
+        features = []
         with torch.no_grad():
-            return self.encode_embeddings(self.embed_tokens(tokens[:, :length]), ends)
+            for start in range(0, len(tokens), chunk):
+                part = tokens[start : start + chunk]
+                ends = self.end_positions(part)
+                features.append(self.encode_embeddings(self.embed_tokens(part[:, : int(ends.max()) + 1]), ends))
+        return torch.cat(features)
 
 
 @dataclass

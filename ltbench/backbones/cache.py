@@ -1,0 +1,200 @@
+"""The feature cache: each image is encoded once per view, by whichever run comes first."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ltbench.backbones.base import Backbone
+from ltbench.backbones.encode import Encoder, Job, Kind
+from ltbench.backbones.features import FeatureRows, Features
+from ltbench.backbones.precomputed import PrecomputedBackbone
+from ltbench.backbones.shards import Index, ShardFolder
+from ltbench.backbones.views import View, flip, identity, seeded_view
+from ltbench.data.base import Images
+from ltbench.data.progress import SILENT, Reporter
+from ltbench.plugin.errors import UserError
+
+__all__ = ["FeatureCache", "Features", "Kind", "View", "flip", "identity", "seeded_view"]
+
+LIMIT = "LTBENCH_CACHE_LIMIT"
+"""Environment variable: most bytes that one call may add (``20G``, ``500M``, a plain number of bytes)."""
+
+DEFAULT_LIMIT = 50 * 2**30
+_SPARE = 64 * 2**20
+
+
+class FeatureCache:
+    """Features of images, kept on disk per image and shared by all processes.
+
+    A row is found again by weights, transform, encoder revision and dtype (the folder), and by image content and view
+    (the key); file names and row order do not matter. The last bits of a feature depend on the batch it was computed
+    in, because matrix products are split by size. Features are therefore read from the cache only, also right after
+    they were computed: once written, a row is the same for every run that shares the cache.
+
+    Args:
+        root: folder of all encoders' rows, for example ``DataRoot.cache / "features"``.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def features(
+        self,
+        backbone: Backbone,
+        images: Images,
+        ids: Sequence[str],
+        *,
+        kind: Kind = "global",
+        views: Sequence[View] = (View("identity"),),
+        device: str | torch.device | None = None,
+        batch_size: int = 32,
+        reporter: Reporter = SILENT,
+        max_bytes: int | None = None,
+        workers: int = 2,
+        label: str = "",
+    ) -> Features:
+        """Features of all images under all views; only missing rows are encoded.
+
+        Args:
+            backbone: the encoder; its dtype is part of the key.
+            images: images by row.
+            ids: row ids, as many as images.
+            kind: ``global``, or ``region`` for global and region features.
+            views: versions of each image.
+            device: where to encode; None encodes where the image tower is.
+            batch_size: images a forward pass.
+            reporter: told the disk need before encoding, and the progress.
+            max_bytes: most bytes to add; None takes ``LTBENCH_CACHE_LIMIT``, else 50 GiB.
+            workers: threads that decode images.
+            label: what the progress bar says; empty names the backbone.
+
+        Raises:
+            UserError: the backbone does not offer the kind; the need exceeds the limit or the free space; an image
+                cannot be decoded (named); the backbone gives features that are not finite (image named).
+        """
+        if len(ids) != len(images):
+            raise ValueError(f"{len(ids)} ids for {len(images)} images")
+        if not backbone.offers(kind):
+            offered = ", ".join(backbone.card.offers)
+            raise UserError(f"backbone {backbone.card.name} offers {offered}, not {kind}", "ltbench list backbones")
+        if isinstance(backbone, PrecomputedBackbone):
+            return _precomputed(backbone, ids, views)
+        encoder = Encoder(backbone, kind, device, batch_size, workers)
+        folder = self._folder(backbone, kind, reporter)
+        keys = [[f"{images.sha256(row)}:{view.id}" for view in views] for row in range(len(ids))]
+        wanted = {
+            key: Job(key, row, view) for row, line in enumerate(keys) for key, view in zip(line, views, strict=True)
+        }
+        places = folder.note("regions") if kind == "region" else 0
+        index = Index() if places is None else folder.read(encoder.width(places), wanted)
+        if any(key not in index.where for key in wanted):
+            with folder.lock():
+                folder.prepare()
+                places = encoder.regions() if kind == "region" else 0
+                folder.set_note("regions", places)
+                index = folder.read(encoder.width(places), wanted, repair=True)
+                missing = [job for key, job in wanted.items() if key not in index.where]
+                if missing:
+                    self._check_disk(backbone, len(missing), len(wanted), encoder.width(places), reporter, max_bytes)
+                    encoder.encode(missing, images, ids, folder, reporter, label)
+                    index = folder.read(encoder.width(places), wanted)
+        return _gather(index, keys, ids, views, backbone, kind, places or 0)
+
+    def _folder(self, backbone: Backbone, kind: Kind, reporter: Reporter) -> ShardFolder:
+        card = backbone.card
+        identity = {
+            "weights_sha256": card.weights_sha256,
+            "transform_sha256": card.transform_sha256,
+            "revision": card.revision,
+            "dtype": card.dtype,
+            "kind": kind,
+        }
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        slug = re.sub(r"[^A-Za-z0-9.-]+", "-", card.name)[:60]
+        return ShardFolder(self.root / f"{slug}-{kind}-{digest[:16]}", identity, reporter)
+
+    def _check_disk(
+        self, backbone: Backbone, missing: int, total: int, width: int, reporter: Reporter, max_bytes: int | None
+    ) -> None:
+        need = missing * (width * 4 + 100)
+        limit = limit_bytes() if max_bytes is None else max_bytes
+        reporter.line(
+            f"feature cache: {missing} of {total} rows to encode with {backbone.card.name}, {human(need)} on disk"
+        )
+        if need > limit:
+            raise UserError(
+                f"the features of {missing} rows need {human(need)} on disk, the limit is {human(limit)}",
+                f"{LIMIT}={human(need, whole=True)}, fewer views, or global instead of region features",
+            )
+        free = shutil.disk_usage(self.root).free
+        if need + _SPARE > free:
+            raise UserError(
+                f"the features of {missing} rows need {human(need)} on disk, {human(free)} are free",
+                "set LTBENCH_CACHE to a folder on another disk, or free space",
+            )
+
+
+def limit_bytes() -> int:
+    """The limit of ``LTBENCH_CACHE_LIMIT`` in bytes, 50 GiB where it is unset.
+
+    Raises:
+        UserError: the value is no size.
+    """
+    text = os.environ.get(LIMIT, "").strip()
+    if not text:
+        return DEFAULT_LIMIT
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
+    if match is None:
+        raise UserError(f"{LIMIT}={text!r} is no size", f"{LIMIT}=20G")
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+
+
+def human(size: float, whole: bool = False) -> str:
+    """Bytes in words; ``whole`` rounds up, in the form that ``LTBENCH_CACHE_LIMIT`` takes."""
+    units = ["B", "K", "M", "G", "T"]
+    while size >= 1024 and len(units) > 1:
+        size /= 1024
+        units.pop(0)
+    unit = units[0]
+    if whole:
+        return f"{int(size) + 1}{'' if unit == 'B' else unit}"
+    return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}iB"
+
+
+def _gather(
+    index: Index,
+    keys: Iterable[Sequence[str]],
+    ids: Sequence[str],
+    views: Sequence[View],
+    backbone: Backbone,
+    kind: Kind,
+    places: int,
+) -> Features:
+    where = np.array([[index.where[key] for key in line] for line in keys], dtype=np.int64)
+    where = where.reshape(len(ids), len(views), 2)
+    dim, region_dim = backbone.card.dim, backbone.card.region_dim or 0
+    pooled = FeatureRows(index.shards, where, slice(0, dim), (dim,))
+    regions = None
+    if kind == "region":
+        regions = FeatureRows(index.shards, where, slice(dim, dim + places * region_dim), (places, region_dim))
+    return Features(tuple(ids), tuple(views), pooled, regions)
+
+
+def _precomputed(backbone: PrecomputedBackbone, ids: Sequence[str], views: Sequence[View]) -> Features:
+    other = [view.id for view in views if view.transform is not None]
+    if other:
+        raise UserError(
+            f"backbone {backbone.card.name} has features only, it cannot make the view {other[0]!r}",
+            "a backbone with an image tower, or no augmentation",
+        )
+    rows = backbone.features_for(ids)
+    return Features(tuple(ids), tuple(views), np.repeat(rows[:, None], len(views), axis=1), None)

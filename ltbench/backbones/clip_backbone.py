@@ -1,0 +1,163 @@
+"""A CLIP model as a backbone: its two towers, its preprocessing, its card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from open_clip.transform import image_transform
+from torch import Tensor, nn
+
+from ltbench.backbones.base import Backbone, BackboneCard
+from ltbench.backbones.options import ENCODER_VERSION, BackboneOptions
+from ltbench.backbones.precision import arithmetic
+from ltbench.backbones.regions import attention_pool, region_kind, token_regions, trunk
+from ltbench.backbones.text import ClipTextTower, text_part
+from ltbench.backbones.weights import state_sha256
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """open_clip's evaluation transform.
+
+    Attributes:
+        size: side of the square output in pixels.
+        resize_mode: ``shortest`` side then centre crop, ``squash``, or ``longest`` side then padding with ``fill``.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str = "bicubic"
+    resize_mode: str = "shortest"
+    fill: int = 0
+
+    def build(self) -> Any:
+        """The transform, PIL image → float32 [3, size, size]."""
+        return image_transform(
+            image_size=self.size,
+            is_train=False,
+            mean=self.mean,
+            std=self.std,
+            interpolation=self.interpolation,
+            resize_mode=self.resize_mode,
+            fill_color=self.fill,
+        )
+
+    def words(self) -> str:
+        """The transform in words, for the record."""
+        how = {
+            "shortest": f"shortest side to {self.size} ({self.interpolation}, antialias), centre crop",
+            "squash": f"both sides to {self.size} ({self.interpolation}, antialias)",
+            "longest": f"longest side to {self.size} ({self.interpolation}, antialias), padded with {self.fill}",
+        }[self.resize_mode]
+        mean, std = (", ".join(f"{v:.8g}" for v in values) for values in (self.mean, self.std))
+        return f"{how}, {self.size}x{self.size} RGB in [0, 1], minus ({mean}), over ({std})"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the opener knows and the model does not."""
+
+    name: str
+    dim: int
+    weights: str
+    pretraining: str
+    library: str
+    licence: str = ""
+
+
+class ClipBackbone(Backbone):
+    """A CLIP model. Global features, regions and texts share one space.
+
+    Args:
+        card: facts for the record.
+        visual: image tower.
+        text: text tower, or None.
+        preprocessing: the evaluation transform.
+    """
+
+    def __init__(self, card: BackboneCard, visual: nn.Module, text: ClipTextTower | None, preprocessing: Preprocessing):
+        super().__init__(card, visual, text)
+        self.tower = visual
+        self._transform = preprocessing.build()
+        self._kind = region_kind(visual)
+        native = getattr(visual, "image_size", preprocessing.size)
+        side = native[0] if isinstance(native, (tuple, list)) else native
+        self._native = side == preprocessing.size
+
+    def preprocess(self, image: Image) -> Tensor:
+        """One RGB image → float32 [3, H, W]."""
+        tensor: Tensor = self._transform(image)
+        return tensor
+
+    def encode_global(self, images: Tensor) -> Tensor:
+        """Images [n, 3, H, W] → global features float32 [n, dim], not normalised."""
+        if self._kind == "attnpool" and not self._native:
+            return self.encode_regions(images)[0]
+        with arithmetic(self.card.dtype, images.device):
+            features = self.tower(self._laid_out(images))
+        pooled: Tensor = features[0] if isinstance(features, tuple) else features
+        return pooled.float()
+
+    def encode_regions(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images → global features float32 [n, dim] and regions float32 [n, L, dim], row by row, not normalised.
+
+        ModifiedResNet: value and output projection of the attention pool at each location (DualCoOp);
+        VisionTransformer: patch tokens of the last block through the final layer norm and projection.
+        See ``ltbench.backbones.regions``.
+        """
+        if not self._kind:
+            return super().encode_regions(images)
+        with arithmetic(self.card.dtype, images.device):
+            images = self._laid_out(images)
+            if self._kind == "tokens":
+                pooled, regions = token_regions(self.tower, images)
+            else:
+                pooled, regions = attention_pool(self.tower.attnpool, trunk(self.tower, images))
+        return pooled.float(), regions.float()
+
+    def _laid_out(self, images: Tensor) -> Tensor:
+        if self.card.dtype == "float32":
+            return images
+        return images.contiguous(memory_format=torch.channels_last)
+
+
+def assemble(
+    model: Any, tokenizer: Any | None, preprocessing: Preprocessing, facts: Facts, options: BackboneOptions
+) -> ClipBackbone:
+    """Freeze an open_clip model, move it to the device and write its card."""
+    model.eval().requires_grad_(False)
+    visual: nn.Module = model.visual
+    text = ClipTextTower(model, tokenizer) if tokenizer is not None and text_part(model) is not None else None
+    digest = state_sha256(model)
+    visual.to(options.device)
+    if options.dtype != "float32":
+        visual.to(memory_format=torch.channels_last)
+    if text is not None:
+        text.to(options.device).eval()
+    offers: list[Literal["image", "global", "region", "text"]] = ["image", "global"]
+    if region_kind(visual):
+        offers.append("region")
+    if text is not None:
+        offers.append("text")
+    card = BackboneCard(
+        name=facts.name,
+        offers=tuple(offers),
+        dim=facts.dim,
+        region_dim=facts.dim if "region" in offers else None,
+        image_size=preprocessing.size,
+        weights=facts.weights,
+        weights_sha256=digest,
+        transform=preprocessing.words(),
+        revision=f"ltbench-encoder-{ENCODER_VERSION} {facts.library}",
+        pretraining=facts.pretraining,
+        dtype=options.dtype,
+        ranked=not options.random and options.dtype == "float32",
+        licence=facts.licence,
+    )
+    return ClipBackbone(card, visual, text, preprocessing)

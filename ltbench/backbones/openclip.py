@@ -1,0 +1,256 @@
+"""Encoders of open_clip: architecture and weights by name, with the activation the weights were trained with."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import open_clip
+import torch
+from open_clip.convert import convert_state_dict
+from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed
+from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_pretrained_tags_by_model
+from torch import nn
+
+from ltbench.backbones.clip_backbone import ClipBackbone, Facts, Preprocessing, assemble
+from ltbench.backbones.options import BackboneOptions
+from ltbench.backbones.weights import (
+    file_sha256,
+    is_torchscript,
+    load_into,
+    read_checkpoint,
+    seeded,
+    unavailable,
+)
+from ltbench.plugin.errors import UnknownName, UserError
+
+_NAMED: Final = {
+    "clip-rn50": "RN50-quickgelu",
+    "clip-rn101": "RN101-quickgelu",
+    "clip-vit-b16": "ViT-B-16-quickgelu",
+    "clip-vit-b32": "ViT-B-32-quickgelu",
+}
+_OPENAI_DATA: Final = "OpenAI WIT: 400 million image-text pairs from the web, not public"
+_QUICK: Final = "-quickgelu"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Architecture and released weights of an open_clip name.
+
+    Attributes:
+        model: architecture, ending in ``-quickgelu`` where that is its activation.
+        tag: released weights; empty when none were named.
+        config: open_clip's entry of the tag.
+    """
+
+    model: str
+    tag: str
+    config: dict[str, Any]
+
+    @property
+    def quick_gelu(self) -> bool:
+        """Whether the activation is QuickGELU."""
+        return bool((open_clip.get_model_config(self.model) or {}).get("quick_gelu", False))
+
+
+def resolve(argument: str) -> Source:
+    """Architecture and tag of ``MODEL/TAG`` or ``MODEL``; the activation follows the tag.
+
+    Weights trained with QuickGELU but loaded into a GELU model lose accuracy silently, so ``RN50/openai`` means
+    the architecture ``RN50-quickgelu``.
+
+    Raises:
+        UnknownName: open_clip has no such architecture, or no such tag for it.
+        UserError: a QuickGELU architecture was named for weights trained without it.
+    """
+    model, _, tag = argument.partition("/")
+    models = open_clip.list_models()
+    if model not in models:
+        raise UnknownName("open_clip model", model, models, "open_clip:MODEL/TAG, e.g. open_clip:RN50/openai")
+    if not tag:
+        return Source(model, "", {})
+    config = get_pretrained_cfg(model, tag)
+    plain = model.removesuffix(_QUICK)
+    if not config and model != plain and get_pretrained_cfg(plain, tag):
+        raise UserError(
+            f"the weights {tag!r} were trained without QuickGELU, which {model} uses", f"open_clip:{plain}/{tag}"
+        )
+    if not config:
+        tags = list_pretrained_tags_by_model(model)
+        raise UnknownName(f"tag of {model}", tag, tags, f"one of {', '.join(tags) or 'none: --weights FILE'}")
+    if config.get("quick_gelu", False) and not (open_clip.get_model_config(model) or {}).get("quick_gelu", False):
+        if model + _QUICK not in models:
+            raise UserError(f"the weights {tag!r} need QuickGELU and open_clip has no {model}{_QUICK}", "another tag")
+        model += _QUICK
+    return Source(model, tag, config)
+
+
+def open_named_clip(name: str, options: BackboneOptions) -> ClipBackbone:
+    """``clip-rn50``, ``clip-rn101``, ``clip-vit-b16`` or ``clip-vit-b32`` with OpenAI's weights."""
+    return _open(name, resolve(f"{_NAMED[name]}/openai"), options)
+
+
+def open_open_clip(name: str, options: BackboneOptions) -> ClipBackbone:
+    """``open_clip:MODEL/TAG``; without a tag only with ``--weights``."""
+    source = resolve(options.argument)
+    if not source.tag and options.weights is None:
+        tags = list_pretrained_tags_by_model(source.model)
+        raise UserError(
+            f"{name} names no weights",
+            f"open_clip:{source.model}/{tags[0]}" if tags else "--weights FILE (none were released)",
+        )
+    return _open(name, source, options)
+
+
+def _open(name: str, source: Source, options: BackboneOptions) -> ClipBackbone:
+    # Look for the weights first: a missing file should not cost the time of building the model.
+    path = Path(options.file) if options.file else None
+    state = read_checkpoint(path) if path else None
+    released = _released(name, source, options.offline) if options.weights is None else None
+    if path and is_torchscript(path) and not source.quick_gelu:
+        raise UserError(
+            f"{path.name} is an OpenAI archive, trained with QuickGELU, which {source.model} does not use",
+            f"open_clip:{source.model}{_QUICK}",
+        )
+    model = _build(source, options)
+    weights, pretraining = options.weights or source.tag, _pretraining(source)
+    if state is not None and path is not None:
+        _load_state(model, state, name, options.image_size)
+        weights, pretraining = _origin(path, source)
+    elif released is not None:
+        if is_torchscript(released):
+            _load_state(model, read_checkpoint(released), name, options.image_size)
+        else:
+            open_clip.load_checkpoint(model, str(released), strict=True, weights_only=True)
+    facts = Facts(
+        name=name,
+        dim=int((open_clip.get_model_config(source.model) or {})["embed_dim"]),
+        weights=weights,
+        pretraining="none: random weights" if options.random else pretraining,
+        library=f"open_clip-{open_clip.__version__}",
+        licence=str(source.config.get("license", "MIT" if weights == "openai" else "")),
+    )
+    return assemble(model, _tokenizer(source.model), _preprocessing(model), facts, options)
+
+
+def _build(source: Source, options: BackboneOptions) -> nn.Module:
+    # The convolutional towers keep their native positions and resize them while encoding (regions.pool_positions);
+    # transformers are built for the wanted size, as open_clip does it.
+    layers = (open_clip.get_model_config(source.model) or {}).get("vision_cfg", {}).get("layers")
+    size = None if isinstance(layers, list) else options.image_size
+    keep = ("size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color")
+    forced = {key: value for key, value in source.config.items() if key in keep and value is not None}
+    if options.image_size is not None:
+        forced["size"] = options.image_size
+    try:
+        with seeded(options.seed), _quiet():
+            model: nn.Module = open_clip.create_model(
+                source.model,
+                pretrained=None,
+                precision="fp32",
+                force_image_size=size,
+                force_preprocess_cfg=forced,
+                pretrained_text=False,
+            )
+    except (OSError, RuntimeError, ImportError, ValueError) as error:
+        raise UserError(f"open_clip cannot build {source.model} ({error})", "another model") from error
+    return model
+
+
+def _load_state(model: nn.Module, state: dict[str, torch.Tensor], name: str, image_size: int | None) -> None:
+    state = convert_state_dict(model, state)
+    if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
+        state = convert_to_custom_text_state_dict(state)
+    if image_size is not None:
+        resize_pos_embed(state, model)
+    for key in ("logit_scale", "logit_bias"):
+        if key in state and getattr(model, key, None) is not None:
+            state[key] = state[key].reshape(getattr(model, key).shape)
+    load_into(model, state, name)
+
+
+def _released(name: str, source: Source, offline: bool) -> Path:
+    """Path of the released weights in the download cache, fetching them when allowed."""
+    what = f"{name} ({source.model}, {source.tag})"
+    if offline:
+        found = _cached(source.config)
+        if found is None:
+            raise UserError(
+                f"the released weights of {what} are not on this machine",
+                "run once without --offline, or --weights FILE",
+            )
+        return found
+    try:
+        with _quiet():
+            path = download_pretrained(source.config)
+    except Exception as error:  # every network library has errors of its own
+        raise unavailable(what, error) from error
+    if not path:
+        raise unavailable(what, FileNotFoundError("open_clip names no place to download them from"))
+    return Path(path)
+
+
+def _cached(config: dict[str, Any]) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, filename = os.path.split(config.get("hf_hub", ""))
+    names = [filename] if filename else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
+    for candidate in names if repository else []:
+        path = try_to_load_from_cache(repository, candidate)
+        if isinstance(path, str):
+            return Path(path)
+    url = config.get("url", "")
+    downloaded = Path.home() / ".cache" / "clip" / os.path.basename(url)
+    return downloaded if url and downloaded.is_file() else None
+
+
+def _origin(path: Path, source: Source) -> tuple[str, str]:
+    """Weights tag and pre-training data of a local file: the tag's own when it is, byte for byte, the released file."""
+    published = str(source.config.get("url", ""))
+    if "openaipublic" in published and published.split("/")[-2] == file_sha256(path):
+        return source.tag, _pretraining(source)
+    return f"file {path.name}", f"unknown (local file {path.name})"
+
+
+def _pretraining(source: Source) -> str:
+    return _OPENAI_DATA if source.tag == "openai" else f"open_clip tag {source.tag}" if source.tag else "unknown"
+
+
+def _preprocessing(model: nn.Module) -> Preprocessing:
+    config = open_clip.get_model_preprocess_cfg(model)
+    size = config["size"]
+    side = int(size[0] if isinstance(size, (tuple, list)) else size)
+    return Preprocessing(
+        size=side,
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        interpolation=config["interpolation"],
+        resize_mode=config["resize_mode"],
+        fill=int(config.get("fill_color", 0)),
+    )
+
+
+def _tokenizer(model: str) -> Any | None:
+    """The tokenizer, when it is CLIP's own; those of other libraries serve no causal tower here."""
+    text = (open_clip.get_model_config(model) or {}).get("text_cfg", {})
+    if text.get("hf_tokenizer_name") or text.get("hf_model_name") or "siglip" in model.lower():
+        return None
+    return open_clip.get_tokenizer(model)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence open_clip's log lines ("No pretrained weights loaded"): ltbench loads and reports the weights itself."""
+    root = logging.getLogger()
+    before = root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)

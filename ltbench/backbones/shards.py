@@ -1,0 +1,180 @@
+"""Where encoded rows lie: a folder per encoder with immutable shards that every process may add to.
+
+A shard is ``NAME.npy`` (float32 [rows, width]) and ``NAME.json`` (its keys, size and hash). The JSON is written last,
+and both are renamed into place, so that a killed process leaves whole shards or none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+
+from ltbench.data.progress import Reporter
+from ltbench.plugin.files import explain_os_error, write_atomic
+
+SCHEMA = 1
+
+
+@dataclass
+class Index:
+    """What a folder holds.
+
+    Attributes:
+        shards: sound shards, opened as memory maps.
+        where: key of a row → (number of its shard, row in the shard).
+        damaged: names of shards whose bytes are not what was written.
+    """
+
+    shards: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    where: dict[str, tuple[int, int]] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
+
+
+class ShardFolder:
+    """The rows of one encoder.
+
+    Args:
+        folder: where they lie.
+        identity: everything the rows depend on besides image and view; written down and compared.
+        reporter: told about repairs and waiting.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any], reporter: Reporter) -> None:
+        self.folder = folder
+        self.identity = {"schema": SCHEMA, **identity}
+        self.reporter = reporter
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for writing; a second process waits here and then finds the rows. A crash releases it."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / "lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                self.reporter.line("feature cache: waiting for another process that encodes with the same backbone")
+                lock.acquire()
+        except OSError as error:
+            raise explain_os_error(error, "the feature cache") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def prepare(self) -> None:
+        """Write down the identity; clear what another schema left behind. Call it under the lock."""
+        found = self._identity_found()
+        if found == self.identity:
+            return
+        if found is not None or any(self.folder.glob("*.npy")):
+            schema = found.get("schema") if isinstance(found, dict) else None
+            was = "unreadable" if schema is None else f"of schema {schema}, this version writes {SCHEMA}"
+            self.reporter.line(f"feature cache: {self.folder.name} is {was}; its rows are encoded again")
+            for path in [*self.folder.glob("*.json"), *self.folder.glob("*.npy")]:
+                path.unlink(missing_ok=True)
+        write_atomic(self.folder / "encoder.json", json.dumps(self.identity, sort_keys=True, indent=1))
+
+    def note(self, name: str) -> int | None:
+        """A number noted earlier (regions an image), or None."""
+        try:
+            return int((self.folder / f"{name}.note").read_text())
+        except (OSError, ValueError):
+            return None
+
+    def set_note(self, name: str, value: int) -> None:
+        """Note a number for later runs."""
+        write_atomic(self.folder / f"{name}.note", str(value))
+
+    def read(self, width: int, wanted: Container[str], repair: bool = False) -> Index:
+        """Open the sound shards that hold wanted rows, after comparing their bytes with what was written.
+
+        Args:
+            width: numbers a row.
+            wanted: keys of rows.
+            repair: also delete damaged shards; only under the lock.
+        """
+        index = Index()
+        if self._identity_found() != self.identity:
+            return index
+        for path in sorted(self.folder.glob("shard-*.json")):
+            opened = _open_shard(path, width, wanted)
+            if opened == "unwanted":
+                continue
+            if opened == "damaged":
+                index.damaged.append(path.stem)
+                continue
+            keys, array = opened
+            index.where.update((key, (len(index.shards), row)) for row, key in enumerate(keys))
+            index.shards.append(array)
+        if repair:
+            for name in index.damaged:
+                self.reporter.line(f"feature cache: {name} is damaged; its rows are encoded again")
+                (self.folder / f"{name}.json").unlink(missing_ok=True)
+                (self.folder / f"{name}.npy").unlink(missing_ok=True)
+        return index
+
+    def append(self, keys: Sequence[str], rows: npt.NDArray[np.float32]) -> None:
+        """Add rows float32 [n, width] under their keys. Call it under the lock.
+
+        Raises:
+            UserError: the disk is full or the folder read-only; what was written before stays.
+        """
+        buffer = io.BytesIO()
+        np.save(buffer, np.ascontiguousarray(rows, dtype=np.float32))
+        data = buffer.getvalue()
+        digest = hashlib.sha256(data).hexdigest()
+        name = f"shard-{hashlib.sha256(''.join(keys).encode()).hexdigest()[:20]}"
+        entry = {"schema": SCHEMA, "bytes": len(data), "sha256": digest, "keys": list(keys)}
+        write_atomic(self.folder / f"{name}.npy", data)
+        write_atomic(self.folder / f"{name}.json", json.dumps(entry))
+
+    def _identity_found(self) -> Any:
+        try:
+            return json.loads((self.folder / "encoder.json").read_text())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            return {}
+
+
+_Opened = tuple[list[str], npt.NDArray[np.float32]]
+
+
+def _open_shard(path: Path, width: int, wanted: Container[str]) -> _Opened | Literal["damaged", "unwanted"]:
+    """Keys and rows of a shard that holds wanted rows and is what was written."""
+    data = path.with_suffix(".npy")
+    try:
+        entry = json.loads(path.read_text())
+        keys: list[str] = entry["keys"]
+        if not any(key in wanted for key in keys):
+            return "unwanted"
+        status = data.stat()
+        if status.st_size != entry["bytes"]:
+            return "damaged"
+        if _sha256(str(data), status.st_size, status.st_mtime_ns) != entry["sha256"]:
+            return "damaged"
+        array: npt.NDArray[np.float32] = np.load(data, mmap_mode="r")
+    except (OSError, ValueError, KeyError, TypeError):
+        return "damaged"
+    if array.shape != (len(keys), width) or array.dtype != np.float32:
+        return "damaged"
+    return keys, array
+
+
+@lru_cache(maxsize=4096)
+def _sha256(path: str, size: int, modified: int) -> str:
+    """Hash of a shard, computed once a process for as long as size and time stamp stay the same."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,116 @@
+"""The causal text towers of open_clip, cut at the last end-of-text token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ltbench.backbones.base import TextTower
+
+
+def text_part(model: nn.Module) -> nn.Module | None:
+    """The module that holds the text tower of an open_clip model, or None where it cannot be cut.
+
+    Cutting at the end-of-text token changes nothing only if no token sees a later one (a causal mask, no token appended
+    for pooling) and the feature is read at the end-of-text token.
+    """
+    part = getattr(model, "text", model)
+    pool = getattr(part, "pool_type", None) or getattr(part, "text_pool_type", None)
+    causal = getattr(part, "attn_mask", None) is not None
+    native = all(hasattr(part, name) for name in ("token_embedding", "positional_embedding", "transformer", "ln_final"))
+    cut = native and causal and pool in ("argmax", "eos") and getattr(part, "cls_emb", None) is None
+    return part if cut else None
+
+
+class ClipTextTower(TextTower):
+    """Text tower of ``open_clip.CLIP`` or ``CustomTextCLIP``: token embeddings, positions, causal transformer, final
+    layer norm, projection of the end-of-text token.
+
+    Args:
+        model: the open_clip model; its modules are shared, not copied.
+        tokenizer: texts → int64 [n, context_length]; has ``encode``, ``sot_token_id`` and ``eot_token_id``.
+
+    Raises:
+        TypeError: the model's text tower is not causal or does not read the end-of-text token.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer: Any) -> None:
+        super().__init__()
+        part: Any = text_part(model)
+        if part is None:
+            raise TypeError(f"the text tower of {type(model).__name__} is not causal, so it cannot be cut")
+        self.tokenizer = tokenizer
+        self.token_embedding: nn.Embedding = part.token_embedding
+        self.positional_embedding: nn.Parameter = part.positional_embedding
+        self.transformer: nn.Module = part.transformer
+        self.ln_final: nn.Module = part.ln_final
+        self.text_projection: nn.Parameter | nn.Linear | None = part.text_projection
+        self.attn_mask: Tensor
+        self.register_buffer("attn_mask", part.attn_mask, persistent=False)
+        self.context_length = int(part.context_length)
+        self.width = int(self.token_embedding.weight.shape[1])
+        scale: Any = model.logit_scale
+        self.logit_scale = float(scale.detach().exp())
+        reads_eos = (getattr(part, "pool_type", None) or getattr(part, "text_pool_type", None)) == "eos"
+        eos = getattr(part, "eos_id", None) if part is not model else getattr(part, "text_eos_id", None)
+        # Pooling "argmax" reads the largest id, which is the end-of-text token of CLIP's vocabularies.
+        self._end_id = eos if reads_eos else None
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Token ids int64 [n, context_length], zero-padded after the end-of-text token; longer texts lose their end."""
+        tokens: Tensor = self.tokenizer(list(texts), context_length=self.context_length)
+        return tokens
+
+    def embed_tokens(self, tokens: Tensor) -> Tensor:
+        """Token embeddings [n, length, width] (positions not yet added)."""
+        embedded: Tensor = self.token_embedding(tokens)
+        return embedded
+
+    def end_positions(self, tokens: Tensor) -> Tensor:
+        """Position of the end-of-text token, int64 [n]."""
+        if self._end_id is None:
+            ends: Tensor = tokens.argmax(dim=-1)
+        else:
+            ends = (tokens == self._end_id).int().argmax(dim=-1)
+        return ends
+
+    def encode_embeddings(self, embeddings: Tensor, ends: Tensor) -> Tensor:
+        """Features [n, dim], not normalised; whatever lies behind the last of ``ends`` is not computed.
+
+        Equal to the full context length up to rounding, gradients too, because the mask is causal.
+
+        Raises:
+            ValueError: the prompts are longer than the context, or an end lies outside of them.
+        """
+        if embeddings.shape[1] > self.context_length:
+            raise ValueError(f"prompts of {embeddings.shape[1]} tokens exceed the context of {self.context_length}")
+        length = int(ends.max()) + 1
+        if length > embeddings.shape[1]:
+            raise ValueError(f"end-of-text position {length - 1} lies outside of {embeddings.shape[1]} tokens")
+        x = embeddings[:, :length] + self.positional_embedding[:length].to(embeddings.dtype)
+        x = self.transformer(x, attn_mask=self.attn_mask[:length, :length].to(x.dtype))
+        # The layer norm works on each token alone, so that only the one that is read needs it.
+        x = self.ln_final(x[torch.arange(len(x), device=x.device), ends])
+        features: Tensor = x
+        if isinstance(self.text_projection, nn.Linear):
+            features = self.text_projection(x)
+        elif self.text_projection is not None:
+            features = x @ self.text_projection
+        return features
+
+    def unknown_parts(self, names: Sequence[str]) -> dict[str, str]:
+        """Names that the tokenizer cuts off, or that hold words without a token of their own, with the reason."""
+        unknown_words = getattr(self.tokenizer, "unknown_words", None)
+        found: dict[str, str] = {}
+        for name in names:
+            count = len(self.tokenizer.encode(name))
+            if count == 0:
+                found[name] = "has no token"
+            elif count + 2 > self.context_length:
+                found[name] = f"has {count} tokens, the context holds {self.context_length - 2}"
+            elif unknown_words is not None and (words := unknown_words(name)):
+                found[name] = f"unknown to the tokenizer: {', '.join(words)}"
+        return found

@@ -1,0 +1,122 @@
+"""Reading, fingerprinting and drawing weights."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from ltbench.plugin.errors import UserError
+
+_ALTERNATIVES = "--weights random (for trying the path, never ranked), or --weights FILE"
+# OpenAI's archives carry these three integers next to the weights.
+_NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
+
+
+def state_sha256(module: nn.Module) -> str:
+    """Hash of a module's state: for each key, sorted, its name, dtype, shape and bytes."""
+    digest = hashlib.sha256()
+    for key, value in sorted(module.state_dict().items()):
+        array = value.detach().cpu().contiguous()
+        digest.update(f"{key} {array.dtype} {tuple(array.shape)}\n".encode())
+        digest.update(memoryview(array.reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Run with torch's CPU generator seeded; the global state is put back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def unavailable(what: str, error: Exception) -> UserError:
+    """The error for released weights that could not be had."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return UserError(f"the released weights of {what} could not be downloaded ({reason[:160]})", _ALTERNATIVES)
+
+
+def is_torchscript(path: Path) -> bool:
+    """Whether a file is a TorchScript archive, as OpenAI's CLIP files are."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from .safetensors, a torch file (tensors only, no pickled code) or a TorchScript archive.
+
+    Raises:
+        UserError: the file is missing, damaged, holds pickled code, or holds no state dict.
+    """
+    if not path.is_file():
+        raise UserError(f"weights file {path.name} does not exist", "--weights FILE")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            found: object = load_file(path)
+        elif is_torchscript(path):
+            found = torch.jit.load(path, map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"weights file {path.name} is damaged or holds pickled code, which is never run",
+            "save its state dict as .safetensors",
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"weights file {path.name} cannot be read ({_line(error)})", "--weights FILE") from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
+            found = found[wrapper]
+    if not isinstance(found, Mapping) or not found or not all(isinstance(v, Tensor) for v in found.values()):
+        raise UserError(f"weights file {path.name} holds no state dict", "--weights FILE")
+    state = {str(key).removeprefix("module."): value for key, value in found.items()}
+    return {key: value for key, value in state.items() if key not in _NOT_WEIGHTS}
+
+
+def load_into(module: nn.Module, state: Mapping[str, Tensor], what: str, may_miss: tuple[str, ...] = ()) -> None:
+    """Load a state dict, strictly.
+
+    Args:
+        module: receives the weights.
+        state: the weights.
+        what: the architecture, for the error.
+        may_miss: prefixes of keys that the state may lack, and that it may hold beyond the module's.
+
+    Raises:
+        UserError: keys or shapes do not match; the first difference and the count are named.
+    """
+    own = module.state_dict()
+    missing = [k for k in own if k not in state and not k.startswith(may_miss or "\0")]
+    extra = [k for k in state if k not in own and not k.startswith(may_miss or "\0")]
+    shapes = [k for k in own if k in state and own[k].shape != state[k].shape]
+    problems = [
+        *(f"{key} is missing" for key in missing),
+        *(f"{key} is unknown" for key in extra),
+        *(f"{key} has shape {list(state[key].shape)}, expected {list(own[key].shape)}" for key in shapes),
+    ]
+    if problems:
+        more = f" (and {len(problems) - 1} more differences)" if len(problems) > 1 else ""
+        raise UserError(f"the weights do not fit {what}: {problems[0]}{more}", "--weights FILE of that architecture")
+    module.load_state_dict(state, strict=not may_miss)
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

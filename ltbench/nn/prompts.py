@@ -1,0 +1,162 @@
+"""Learnable context words in front of class names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from ltbench.nn.text import Shared, Tower, encode_in_chunks
+from ltbench.plugin.errors import UserError
+
+Position = Literal["end", "middle", "front"]
+
+
+class PromptLearner(nn.Module):
+    """Prompts ``[start] [context] [class name] . [end of text]`` whose context vectors are learned.
+
+    Source: CoOp (Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022, section 3.2). Class names keep
+    their own token embeddings; underscores in them become blanks. Prompts are cut after the last end-of-text token of
+    all classes, which changes nothing for a causal tower. Only ``ctx`` is learned and in ``state_dict``; all else
+    follows from the tower and the class names.
+
+    Args:
+        tower: frozen text tower; it is used, not owned (see ``ltbench.nn.text.Shared``).
+        class_names: names of the C classes.
+        context_tokens: number M of context vectors.
+        init: words whose embeddings the context starts from; they must have M tokens. None draws the context from
+            N(0, 0.02^2).
+        class_specific: a context for each class [C, M, W] instead of one for all [M, W].
+        position: where the name stands: at the ``end``, in the ``middle`` of the context (M // 2 vectors before it), or
+            in ``front`` of it.
+        seed: seed of the random context; None draws from torch's global generator.
+
+    Raises:
+        UserError: ``init`` has another number of tokens, or a prompt does not fit the tower's context (class named).
+    """
+
+    prefix: Tensor
+    suffix: Tensor
+    ends: Tensor
+
+    def __init__(
+        self,
+        tower: Tower,
+        class_names: Sequence[str],
+        context_tokens: int = 4,
+        init: str | None = "a photo of a",
+        class_specific: bool = False,
+        position: Position = "end",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        self._shared = Shared(tower)
+        self.class_names: tuple[str, ...] = ()
+        self.context_tokens = context_tokens
+        self.class_specific = class_specific
+        self.position = position
+        for name in ("prefix", "suffix", "ends"):
+            self.register_buffer(name, None, persistent=False)
+        self._bind(class_names)
+        copies = (len(self.class_names),) if class_specific else ()
+        shape = (*copies, context_tokens, tower.width)
+        if init is None:
+            generator = None if seed is None else torch.Generator().manual_seed(seed)
+            self.ctx = nn.Parameter((torch.randn(shape, generator=generator) * 0.02).to(self.prefix))
+        else:
+            self.ctx = nn.Parameter(self._embedded(init).expand(shape).clone())
+
+    @property
+    def tower(self) -> Tower:
+        """The frozen text tower."""
+        return self._shared.tower
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Token embeddings [C, length, W] of all prompts, and the positions of their end-of-text tokens int64 [C]."""
+        count = len(self.class_names)
+        ctx = self.ctx if self.class_specific else self.ctx.expand(count, -1, -1)
+        start, tail = self.prefix.expand(count, -1, -1), self.suffix
+        if self.position == "end":
+            return torch.cat([start, ctx, tail], dim=1), self.ends
+        # Names differ in length, so that each prompt is put together on its own.
+        before = 0 if self.position == "front" else self.context_tokens // 2
+        rows = [
+            torch.cat([start[c], ctx[c, :before], tail[c, :own], ctx[c, before:], tail[c, own:]])
+            for c, own in enumerate(self._name_lengths)
+        ]
+        return torch.stack(rows), self.ends
+
+    def class_features(self, chunk: int | None = None) -> Tensor:
+        """L2-normalised text features [C, D].
+
+        Args:
+            chunk: encode so many prompts at a time (``encode_in_chunks``); None encodes all at once.
+        """
+        embeddings, ends = self()
+        return normalize(encode_in_chunks(self.tower, embeddings, ends, chunk), dim=-1)
+
+    def set_classes(self, names: Sequence[str]) -> None:
+        """Put the learned context in front of other class names.
+
+        Raises:
+            UserError: the context is class-specific, so that other classes have none; or a prompt does not fit.
+        """
+        if self.class_specific:
+            raise UserError(
+                "class-specific contexts say nothing about classes they were not trained on", "class_specific=false"
+            )
+        device = self.ctx.device
+        self._bind(names)
+        self.to(device)
+
+    def _bind(self, class_names: Sequence[str]) -> None:
+        if not class_names:
+            raise ValueError("no class names")
+        tower = self.tower
+        plain = [name.replace("_", " ") for name in class_names]
+        with torch.no_grad():
+            device = _device(tower)
+            sentences = tower.tokenize([f"{name}." for name in plain]).to(device)
+            ends = tower.end_positions(sentences)
+            # Without the full stop a name is as long as its last token's position.
+            lengths = tower.end_positions(tower.tokenize(plain).to(device)) - 1
+            too_long = (ends + self.context_tokens > tower.context_length - 1) | (lengths >= tower.context_length - 2)
+            if bool(too_long.any()):
+                name = class_names[int(too_long.int().argmax())]
+                raise UserError(
+                    f"class name {name!r} and {self.context_tokens} context tokens exceed the {tower.context_length}"
+                    " tokens of the text tower",
+                    "fewer context tokens, or a shorter name",
+                )
+            embedded = tower.embed_tokens(sentences[:, : int(ends.max()) + 1]).detach()
+        self.class_names = tuple(class_names)
+        self._name_lengths = tuple(int(n) for n in lengths)
+        self.prefix, self.suffix = embedded[:1, :1].clone(), embedded[:, 1:].clone()
+        self.ends = ends + self.context_tokens
+
+    def _embedded(self, init: str) -> Tensor:
+        """Token embeddings [M, W] of the initial words."""
+        tower = self.tower
+        with torch.no_grad():
+            tokens = tower.tokenize([init.replace("_", " ")]).to(self.prefix.device)
+            count = int(tower.end_positions(tokens)[0]) - 1
+            if count != self.context_tokens:
+                raise UserError(
+                    f"the context starts from {init!r}, which has {count} tokens, but context_tokens is"
+                    f" {self.context_tokens}",
+                    f"context_tokens={count}, or init=null for a random start",
+                )
+            return tower.embed_tokens(tokens)[0, 1 : 1 + count].detach()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        self._shared.apply(fn)
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+
+
+def _device(tower: Tower) -> torch.device:
+    parameters = tower.parameters() if isinstance(tower, nn.Module) else iter(())
+    first = next(parameters, None)
+    return torch.device("cpu") if first is None else first.device

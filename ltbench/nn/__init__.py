@@ -1,6 +1,7 @@
 """Parts for method authors: prompt learners, heads, samplers, templates. Everything listed here is public."""
 
 from ltbench.nn.classifiers import CosineHead, LinearHead
+from ltbench.nn.prompted import PromptClassifier
 from ltbench.nn.prompts import PromptLearner
 from ltbench.nn.samplers import ClassAwareSampler, ShuffleSampler
 from ltbench.nn.templates import TEMPLATES, ensemble_features, fill, imagenet_templates
@@ -11,6 +12,7 @@ __all__ = [
     "ClassAwareSampler",
     "CosineHead",
     "LinearHead",
+    "PromptClassifier",
     "PromptLearner",
     "Shared",
     "ShuffleSampler",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from ltbench.nn.heads import CosineHead
+from ltbench.nn.classifiers import CosineHead
 from ltbench.nn.prompts import PromptLearner
 
 
@@ -37,7 +36,7 @@ class PromptClassifier(nn.Module):
         context, names = self.prompts.ctx, self.prompts.class_names
         if self._kept is not None:
             seen, seen_names, features = self._kept
-            # The values are compared: neither an optimiser's step nor a swap for averaged weights has to announce itself.
+            # The values are compared, so that no step and no swap for averaged weights has to announce itself.
             if seen_names == names and seen.device == context.device and torch.equal(seen, context):
                 return features
         features = self.prompts.class_features(self.chunk)
@@ -54,21 +53,19 @@ class PromptClassifier(nn.Module):
         """Answer for these classes from now on; see :meth:`PromptLearner.set_classes`."""
         self.prompts.set_classes(names)
 
-    def centre(self, images: Iterable[Tensor], prior: float) -> None:
-        """Set the bias so that the mean logit over images and classes is the log-odds of ``prior``.
+    def centre(self, images: Iterable[Tensor], mean: float) -> None:
+        """Set the bias so that the logits have this mean over images and classes.
 
-        Cosines of a CLIP model times its scale are about 20 for every class. Sigmoid losses would first spend their steps
-        on moving all logits down together.
+        Cosines of a CLIP model times its scale are about 20 for every class. Sigmoid losses would first spend their
+        steps on moving all logits down together.
 
         Args:
             images: batches of image features [n, D].
-            prior: share of positive labels, in (0, 1).
+            mean: where the logits shall lie, such as the log-odds of the observed labels.
 
         Raises:
-            ValueError: no images, or the prior is 0 or 1.
+            ValueError: no images.
         """
-        if not 0 < prior < 1:
-            raise ValueError(f"the prior must lie in (0, 1), not {prior}")
         total, count = 0.0, 0
         with torch.no_grad():
             for part in images:
@@ -77,4 +74,4 @@ class PromptClassifier(nn.Module):
                 count += logits.numel()
             if count == 0:
                 raise ValueError("no images to centre the logits on")
-            self.head.bias.fill_(math.log(prior / (1 - prior)) - total / count)
+            self.head.bias.fill_(mean - total / count)

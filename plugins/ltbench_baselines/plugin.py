@@ -25,6 +25,7 @@ def ltbench_methods() -> list[MethodSpec]:
             summary="one logistic regression a class on frozen features, by gradient descent",
             families=EVERY_FAMILY,
             card="cards/linear-probe.md",
+            presets="presets.yaml",
         ),
         MethodSpec(
             name="linear-probe-lbfgs",
@@ -34,5 +35,14 @@ def ltbench_methods() -> list[MethodSpec]:
             config={"solver": "lbfgs"},
             deterministic=True,
             card="cards/linear-probe.md",
+            presets="presets.yaml",
+        ),
+        MethodSpec(
+            name="coop",
+            target="ltbench_baselines.coop:CoOp",
+            summary="learns the context words of the class prompts (CoOp), for several labels",
+            families=EVERY_FAMILY | {"zero-shot"},
+            card="cards/coop.md",
+            presets="presets.yaml",
         ),
     ]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
-from ltbench.backbones.base import TextTower
 from ltbench.method import Batch, Context, FitStage, Method, MethodConfig, Needs, Stage
+from ltbench.nn import TEMPLATES, CosineHead, Shared, Tower, ensemble_features, imagenet_templates
 
 OPENAI_80 = "openai-80"
+SETS = (*TEMPLATES, OPENAI_80)
+
+Template = str | Callable[[str], str]
 
 
 class ZeroShotHead(nn.Module):
@@ -22,33 +24,35 @@ class ZeroShotHead(nn.Module):
     normalised again. Text features are computed when the classes are named, once.
 
     Args:
-        tower: the frozen text tower.
+        tower: the frozen text tower; used, not owned.
         names: class names.
-        templates: texts with one ``{}``.
+        templates: texts with one ``{}``, or functions of the class name.
     """
 
     text: Tensor
 
-    def __init__(self, tower: TextTower, names: Sequence[str], templates: Sequence[str]) -> None:
+    def __init__(self, tower: Tower, names: Sequence[str], templates: Sequence[Template]) -> None:
         super().__init__()
-        self.tower = tower
+        self._shared = Shared(tower)
         self.templates = tuple(templates)
+        self.head = CosineHead(tower.logit_scale)
         # No state: the features follow from the names and the frozen tower.
-        self.register_buffer("text", torch.zeros(0, 0), persistent=False)
+        self.register_buffer("text", None, persistent=False)
         self.set_classes(names)
 
     def set_classes(self, names: Sequence[str]) -> None:
         """Answer for these classes from now on."""
-        filled = [template.replace("{}", name) for template in self.templates for name in names]
-        with torch.no_grad():
-            each = normalize(self.tower.encode(filled).float(), dim=-1)
-            self.text = normalize(each.view(len(self.templates), len(names), -1).mean(dim=0), dim=-1)
+        self.text = ensemble_features(self._shared.tower, names, self.templates)
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits [n, C]."""
         features = batch.input[0] if isinstance(batch.input, tuple) else batch.input
-        similarity = normalize(features.float(), dim=-1) @ self.text.to(features.device).T
-        return self.tower.logit_scale * similarity
+        logits: Tensor = self.head(features.float(), self.text)
+        return logits
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        self._shared.apply(fn)
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
 
 class ZeroShot(Method):
@@ -62,18 +66,18 @@ class ZeroShot(Method):
         """Options of ``zero-shot``."""
 
         templates: tuple[str, ...] = Field(
-            ("a photo of a {}",),
+            ("a photo of a {}.",),
             min_length=1,
-            description=f"texts with one {{}} for the class name; several are an ensemble; {OPENAI_80!r} stands for "
-            "OpenAI's 80 ImageNet templates",
+            description="texts with one {} for the class name; several are an ensemble; a name stands for a set: "
+            + ", ".join(SETS),
         )
 
         @field_validator("templates")
         @classmethod
         def _one_place_each(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-            for template in value:
-                if template != OPENAI_80 and template.count("{}") != 1:
-                    raise ValueError(f"template {template!r} must hold {{}} once, or be {OPENAI_80!r}")
+            for entry in value:
+                if entry not in SETS and entry.count("{}") != 1:
+                    raise ValueError(f"template {entry!r} must hold {{}} once, or be one of {', '.join(SETS)}")
             return value
 
     config: Config
@@ -87,12 +91,8 @@ class ZeroShot(Method):
         assert context.backbone.text is not None
         return [FitStage("name-classes", ZeroShotHead(context.backbone.text, context.class_names, self._templates()))]
 
-    def _templates(self) -> list[str]:
-        return [text for entry in self.config.templates for text in (openai_80() if entry == OPENAI_80 else [entry])]
-
-
-def openai_80() -> list[str]:
-    """The 80 ImageNet templates of the CLIP release, with ``{}`` for the class name."""
-    from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
-
-    return [str(fill("{}")) for fill in OPENAI_IMAGENET_TEMPLATES]
+    def _templates(self) -> list[Template]:
+        found: list[Template] = []
+        for entry in self.config.templates:
+            found.extend(imagenet_templates() if entry == OPENAI_80 else TEMPLATES.get(entry, (entry,)))
+        return found

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from ltbench.method import Batch
+from ltbench.method import Batch, Scan
 
 
 class CaptionFeatures(nn.Module):
@@ -34,14 +34,14 @@ class CaptionFeatures(nn.Module):
     def __len__(self) -> int:
         return len(self._position)
 
-    def collect(self, batches: Iterator[Batch]) -> None:
-        """Encode what the batches of one pass over the training view hold; does nothing the second time.
+    def collect(self, scan: Scan) -> None:
+        """Encode what one pass over the training view holds; makes that pass the first time only.
 
         Raises:
             ValueError: a batch carries no captions.
         """
         if not self._position:
-            self._add({caption for batch in batches for caption in captions_of(batch)})
+            self._add({caption for batch in scan() for caption in captions_of(batch)})
 
     def lookup(self, captions: Sequence[str]) -> Tensor:
         """Normalised features float32 [n, dim]; captions never met before are encoded and kept."""

@@ -103,8 +103,8 @@ def test_captions_are_encoded_once_each(backbone, make_batch, scan_of):
     distinct = set(batch.captions)
     assert len(distinct) < len(batch.captions)
     table = CaptionFeatures(backbone.text.encode)
-    table.collect(scan_of(batch)())
-    table.collect(scan_of(batch)())
+    table.collect(scan_of(batch))
+    table.collect(scan_of(batch))
     table.lookup(batch.captions)
     assert backbone.text.encoded_rows == len(distinct) == len(table)
 
@@ -112,9 +112,9 @@ def test_captions_are_encoded_once_each(backbone, make_batch, scan_of):
 def test_caption_features_do_not_depend_on_what_was_asked_first(backbone, make_batch, scan_of):
     batch = make_batch()
     first, second = CaptionFeatures(backbone.text.encode), CaptionFeatures(backbone.text.encode)
-    first.collect(scan_of(batch)())
+    first.collect(scan_of(batch))
     backwards = Batch(batch.rows.flip(0), batch.input.flip(0), batch.observed.flip(0), batch.captions[::-1])
-    second.collect(scan_of(backwards)())
+    second.collect(scan_of(backwards))
     assert torch.equal(first.lookup(batch.captions), second.lookup(batch.captions))
     expected = cosine_distance(backbone.text.encode(batch.captions), first.lookup(batch.captions)).diagonal()
     torch.testing.assert_close(expected, torch.zeros(len(batch.captions)), atol=1e-6, rtol=0)

@@ -1,0 +1,21 @@
+"""Registers LMPT. Imports no torch."""
+
+from __future__ import annotations
+
+from ltbench.plugin import MethodSpec, hookimpl
+
+
+@hookimpl
+def ltbench_methods() -> list[MethodSpec]:
+    """The recipe of this package."""
+    return [
+        MethodSpec(
+            name="lmpt",
+            target="ltbench_lmpt.method:LMPT",
+            summary="learns prompts from captions with a class-specific embedding loss and the DB loss (LMPT)",
+            families={"ltml"},
+            variants=("paper",),
+            card="cards/lmpt.md",
+            presets="presets.yaml",
+        )
+    ]

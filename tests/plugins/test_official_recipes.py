@@ -1,0 +1,77 @@
+"""Every recipe of the official packages: its spec, card and presets; importing the plugin modules loads no torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import resources
+
+import pytest
+
+from ltbench.method import Method, MethodConfig
+from ltbench.method.config import build_config, choose_preset, load_presets
+from ltbench_baselines.plugin import ltbench_methods as baselines
+from ltbench_lmpt.plugin import ltbench_methods as lmpt
+
+SPECS = {spec.name: spec for spec in [*baselines(), *lmpt()]}
+
+
+@pytest.fixture(params=sorted(SPECS))
+def spec(request):
+    return SPECS[request.param]
+
+
+def test_recipes_of_the_packages():
+    assert set(SPECS) == {"zero-shot", "linear-probe", "linear-probe-lbfgs", "coop", "lmpt"}
+    assert {name for name, spec in SPECS.items() if spec.deterministic} == {"zero-shot", "linear-probe-lbfgs"}
+
+
+def test_target_is_a_method_whose_base_configuration_is_valid(spec):
+    method = spec.load()
+    assert issubclass(method, Method)
+    config = build_config(method.Config, spec.name, spec.config)
+    assert isinstance(config, MethodConfig)
+    assert method(config).needs().input == "global"
+
+
+def test_every_option_says_what_it_is(spec):
+    for name, field in spec.load().Config.model_fields.items():
+        assert field.description, name
+        assert not field.is_required(), name
+
+
+def test_every_preset_is_a_valid_configuration(spec):
+    config = spec.load().Config
+    for preset in load_presets(spec):
+        build_config(config, spec.name, spec.config, preset.overrides)
+
+
+def test_card_says_what_a_reader_looks_for(spec):
+    text = resources.files(spec.package).joinpath(spec.card).read_text(encoding="utf-8")
+    assert spec.name in text
+    for heading in ("What it learns", "Needs", "Golden keys", "Not run here"):
+        assert f"**{heading}" in text, heading
+
+
+@pytest.mark.parametrize(
+    ("task", "lr", "theta", "neg_scale"), [("voc-lt", 5e-4, 0.3, 5.0), ("coco-lt", 1e-4, 0.2, 2.0)]
+)
+@pytest.mark.parametrize("backbone", ["clip-rn50", "clip-vit-b16"])
+def test_published_settings_of_lmpt(task, lr, theta, neg_scale, backbone):
+    spec = SPECS["lmpt"]
+    preset = choose_preset(load_presets(spec), None, task, None, backbone, "paper")
+    assert preset is not None
+    assert preset.origin == "published(Table 1, LMPT)"
+    config = build_config(spec.load().Config, "lmpt", spec.config, preset.overrides).model_dump()
+    stated = {"lr": lr, "theta": theta, "neg_scale": neg_scale, "epochs": 30, "lambda_cls": 0.5, "eta": 1.0}
+    stated |= {"cse_gamma": 1.0, "context_tokens": 4, "init": "a photo of a", "optimizer": "sgd", "loss": "db-focal"}
+    assert {name: config[name] for name in stated} == stated
+
+
+def test_no_preset_is_taken_where_none_was_made():
+    assert choose_preset(load_presets(SPECS["lmpt"]), None, "nus-lt", None, "clip-rn50", "paper") is None
+
+
+def test_plugin_modules_import_no_torch():
+    code = "import sys, ltbench_baselines.plugin, ltbench_lmpt.plugin; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -84,7 +84,8 @@ def verify(
     expected = key_of(record)
     report.note("run key", [] if record.key == expected else [f"key: stored {record.key}, recomputed {expected}"])
     try:
-        task, truth = open_truth(record)
+        task, everything = open_truth(record)
+        truth = everything.limited(record.limit)
     except UserError as error:
         report.note("task", [f"task {record.task.address} cannot be opened: {error}"])
         return report

@@ -219,7 +219,7 @@ class Run:
 def run_on_disk(folder: Path, of: Task | None = None, seed: int = 0, skill: float = 1.0, **changes: Any) -> Run:
     """Write the logits and the record of a run."""
     made = of or task()
-    truth = open_truth(made, data_set())
+    truth = open_truth(made, data_set()).limited(changes.get("limit"))
     logits = logits_for(truth, seed, skill)
     sha256 = write_logits(folder / "logits.safetensors", logits, truth.ids, truth.class_names)
     judgement = judge(made, truth, logits, replicates=REPLICATES)
@@ -230,7 +230,7 @@ def run_on_disk(folder: Path, of: Task | None = None, seed: int = 0, skill: floa
         intervals=judgement.intervals,
         per_class_ap=judgement.per_class_ap,
         excluded_classes=judgement.excluded,
-        logits=LogitsFacts(sha256=sha256, rows=ROWS, classes=len(CLASSES)),
+        logits=LogitsFacts(sha256=sha256, rows=len(logits), classes=len(CLASSES)),
         **changes,
     )
     assert sealed.key == key_of(sealed)

@@ -267,6 +267,13 @@ def test_unknown_task_and_missing_file(tmp_path: Path) -> None:
     assert any("cannot be opened: unknown task 'toy-gone'" in problem for problem in check(path).problems)
 
 
+def test_a_limited_run_is_verified_on_its_rows(tmp_path: Path) -> None:
+    run = b.run_on_disk(tmp_path, limit=40)
+    assert run.record.logits is not None
+    assert run.record.logits.rows == 40
+    assert check(run.path).problems == []
+
+
 def test_failures_are_verified_without_logits(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     path.write_text(b.failure("diverged").to_json())

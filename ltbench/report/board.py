@@ -1,0 +1,320 @@
+"""A leaderboard of one task version as plain tables of text and numbers, which every format then renders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from ltbench.records.record import RunRecord
+from ltbench.report.ranks import Comparisons, Ranked, rank
+from ltbench.report.rows import Equals, Row, Score, failures, make_rows, shown_metrics, shown_subsets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_HOW = {
+    "paired": "a paired bootstrap over test images of the difference of the means over these seeds",
+    "seeds": "overlap of the intervals over seeds, because logits of both were not at hand",
+    "images": "overlap of the bootstrap intervals over test images, because neither row has an interval over seeds",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is shown, and the number it sorts by."""
+
+    text: str
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of cells.
+
+    Attributes:
+        title: of this table.
+        columns: names.
+        numeric: per column, whether it is a column of numbers (aligned right).
+        keys: leading columns that name a row and are repeated when a table is split.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    numeric: tuple[bool, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    keys: int = 2
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows that were ranked against each other.
+
+    Attributes:
+        notes: sentences below the tables.
+    """
+
+    equals: Equals
+    ranked: tuple[Ranked, ...]
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Board:
+    """A leaderboard.
+
+    Attributes:
+        sections: one per setting and class of equals.
+        unranked: rows that are shown, never ranked.
+        failed: attempts that did not complete.
+        extra: tables for ``unranked`` and ``failed``.
+    """
+
+    task: str
+    version: int
+    headline: str
+    sections: tuple[Section, ...]
+    unranked: tuple[Row, ...] = ()
+    failed: tuple[RunRecord, ...] = ()
+    extra: tuple[Table, ...] = field(default=())
+
+    @property
+    def settings(self) -> list[str | None]:
+        """Settings that have sections, in order."""
+        return list(dict.fromkeys(section.equals.setting for section in self.sections))
+
+
+def build_board(records: Iterable[RunRecord], task: str, version: int, comparisons: Comparisons | None = None) -> Board:
+    """Build the leaderboard of one task version; records of other tasks and versions are passed over."""
+    own = [record for record in records if (record.task.name, record.task.version) == (task, version)]
+    rows = make_rows(own)
+    ranked = [row for row in rows if not row.why_not]
+    sections = tuple(
+        _section(equals, list(members), comparisons or Comparisons())
+        for equals, members in groupby(ranked, key=lambda row: row.equals)
+    )
+    unranked = tuple(row for row in rows if row.why_not)
+    failed = tuple(failures(own))
+    extra = (*_unranked_tables(unranked), *_failed_tables(failed))
+    headline = rows[0].first.task.headline if rows else (failed[0].task.headline if failed else "mAP")
+    return Board(task, version, headline, sections, unranked, failed, extra)
+
+
+def _section(equals: Equals, rows: list[Row], comparisons: Comparisons) -> Section:
+    ranked = rank(rows, comparisons)
+    labels = labels_of(rows)
+    lead = [
+        (Cell(f"{r.rank}{'≈' if r.shared else ''}", r.rank), Cell(label))
+        for r, label in zip(ranked, labels, strict=True)
+    ]
+    tables = []
+    for number, metric in enumerate(shown_metrics(rows)):
+        subsets = shown_subsets(rows, metric)
+        columns: list[str] = [*subsets]
+        body = [[score_cell(row.score(metric, subset)) for subset in subsets] for row in rows]
+        if number == 0:
+            oracle = any(row.oracle() is not None for row in rows)
+            columns += ["n", "params", "train s", *(["oracle"] if oracle else [])]
+            for cells, row in zip(body, rows, strict=True):
+                cells += _cost_cells(row, oracle)
+        numeric = (True, False, *(True for _ in columns))
+        filled = tuple((*head, *cells) for head, cells in zip(lead, body, strict=True))
+        tables.append(Table(metric, ("#", "method", *columns), numeric, filled))
+    tables.append(_origins(rows, lead))
+    return Section(equals, tuple(ranked), tuple(tables), tuple(_notes(rows, ranked, labels)))
+
+
+def labels_of(rows: Sequence[Row]) -> list[str]:
+    """A name for each row, in order; where recipe and variant do not tell rows apart, with whatever does."""
+    by_name: dict[str, list[Row]] = {}
+    for row in rows:
+        by_name.setdefault(row.name, []).append(row)
+    return [_label(row, by_name[row.name]) for row in rows]
+
+
+def _label(row: Row, namesakes: Sequence[Row]) -> str:
+    facts: tuple[Callable[[Row], str], ...] = (
+        lambda r: r.config_id,
+        lambda r: f"{r.first.method.distribution} {r.first.method.version}",
+        origin_text,
+    )
+    telling = [fact(row) for fact in facts if len({fact(other) for other in namesakes}) > 1]
+    return f"{row.name} [{', '.join(telling)}]" if telling else row.name
+
+
+def score_cell(score: Score) -> Cell:
+    """``63.45 ± 1.20``; a dash where undefined."""
+    if score.mean is None:
+        return Cell("–")
+    spread = "" if score.half is None else f" ± {score.half:.2f}"
+    return Cell(f"{score.mean:.2f}{spread}", score.mean)
+
+
+def _cost_cells(row: Row, oracle: bool) -> list[Cell]:
+    parameters, seconds = row.mean_cost("trainable_parameters"), row.mean_cost("train_seconds")
+    cells = [
+        Cell(str(len(row.records)), len(row.records)),
+        Cell("–" if parameters is None else human(parameters), parameters),
+        Cell("–" if seconds is None else f"{seconds:.1f}", seconds),
+    ]
+    return [*cells, score_cell(Score(row.oracle()))] if oracle else cells
+
+
+def human(number: float) -> str:
+    """``2.1 M``: three digits at most before the point, a unit of thousands."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number:.0f}"
+
+
+def origin_text(row: Row) -> str:
+    """Where the configuration comes from; ``default`` says outright that nothing was tuned."""
+    origin = row.first.method.origin
+    return "default (not tuned)" if origin == "default" else origin
+
+
+def _origins(rows: Sequence[Row], lead: Sequence[tuple[Cell, Cell]]) -> Table:
+    body = []
+    for row, head in zip(rows, lead, strict=True):
+        method = row.first.method
+        body.append(
+            (
+                *head,
+                Cell(origin_text(row)),
+                Cell(method.preset or "–"),
+                Cell(row.config_id),
+                Cell(f"{method.distribution} {method.version}"),
+                Cell(row.first.selection.rule),
+                Cell(", ".join(str(seed) for seed in row.seeds)),
+            )
+        )
+    columns = ("#", "method", "origin", "preset", "config", "version", "epoch", "seeds")
+    return Table("How the rows were made", columns, (True, *(False for _ in columns[1:])), tuple(body))
+
+
+def _notes(rows: Sequence[Row], ranked: Sequence[Ranked], labels: Sequence[str]) -> Iterator[str]:
+    ways = dict.fromkeys(r.how for r in ranked if r.how is not None)
+    if ways:
+        found = "; ".join(
+            f"{', '.join(label for r, label in zip(ranked, labels, strict=True) if r.how == way)}: {_HOW[way]}"
+            for way in ways
+        )
+        yield f"Told apart from the row above by (≈: not told apart) {found}."
+    fixed = [label for row, label in zip(rows, labels, strict=True) if row.first.method.deterministic]
+    if fixed:
+        yield f"No interval over seeds, because the seed changes nothing: {', '.join(fixed)}."
+    devices: dict[str, list[str]] = {}
+    for row, label in zip(rows, labels, strict=True):
+        for device in sorted({record.cost.device for record in row.records}):
+            devices.setdefault(device, []).append(label)
+    yield "Seconds were measured on " + "; ".join(f"{d}: {', '.join(names)}" for d, names in devices.items()) + "."
+
+
+def _unranked_tables(rows: Sequence[Row]) -> Iterator[Table]:
+    if not rows:
+        return
+    labels = labels_of(rows)
+    body = tuple(
+        (
+            Cell(row.equals.setting or "–"),
+            Cell(label),
+            Cell(row.equals.backbone),
+            score_cell(row.score(row.first.task.headline, "total")),
+            Cell(str(len(row.records)), len(row.records)),
+            Cell("; ".join(row.why_not)),
+        )
+        for row, label in zip(rows, labels, strict=True)
+    )
+    columns = ("setting", "method", "backbone", rows[0].first.task.headline, "n", "why it is not ranked")
+    yield Table("Shown, not ranked", columns, (False, False, False, True, True, False), body)
+
+
+def _failed_tables(records: Sequence[RunRecord]) -> Iterator[Table]:
+    if not records:
+        return
+    body = tuple(
+        (
+            Cell(record.task.setting or "–"),
+            Cell(record.method.name),
+            Cell(record.backbone.name),
+            Cell(str(record.seed), record.seed),
+            Cell(str(record.attempt), record.attempt),
+            Cell(record.status),
+            Cell("–" if record.step is None else str(record.step), record.step),
+            Cell(_short(record.reason or "")),
+        )
+        for record in records
+    )
+    columns = ("setting", "method", "backbone", "seed", "attempt", "status", "step", "reason")
+    yield Table("Failures", columns, (False, False, False, True, True, False, True, False), body)
+
+
+def _short(text: str, limit: int = 60) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def equals_title(equals: Equals) -> str:
+    """``tiny-clip (weights tiny-v1, a1b2c3d4; float32)``."""
+    extras = f"; with {', '.join(equals.extras)}" if equals.extras else ""
+    return f"{equals.backbone} (weights {equals.weights}, {equals.weights_sha256[:8]}; {equals.dtype}{extras})"
+
+
+def entries(board: Board) -> list[dict[str, Any]]:
+    """One flat entry per row, metric and subset: what ``csv`` and ``json`` give."""
+    listed = [(r.row, r.rank, r.shared) for section in board.sections for r in section.ranked]
+    listed += [(row, None, False) for row in board.unranked]  # type: ignore[misc]
+    return [
+        {**shared, "metric": metric, "subset": subset, **_figures(row.score(metric, subset))}
+        for row, number, tied in listed
+        for shared in [_facts(board, row, number, tied)]
+        for metric in shown_metrics([row])
+        for subset in shown_subsets([row], metric)
+    ]
+
+
+def frame(board: Board) -> pd.DataFrame:
+    """The entries as a pandas frame."""
+    import pandas as pd
+
+    made = pd.DataFrame(entries(board))
+    # Rows that are not ranked have no rank; a plain column would turn the others into 1.0, 2.0 …
+    return made.astype({"rank": "Int64"}) if len(made) else made
+
+
+def _facts(board: Board, row: Row, number: int | None, tied: bool) -> dict[str, Any]:
+    method = row.first.method
+    return {
+        "task": board.task,
+        "version": board.version,
+        "setting": row.equals.setting,
+        "backbone": row.equals.backbone,
+        "weights_sha256": row.equals.weights_sha256,
+        "dtype": row.equals.dtype,
+        "pretraining": row.equals.pretraining,
+        "extras": "|".join(row.equals.extras),
+        "rank": number,
+        "shared": tied,
+        "why_not_ranked": "; ".join(row.why_not),
+        "method": method.name,
+        "variant": method.variant,
+        "preset": method.preset,
+        "origin": method.origin,
+        "config": row.config_id,
+        "distribution": method.distribution,
+        "distribution_version": method.version,
+        "deterministic": method.deterministic,
+        "n": len(row.records),
+        "seeds": "|".join(str(seed) for seed in row.seeds),
+        "trainable_parameters": row.mean_cost("trainable_parameters"),
+        "train_seconds": row.mean_cost("train_seconds"),
+        "oracle": row.oracle(),
+    }
+
+
+def _figures(score: Score) -> dict[str, float | None]:
+    low, high = score.image or (None, None)
+    return {"mean": score.mean, "half_width": score.half, "image_low": low, "image_high": high}

@@ -1,0 +1,109 @@
+"""From run folders into leaderboards: records under names that say what they are, and the logits that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ltbench.plugin.errors import UserError
+from ltbench.plugin.files import write_atomic
+from ltbench.records.logits import file_sha256
+from ltbench.records.read import LoadedRecord, all_records
+from ltbench.records.record import RunRecord
+from ltbench.report.write import board_folder
+
+#: Says whether the logits of a run are kept beside the leaderboard.
+KeepLogits = Callable[[RunRecord], bool]
+
+
+@dataclass
+class Collected:
+    """What an import did.
+
+    Attributes:
+        written: new files.
+        present: records that were there already, byte for byte.
+        boards: task and version of every leaderboard that was touched.
+        problems: what could not be imported, one error each.
+    """
+
+    written: list[Path] = field(default_factory=list)
+    present: list[Path] = field(default_factory=list)
+    boards: set[tuple[str, int]] = field(default_factory=set)
+    problems: list[UserError] = field(default_factory=list)
+
+
+def keep_none(record: RunRecord) -> bool:
+    """Keep no logits."""
+    return False
+
+
+def keep_all(record: RunRecord) -> bool:
+    """Keep the logits of every run."""
+    return True
+
+
+def keep_first_seed(record: RunRecord) -> bool:
+    """Keep the logits of seed 0."""
+    return record.seed == 0
+
+
+def record_name(record: RunRecord) -> str:
+    """``<setting or all>-<method>-s<seed>-<key8>-a<attempt>.json``."""
+    setting = record.task.setting or "all"
+    return f"{setting}-{record.method.name}-s{record.seed}-{record.key[:8]}-a{record.attempt}.json"
+
+
+def import_records(
+    run_dirs: Iterable[Path], leaderboards: Path, keep_logits: KeepLogits = keep_none, task: str | None = None
+) -> Collected:
+    """Copy records, completed or failed, to the leaderboards of their tasks; nothing there is ever overwritten.
+
+    Args:
+        run_dirs: folders with runs, at any depth.
+        leaderboards: folder of all leaderboards.
+        keep_logits: which logits are copied to ``logits/<first 16 digits of the hash>.safetensors``.
+        task: only runs of this task, without setting.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    found = all_records(run_dirs)
+    result = Collected(problems=list(found.problems))
+    for loaded in found.records:
+        if task is None or loaded.record.task.name == task:
+            _import(loaded, leaderboards, keep_logits, result)
+    return result
+
+
+def _import(loaded: LoadedRecord, leaderboards: Path, keep_logits: KeepLogits, result: Collected) -> None:
+    record = loaded.record
+    folder = board_folder(leaderboards, record.task.name, record.task.version)
+    target = folder / "records" / record_name(record)
+    content = loaded.path.read_bytes()
+    if target.exists() and target.read_bytes() != content:
+        message = f"{loaded.path} and {target} are different records of one attempt"
+        result.problems.append(UserError(message, "keep one, or run again with --overwrite always"))
+        return
+    if target.exists():
+        result.present.append(target)
+    else:
+        write_atomic(target, content)
+        result.written.append(target)
+    result.boards.add((record.task.name, record.task.version))
+    if record.logits is not None and keep_logits(record):
+        _keep(loaded, record.logits.sha256, folder / "logits", result)
+
+
+def _keep(loaded: LoadedRecord, sha256: str, folder: Path, result: Collected) -> None:
+    target = folder / f"{sha256[:16]}.safetensors"
+    if target.exists():
+        return
+    source = loaded.path.parent / "logits.safetensors"
+    if not source.is_file() or file_sha256(source) != sha256:
+        message = f"the logits of {loaded.path} are missing or not those of the record"
+        result.problems.append(UserError(message, f"ltbench verify {loaded.path}"))
+        return
+    write_atomic(target, source.read_bytes())
+    result.written.append(target)

@@ -1,0 +1,99 @@
+"""Leaderboards as Markdown: GitHub's tables, no row wider than 120 columns where cells allow it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from tabulate import tabulate
+
+from ltbench.report.board import Board, Section, Table, equals_title
+
+WIDTH = 120
+
+
+def render_markdown(board: Board) -> str:
+    """The page of a leaderboard; the same board gives the same bytes."""
+    return "\n\n".join(_blocks(board)).rstrip("\n") + "\n"
+
+
+def table_text(table: Table, width: int = WIDTH) -> str:
+    """One table, or several one below the other where it is too wide; the leading columns are repeated."""
+    return "\n\n".join(_grid(part) for part in split(table, width))
+
+
+def split(table: Table, width: int = WIDTH) -> list[Table]:
+    """Cut a table into parts of at most ``width`` characters a row; a part has at least one column of its own."""
+    sizes = [
+        # tabulate keeps two characters free beside a header.
+        max([len(name) + 2, *(len(row[column].text) for row in table.rows)]) + 3
+        for column, name in enumerate(table.columns)
+    ]
+    keys = list(range(table.keys))
+    taken: list[list[int]] = [[]]
+    for column in range(table.keys, len(table.columns)):
+        used = 1 + sum(sizes[c] for c in (*keys, *taken[-1], column))
+        if taken[-1] and used > width:
+            taken.append([])
+        taken[-1].append(column)
+    return [_columns(table, [*keys, *columns]) for columns in taken]
+
+
+def _columns(table: Table, chosen: list[int]) -> Table:
+    return Table(
+        title=table.title,
+        columns=tuple(table.columns[c] for c in chosen),
+        numeric=tuple(table.numeric[c] for c in chosen),
+        rows=tuple(tuple(row[c] for c in chosen) for row in table.rows),
+        keys=table.keys,
+    )
+
+
+def _grid(table: Table) -> str:
+    return tabulate(
+        [[cell.text.replace("|", "\\|") for cell in row] for row in table.rows],
+        headers=list(table.columns),
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=["right" if numeric else "left" for numeric in table.numeric],
+    )
+
+
+def _blocks(board: Board) -> Iterator[str]:
+    yield f"# {board.task}, version {board.version}"
+    yield _wrapped(introduction(board))
+    if not board.sections and not board.extra:
+        yield "No records yet."
+    for section in board.sections:
+        yield from _section(board, section)
+    for table in board.extra:
+        yield f"## {table.title}"
+        yield table_text(table)
+
+
+def introduction(board: Board) -> str:
+    """What the figures mean, for the head of every page."""
+    return (
+        f"Ranked by {board.headline} over all classes. Figures are percent, means over n seeds ± half the width of "
+        "their 95 % t interval. Rows rank only among equals: same backbone, pre-training data and extras. Rows marked "
+        "≈ share a rank, because they cannot be told apart. Written by `ltbench leaderboard` from the records beside "
+        "this page."
+    )
+
+
+def _section(board: Board, section: Section) -> Iterator[str]:
+    setting = section.equals.setting
+    address = board.task if setting is None else f"{board.task}@{setting}"
+    yield _wrapped(f"## {address}: {equals_title(section.equals)}")
+    yield _wrapped(f"Pre-training: {section.equals.pretraining}.")
+    for table in section.tables:
+        yield f"### {table.title}"
+        yield table_text(table)
+    for note in section.notes:
+        yield _wrapped(note)
+
+
+def _wrapped(text: str) -> str:
+    if text.startswith("#"):
+        return text
+    return "\n".join(textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False))

@@ -1,0 +1,180 @@
+"""Figures of a leaderboard. The same board and the same matplotlib give the same bytes: no dates, fixed ids."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+
+from ltbench.plugin.files import write_atomic
+from ltbench.report.board import Board, Section, labels_of
+from ltbench.report.rows import Row, shown_subsets
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Colours that people with any colour vision tell apart (Okabe and Ito), with a marker each for print.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "ltbench",
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e0e0e0",
+    "axes.axisbelow": True,
+    "savefig.dpi": 120,
+}
+
+
+def _styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Run with the house's settings of matplotlib, and leave the user's alone."""
+
+    @functools.wraps(draw)
+    def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+        import matplotlib
+
+        with matplotlib.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return inside
+
+
+@_styled
+def draw_groups(section: Section, metric: str) -> Figure:
+    """Score of every row over all classes and in each group, with intervals over seeds."""
+    rows = [ranked.row for ranked in section.ranked]
+    labels, subsets = labels_of(rows), shown_subsets(rows, metric)
+    figure, axes = _canvas(7.2, 1.2 + 0.42 * len(rows))
+    step = 0.7 / max(1, len(subsets))
+    for number, subset in enumerate(subsets):
+        scores = [row.score(metric, subset) for row in rows]
+        shown = [(index, score) for index, score in enumerate(scores) if score.mean is not None]
+        if not shown:
+            continue
+        axes.errorbar(
+            [score.mean or 0.0 for _, score in shown],
+            [index + (number - (len(subsets) - 1) / 2) * step for index, _ in shown],
+            xerr=[score.half or 0.0 for _, score in shown],
+            linestyle="none",
+            capsize=2,
+            label=subset,
+            **_look(number),
+        )
+    axes.set_yticks(range(len(rows)), labels)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(f"{metric} in percent")
+    _legend(axes)
+    return figure
+
+
+@_styled
+def draw_cost(section: Section, metric: str) -> Figure:
+    """Score over all classes against trainable parameters."""
+    rows = [ranked.row for ranked in section.ranked]
+    figure, axes = _canvas(6.0, 4.0)
+    for number, (row, label) in enumerate(zip(rows, labels_of(rows), strict=True)):
+        score, parameters = row.score(metric, "total"), row.mean_cost("trainable_parameters")
+        if score.mean is None or parameters is None:
+            continue
+        spread = [score.half or 0.0]
+        look = {**_look(number), "linestyle": "none", "label": label}
+        axes.errorbar([parameters], [score.mean], yerr=spread, capsize=2, **look)
+    # A method without parameters has its place at 0, which a plain logarithmic axis lacks.
+    axes.set_xscale("symlog", linthresh=100)
+    axes.set_xlim(left=-10)
+    axes.set_xlabel("trainable parameters")
+    axes.set_ylabel(f"{metric} total in percent")
+    _legend(axes)
+    return figure
+
+
+@_styled
+def draw_curves(board: Board, metric: str, subset: str = "total") -> Figure:
+    """Score of every method over the settings of a task, one line per method and backbone."""
+    settings = [setting or "" for setting in board.settings]
+    lines: dict[str, dict[str, Row]] = {}
+    for section in board.sections:
+        rows = [ranked.row for ranked in section.ranked]
+        for row, label in zip(rows, labels_of(rows), strict=True):
+            extras = f" +{'+'.join(row.equals.extras)}" if row.equals.extras else ""
+            lines.setdefault(f"{label}, {row.equals.backbone}{extras}", {})[row.equals.setting or ""] = row
+    figure, axes = _canvas(6.5, 4.0)
+    for number, (label, by_setting) in enumerate(sorted(lines.items())):
+        places = [(i, by_setting[s].score(metric, subset)) for i, s in enumerate(settings) if s in by_setting]
+        shown = [(i, score) for i, score in places if score.mean is not None]
+        axes.errorbar(
+            [i for i, _ in shown],
+            [score.mean or 0.0 for _, score in shown],
+            yerr=[score.half or 0.0 for _, score in shown],
+            capsize=2,
+            label=label,
+            **_look(number),
+        )
+    axes.set_xticks(range(len(settings)), settings)
+    axes.set_xlabel("setting")
+    axes.set_ylabel(f"{metric} {subset} in percent")
+    _legend(axes)
+    return figure
+
+
+@_styled
+def figure_bytes(figure: Figure, kind: Literal["svg", "png"]) -> bytes:
+    """The file of a figure, without anything that changes from day to day."""
+    buffer = io.BytesIO()
+    metadata: dict[str, str | None] = {"Date": None, "Creator": "ltbench"} if kind == "svg" else {"Software": None}
+    figure.savefig(buffer, format=kind, bbox_inches="tight", metadata=metadata)
+    return buffer.getvalue()
+
+
+def save_plots(board: Board, folder: Path, kinds: Sequence[Literal["svg", "png"]] = ("svg",)) -> list[Path]:
+    """Draw every figure of a leaderboard into a folder.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    figures: dict[str, Figure] = {}
+    for section in board.sections:
+        equals = section.equals
+        name = "-".join([equals.setting or "all", equals.backbone, *equals.extras, equals.weights_sha256[:8]])
+        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+        figures[f"groups-{safe}"] = draw_groups(section, board.headline)
+        figures[f"cost-{safe}"] = draw_cost(section, board.headline)
+    if len(board.settings) > 1:
+        figures["curves"] = draw_curves(board, board.headline)
+    paths = []
+    for name, figure in figures.items():
+        for kind in kinds:
+            paths.append(folder / f"{name}.{kind}")
+            write_atomic(paths[-1], figure_bytes(figure, kind))
+    return paths
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure that no window system and no global state knows of."""
+    from matplotlib.figure import Figure as NewFigure
+
+    figure = NewFigure(figsize=(width, height))
+    return figure, figure.subplots()
+
+
+def _legend(axes: Axes) -> None:
+    """Beside the axes, where it hides nothing; none when nothing is drawn."""
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+
+
+def _look(number: int) -> dict[str, Any]:
+    return {"color": _COLOURS[number % len(_COLOURS)], "marker": _MARKERS[number % len(_MARKERS)]}

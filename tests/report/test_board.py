@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from records import builders as b
+
+from ltbench.records.facts import Selection
+from ltbench.records.record import RunRecord
+from ltbench.report.board import Board, build_board, entries, frame, human, score_cell
+from ltbench.report.ranks import Comparison, Comparisons
+from ltbench.report.rows import Score, make_rows, natural, shown_subsets, why_not_ranked
+
+
+def runs(method: str, *values: float, first: int = 0, **changes: Any) -> list[RunRecord]:
+    """One record per value, seeds counting up."""
+    facts = b.method_facts(name=method, **changes.pop("facts", {}))
+    return [
+        b.record(
+            method=facts,
+            seed=first + seed,
+            mAP=value,
+            logits=b.LogitsFacts(sha256=f"{hash_of(method)}{seed:x}".ljust(64, "0"), rows=60, classes=5),
+            **changes,
+        )
+        for seed, value in enumerate(values)
+    ]
+
+
+def hash_of(name: str) -> str:
+    return name.encode().hex()[:12]
+
+
+def order(board: Board) -> list[tuple[str, int, bool]]:
+    return [(r.row.name, r.rank, r.shared) for section in board.sections for r in section.ranked]
+
+
+def test_mean_and_t_interval_over_seeds() -> None:
+    (row,) = make_rows(runs("coop", 70.0, 72.0, 74.0))
+    score = row.score("mAP", "total")
+    assert score.mean == pytest.approx(72.0)
+    assert score.half == pytest.approx(4.302652729911275 * 2.0 / math.sqrt(3), rel=1e-9)
+    assert score.image is None
+    assert row.seeds == (0, 1, 2)
+    assert score_cell(score).text == "72.00 ± 4.97"
+    assert score_cell(Score(None)).text == "–"
+
+
+def test_no_interval_for_one_seed_or_a_deterministic_method() -> None:
+    (single,) = make_rows(runs("coop", 70.0))
+    assert single.score("mAP", "total") == Score(70.0, None, (68.0, 72.0))
+    (fixed,) = make_rows(runs("zero-shot", 60.0, 60.0, facts={"deterministic": True}))
+    assert fixed.score("mAP", "total") == Score(60.0, None, None)
+
+
+def test_a_figure_undefined_for_one_seed_is_undefined() -> None:
+    first, second = runs("coop", 70.0, 72.0)
+    gone = {"mAP": {**second.scores["mAP"], "tail": None}}
+    spans = {"mAP": {**second.intervals["mAP"], "tail": None}}
+    patched = second.model_copy(update={"scores": gone, "intervals": spans})
+    (row,) = make_rows([first, patched])
+    assert row.score("mAP", "tail").mean is None
+    assert row.score("mAP", "total").mean == 71.0
+    assert row.score("luck", "total").mean is None
+
+
+def test_the_newest_completed_attempt_of_a_key_counts() -> None:
+    old = b.record(mAP=50.0, created="2026-03-01T00:00:00Z")
+    new = b.record(mAP=60.0, created="2026-03-02T00:00:00Z", attempt=2)
+    failed = b.failure(created="2026-03-03T00:00:00Z", attempt=3)
+    board = build_board([new, old, failed], "toy-lt", 1)
+    ((ranked,),) = [section.ranked for section in board.sections]
+    assert ranked.row.headline == 60.0
+    assert ranked.row.records == (new,)
+    assert board.failed == (failed,)
+
+
+ROW_CHANGES: dict[str, dict[str, Any]] = {
+    "recipe": {"method": b.method_facts(name="lmpt")},
+    "variant": {"method": b.method_facts(variant="code")},
+    "origin": {"method": b.method_facts(origin="tuned(20)")},
+    "config": {"method": b.method_facts(config={"epochs": 1})},
+    "version": {"method": b.method_facts(version="0.2.0")},
+}
+
+
+@pytest.mark.parametrize("what", list(ROW_CHANGES))
+def test_what_makes_another_row(what: str) -> None:
+    board = build_board([b.record(), b.record(**ROW_CHANGES[what])], "toy-lt", 1)
+    assert [len(section.ranked) for section in board.sections] == [2]
+    labels = [cells[1].text for cells in board.sections[0].tables[0].rows]
+    assert len(set(labels)) == 2, labels
+
+
+EQUALS_CHANGES: dict[str, dict[str, Any]] = {
+    "backbone": {"backbone": b.backbone_facts(name="clip-rn50")},
+    "weights": {"backbone": b.backbone_facts(weights_sha256="e" * 64)},
+    "dtype": {"backbone": b.backbone_facts(dtype="bfloat16")},
+    "pretraining": {"backbone": b.backbone_facts(pretraining="400 M web images")},
+    "extras": {"extras": ("captions",)},
+    "setting": {"task": b.task_facts(b.task(setting="mr40"))},
+    "data": {"task": b.task_facts().model_copy(update={"fingerprints": {"test_ids": "f" * 64}})},
+}
+
+
+@pytest.mark.parametrize("what", list(EQUALS_CHANGES))
+def test_rows_rank_only_among_equals(what: str) -> None:
+    board = build_board([b.record(mAP=50.0), b.record(mAP=90.0, **EQUALS_CHANGES[what])], "toy-lt", 1)
+    assert [[r.rank for r in section.ranked] for section in board.sections] == [[1], [1]]
+
+
+NEVER: dict[str, tuple[dict[str, Any], str]] = {
+    "random": ({"backbone": b.backbone_facts(weights="random", ranked=False)}, "random weights"),
+    "backbone": ({"backbone": b.backbone_facts(ranked=False)}, "this backbone is not ranked"),
+    "limit": ({"limit": 8}, "limited to 8 rows"),
+    "unpinned": ({"task": b.task_facts(b.task(pinned=False))}, "unpinned: images"),
+    "task": ({"task": b.task_facts(b.task(ranked=False))}, "this task is not ranked"),
+}
+
+
+@pytest.mark.parametrize("why", list(NEVER))
+def test_what_is_shown_but_never_ranked(why: str) -> None:
+    changes, says = NEVER[why]
+    record = b.record(mAP=99.0, **changes)
+    assert why_not_ranked(record) == (says,)
+    board = build_board([b.record(mAP=50.0), record], "toy-lt", 1)
+    assert order(board) == [("coop", 1, False)]
+    (table,) = board.extra
+    assert (table.title, table.rows[0][3].text, table.rows[0][-1].text) == ("Shown, not ranked", "99.00", says)
+
+
+def test_failures_are_listed_with_step_and_reason() -> None:
+    board = build_board([b.failure("diverged", seed=2), b.failure(seed=1)], "toy-lt", 1)
+    assert board.sections == ()
+    (table,) = board.extra
+    assert [[cell.text for cell in row[3:]] for row in table.rows] == [
+        ["1", "1", "failed", "–", "RuntimeError: shapes differ"],
+        ["2", "1", "diverged", "17", "loss is not finite"],
+    ]
+
+
+def test_other_tasks_and_versions_are_passed_over() -> None:
+    other = [b.record(task=b.task_facts(b.task(name="toy-other"))), b.record(task=b.task_facts(b.task(version=2)))]
+    assert build_board(other, "toy-lt", 1) == build_board([], "toy-lt", 1)
+    assert len(build_board(other, "toy-lt", 2).sections) == 1
+
+
+def test_seed_intervals_decide_without_logits() -> None:
+    board = build_board(
+        [
+            *runs("far", 90.0, 90.2, 90.4),
+            *runs("near", 80.0, 81.0, 82.0),
+            *runs("nearer", 79.5, 80.5, 81.5),
+            *runs("fixed", 80.2, facts={"deterministic": True}),
+        ],
+        "toy-lt",
+        1,
+    )
+    assert order(board) == [("far", 1, False), ("near", 2, True), ("nearer", 2, True), ("fixed", 2, True)]
+    assert "overlap of the intervals over seeds" in board.sections[0].notes[0]
+    assert board.sections[0].notes[1].endswith("changes nothing: fixed.")
+
+
+def test_image_intervals_decide_where_no_row_has_seeds() -> None:
+    board = build_board([*runs("a", 80.0), *runs("b", 77.0), *runs("c", 70.0)], "toy-lt", 1)
+    assert order(board) == [("a", 1, True), ("b", 1, True), ("c", 3, False)]
+    assert "bootstrap intervals over test images" in board.sections[0].notes[0]
+
+
+def test_a_paired_comparison_has_the_last_word() -> None:
+    records = [*runs("a", 80.0, 82.0), *runs("b", 79.0, 81.0), *runs("c", 20.0, 20.1)]
+    a, second, third = (row.logits for row in make_rows(records))
+    found = Comparisons.of(
+        [Comparison(a, second, "mAP", 1.0, 0.2, 1.8), Comparison(second, third, "mAP", 1.0, -0.1, 2.1)]
+    )
+    assert order(build_board(records, "toy-lt", 1)) == [("a", 1, True), ("b", 1, True), ("c", 3, False)]
+    board = build_board(records, "toy-lt", 1, found)
+    assert order(board) == [("a", 1, False), ("b", 2, True), ("c", 2, True)]
+    assert "b, c: a paired bootstrap over test images" in board.sections[0].notes[0]
+
+
+def test_a_comparison_of_other_logits_or_another_metric_does_not_count() -> None:
+    records = [*runs("a", 80.0, 82.0), *runs("b", 79.0, 81.0)]
+    a, second = (row.logits for row in make_rows(records))
+    for wrong in (Comparison(a[:1], second, "mAP", 1, 0.2, 1.8), Comparison(a, second, "CF1", 1, 0.2, 1.8)):
+        assert order(build_board(records, "toy-lt", 1, Comparisons.of([wrong])))[1] == ("b", 1, True)
+
+
+def test_oracle_is_shown_beside_and_ranks_nothing() -> None:
+    peeked = Selection(rule="last", oracle={"mAP": {"total": 99.0}}, oracle_epoch=3)
+    board = build_board([*runs("a", 70.0, selection=peeked), *runs("b", 80.0)], "toy-lt", 1)
+    assert [name for name, _, _ in order(board)] == ["b", "a"]
+    table = board.sections[0].tables[0]
+    assert table.columns[-1] == "oracle"
+    assert [row[-1].text for row in table.rows] == ["–", "99.00"]
+
+
+def test_settings_come_in_natural_order() -> None:
+    records = [b.record(task=b.task_facts(b.task(setting=s))) for s in ("p90", "p10", "p9", "p100")]
+    assert build_board(records, "toy-lt", 1).settings == ["p9", "p10", "p90", "p100"]
+    assert natural("mr0") < natural("mr30") < natural("mr100")
+
+
+def test_metrics_and_subsets_come_in_the_contracts_order() -> None:
+    made = {"mAP": {"tail": 1.0, "gzsl": 2.0, "zsl": 3.0, "total": 2.0, "head": 5.0, "odd": 6.0}, "CF1": {"total": 1.0}}
+    made["P@7"] = made["mAP_softmax"] = made["CF1"]
+    spans = {metric: dict.fromkeys(subsets, (0.0, 9.0)) for metric, subsets in made.items()}
+    record = b.record(scores=made, intervals=spans)
+    (section,) = build_board([record], "toy-lt", 1).sections
+    assert [table.title for table in section.tables[:-1]] == ["mAP", "mAP_softmax", "CF1", "P@7"]
+    assert shown_subsets([section.ranked[0].row], "mAP") == ["total", "head", "tail", "zsl", "odd"]
+
+
+def test_a_board_does_not_depend_on_the_order_of_records() -> None:
+    records = [*runs("a", 80.0, 82.0), *runs("b", 80.0, 82.0), b.failure(seed=4), *runs("c", 10.0, limit=3)]
+    assert build_board(records, "toy-lt", 1) == build_board(records[::-1], "toy-lt", 1)
+
+
+def test_entries_are_flat_and_complete() -> None:
+    board = build_board([*runs("a", 80.0, 82.0), *runs("c", 10.0, limit=3)], "toy-lt", 1)
+    listed = entries(board)
+    assert len(listed) == 2 * 4
+    assert listed[0]["rank"] == 1
+    assert listed[0]["mean"] == 81.0
+    assert listed[0]["seeds"] == "0|1"
+    assert listed[-1]["rank"] is None
+    assert listed[-1]["why_not_ranked"] == "limited to 3 rows"
+    assert listed[-1]["image_low"] == 3.0
+    table = frame(board)
+    assert table.shape == (8, len(listed[0]))
+    assert table.loc[table["subset"].eq("total") & table["method"].eq("a"), "mean"].tolist() == [81.0]
+    assert frame(build_board([], "toy-lt", 1)).empty
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0"), (999, "999"), (1000, "1.0 k"), (2_048_000, "2.0 M"), (3.2e9, "3.2 G")]
+)
+def test_parameters_are_readable(number: float, text: str) -> None:
+    assert human(number) == text

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from ltbench.backbones.cache import FeatureCache, View, flip, identity, seeded_view
 
 from ltbench.backbones.base import Backbone
+from ltbench.backbones.cache import FeatureCache
+from ltbench.backbones.features import FeatureArray
+from ltbench.backbones.views import RandomResizedCrop, Transform, View, flip, identity, mirror, seeded_view
 from ltbench.data.base import Images
 from ltbench.data.progress import Reporter
 from ltbench.engine.inputs import EncodedLive, FeatureInputs, ImageInputs, Inputs
 from ltbench.method import Augment, Needs
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IN_MEMORY_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -33,33 +43,57 @@ class Encoder:
     reporter: Reporter
     max_bytes: int | None = None
 
+    def _images(self, images: Images, augment: Augment) -> ImageInputs:
+        transform: Transform | None = None
+        if augment.kind == "flip":
+            transform = _flip_half
+        elif augment.kind != "none":
+            transform = random_view(augment, self.backbone)
+        return ImageInputs(images, self.backbone, transform)
+
     def inputs(self, images: Images, ids: Sequence[str], augment: Augment, label: str) -> Inputs:
         """Inputs of all rows; training views are encoded ahead unless the stage asked for live augmentation."""
         if self.needs.input == "image":
-            return ImageInputs(images, self.backbone, augment)
+            return self._images(images, augment)
         region = self.needs.input == "region"
         if augment.kind == "live":
-            live = ImageInputs(images, self.backbone, augment)
-            return EncodedLive(live, self.backbone, region, self.device)
+            return EncodedLive(self._images(images, augment), self.backbone, region, self.device)
         features = FeatureCache(self.cache).features(
             self.backbone,
             images,
             ids,
             kind="region" if region else "global",
-            views=_views(augment),
+            views=_views(augment, self.backbone),
             device=self.device,
             reporter=self.reporter,
             max_bytes=self.max_bytes,
             label=label,
         )
-        return FeatureInputs(features.global_, features.regions)
+        regions = None if features.regions is None else _near(features.regions)
+        return FeatureInputs(_near(features.global_), regions, first=1 if augment.kind == "views" else 0)
 
 
-def _views(augment: Augment) -> list[View]:
+def _flip_half(image: Image, rng: np.random.Generator) -> Image:
+    return mirror(image, rng) if rng.random() < 0.5 else image
+
+
+def _near(rows: FeatureArray) -> FeatureArray:
+    """Features held in memory while they are small; otherwise gathered from disk a batch at a time."""
+    return np.asarray(rows) if 4 * math.prod(rows.shape) <= IN_MEMORY_BYTES else rows
+
+
+def random_view(augment: Augment, backbone: Backbone) -> Transform:
+    """The transform of random views: the stage's own, else a random resized crop with a flip."""
+    if augment.transform is not None:
+        return augment.transform
+    return RandomResizedCrop(backbone.card.image_size or 224)
+
+
+def _views(augment: Augment, backbone: Backbone) -> list[View]:
     if augment.kind == "flip":
         return [identity(), flip()]
     if augment.kind == "views":
-        if augment.transform is None:
-            return [identity(), *([flip()] if augment.k > 1 else [])]
-        return [identity(), *(seeded_view(augment.name or "views", k, augment.transform) for k in range(augment.k))]
+        transform = random_view(augment, backbone)
+        name = augment.name or getattr(transform, "name", "views")
+        return [identity(), *(seeded_view(name, k, transform) for k in range(augment.k))]
     return [identity()]

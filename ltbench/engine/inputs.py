@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from ltbench.backbones.base import Backbone
+from ltbench.backbones.features import FeatureArray
+from ltbench.backbones.views import Transform
 from ltbench.data.base import Images
-from ltbench.method import Augment, Batch
+from ltbench.method import Batch
 
 Rows = npt.NDArray[np.int64]
 Input = Tensor | tuple[Tensor, Tensor]
@@ -35,11 +37,13 @@ class FeatureInputs:
     Args:
         global_: float32 [N, V, D], view 0 is the plain one.
         regions: float32 [N, V, L, R], or None.
+        first: first of the views that training draws from.
     """
 
-    def __init__(self, global_: npt.NDArray[np.float32], regions: npt.NDArray[np.float32] | None = None) -> None:
+    def __init__(self, global_: FeatureArray, regions: FeatureArray | None = None, first: int = 0) -> None:
         self._global = global_
         self._regions = regions
+        self._first = first
 
     def __len__(self) -> int:
         return len(self._global)
@@ -47,7 +51,11 @@ class FeatureInputs:
     def get(self, rows: Rows, rng: np.random.Generator | None) -> Input:
         """Features of these rows."""
         views = self._global.shape[1]
-        pick = rng.integers(0, views, size=len(rows)) if rng is not None and views > 1 else np.zeros(len(rows), int)
+        pick = (
+            rng.integers(self._first, views, size=len(rows))
+            if rng is not None and views > 1
+            else np.zeros(len(rows), int)
+        )
         features = torch.from_numpy(np.array(self._global[rows, pick], dtype=np.float32))
         if self._regions is None:
             return features
@@ -57,10 +65,10 @@ class FeatureInputs:
 class ImageInputs:
     """Decoded and preprocessed images, augmented live in training."""
 
-    def __init__(self, images: Images, backbone: Backbone, augment: Augment) -> None:
+    def __init__(self, images: Images, backbone: Backbone, transform: Transform | None = None) -> None:
         self._images = images
         self._backbone = backbone
-        self._augment = augment
+        self._transform = transform
 
     def __len__(self) -> int:
         return len(self._images)
@@ -71,13 +79,8 @@ class ImageInputs:
 
     def _one(self, row: int, rng: np.random.Generator | None) -> Tensor:
         image = self._images.load(row)
-        if rng is not None and self._augment.kind != "none":
-            if self._augment.transform is not None:
-                image = self._augment.transform(image, rng)
-            elif rng.random() < 0.5:
-                from PIL import ImageOps
-
-                image = ImageOps.mirror(image)
+        if rng is not None and self._transform is not None:
+            image = self._transform(image, rng)
         return self._backbone.preprocess(image)
 
 

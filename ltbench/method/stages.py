@@ -163,7 +163,8 @@ class Augment:
         kind: ``none``; ``flip`` (two cached views, one drawn each time); ``views`` (k cached views); ``live`` (a fresh
             random view each time, never cached).
         k: number of views for ``views``.
-        transform: for ``views`` and ``live``: PIL image and generator → PIL image; ``None`` flips at random.
+        transform: for ``views`` and ``live``: PIL image and generator → PIL image; ``None`` takes a random resized
+            crop with a flip.
     """
 
     kind: Literal["none", "flip", "views", "live"] = "none"

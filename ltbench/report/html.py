@@ -30,7 +30,7 @@ def render_html(board: Board, plots: bool = True) -> str:
         keep_trailing_newline=True,
     )
     return environment.get_template("board.html.j2").render(
-        board=board, introduction=introduction(board), title=equals_title, drawn=drawn
+        board=board, introduction=introduction(board).replace("`", ""), title=equals_title, drawn=drawn
     )
 
 

@@ -24,7 +24,7 @@ def find_backbone(name: str) -> tuple[Registered[BackboneSpec], str]:
     head, colon, argument = name.partition(":")
     if head not in catalogue and head not in catalogue.conflicts:
         shown = [f"{item.spec.name}:" if item.spec.prefix else item.spec.name for item in catalogue]
-        raise UnknownName("backbone", name, shown)
+        raise UnknownName("backbone", head + colon, shown)
     entry = catalogue.get(head)
     if entry.spec.prefix and not argument:
         raise UserError(f"backbone {head!r} needs a name after the colon", entry.spec.summary)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from ltbench.plugin.errors import UserError
 
 _ALTERNATIVES = "--weights random (for trying the path, never ranked), or --weights FILE"
-# OpenAI's archives carry these three integers next to the weights.
-_NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
+# OpenAI's archives carry three integers next to the weights; a traced module lists its causal mask, which is a constant.
+_NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
 
 
 def state_sha256(module: nn.Module) -> str:

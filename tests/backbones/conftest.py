@@ -29,6 +29,10 @@ def small_resnet(**changes: object) -> CLIP:
         # The branches start at zero; open them so that every weight matters.
         if name.endswith("bn3.weight"):
             torch.nn.init.constant_(parameter, 0.5)
+    for module in model.visual.modules():
+        # Without training the signal fades from layer to layer, until all images look alike.
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_var.fill_(0.1)
     return model.eval()
 
 
@@ -57,7 +61,9 @@ def vit() -> ClipBackbone:
 
 
 def noise_image(seed: int, side: int = SIDE) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8))
+    """Coarse coloured squares: they differ from each other more than fine noise does."""
+    squares = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    return Image.fromarray(squares).resize((side, side), Image.Resampling.NEAREST)
 
 
 class Lines:

@@ -40,7 +40,9 @@ def test_small_resnet_equals_open_clip(resnet: ClipBackbone) -> None:
     assert resnet.visual is not None
     with torch.no_grad():
         pooled, regions = resnet.encode_regions(images)
-        torch.testing.assert_close(pooled, resnet.visual(images), atol=1e-5, rtol=0)
+        own = resnet.visual(images)
+        assert own.std(dim=0).mean() > 0.05
+        torch.testing.assert_close(pooled, own, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(resnet.encode_global(images), resnet.visual(images), atol=0, rtol=0)
     assert regions.shape == (3, 4, 24)
 

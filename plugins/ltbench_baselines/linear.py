@@ -31,7 +31,7 @@ from ltbench.method import (
 from ltbench_baselines.logistic import fit_logistic
 
 
-class LinearHead(nn.Module):
+class ProbeModule(nn.Module):
     """``logits = W x / s + b`` on global features x.
 
     ``l2``: s is the norm of each feature. ``scaled``: s is one number, the root mean square norm of the training
@@ -132,7 +132,7 @@ class LinearProbe(Method):
     def stages(self, context: Context) -> Sequence[Stage]:
         """One stage."""
         config = self.config
-        head = LinearHead(context.backbone.card.dim, context.stats, config.features)
+        head = ProbeModule(context.backbone.card.dim, context.stats, config.features)
         if config.solver == "lbfgs":
             return [FitStage("fit", head, lambda data: self._fit(head, data))]
         cosine = Schedule("cosine")
@@ -152,7 +152,7 @@ class LinearProbe(Method):
             )
         ]
 
-    def _fit(self, head: LinearHead, data: FitData) -> None:
+    def _fit(self, head: ProbeModule, data: FitData) -> None:
         if head.features == "scaled":
             head.measure(data.scan())
         inputs, observed = data.gather()

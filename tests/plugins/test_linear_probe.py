@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score
 
 from ltbench.method import Batch, FitData, FitStage, GradientStage, Stats
 from ltbench.plugin import UserError
-from ltbench_baselines.linear import LinearHead, LinearProbe
+from ltbench_baselines.linear import LinearProbe, ProbeModule
 from ltbench_baselines.logistic import fit_logistic
 
 COCO_MINI = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "coco-mini"
@@ -136,7 +136,7 @@ def test_gradient_stage_trains_what_it_declares(make_context, make_batch, scan_o
     (stage,) = LinearProbe(LinearProbe.Config()).stages(make_context(full))
     assert isinstance(stage, GradientStage)
     head = stage.module
-    assert isinstance(head, LinearHead)
+    assert isinstance(head, ProbeModule)
     head.on_epoch_start(0, scan_of(batch))
     assert float(head.scale) == pytest.approx(float(batch.input.norm(dim=1).square().mean().sqrt()))
     optimiser = torch.optim.AdamW([p for group in stage.param_groups for p in group.params], lr=0.05)
@@ -153,7 +153,7 @@ def test_gradient_stage_trains_what_it_declares(make_context, make_batch, scan_o
 
 def test_biases_start_at_the_observed_log_odds(observed):
     stats = Stats.of(observed)
-    head = LinearHead(4, stats, "l2")
+    head = ProbeModule(4, stats, "l2")
     expected = np.log((stats.positives + 0.5) / (stats.negatives + 0.5))
     np.testing.assert_allclose(head.bias.detach().numpy(), expected, rtol=1e-6)
 
@@ -193,7 +193,7 @@ def test_lbfgs_on_real_photographs(scan_of):
         return Batch(torch.arange(len(shown)), features[torch.from_numpy(part)], shown)
 
     fitting, testing = batch_of(train), batch_of(~train)
-    head = LinearHead(features.shape[1], Stats.of(labels[train]), "scaled")
+    head = ProbeModule(features.shape[1], Stats.of(labels[train]), "scaled")
     method = LinearProbe(LinearProbe.Config(solver="lbfgs"))
     method._fit(head, FitData(scan_of(fitting), int(train.sum()), 0, Stats.of(labels[train])))
     logits = head.logits(testing).detach().numpy()

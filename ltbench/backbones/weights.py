@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ltbench.plugin.errors import UserError
 
 _ALTERNATIVES = "--weights random (for trying the path, never ranked), or --weights FILE"
-# OpenAI's archives carry three integers next to the weights; a traced module lists its causal mask, which is a constant.
+# OpenAI's archives carry three integers next to the weights; traced modules also list their causal mask, a constant.
 _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
 
 

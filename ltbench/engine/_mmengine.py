@@ -2,8 +2,9 @@
 
 What it works around in mmengine 0.10.7: resuming loads checkpoints in a way that torch 2.6 and later refuse (state is
 ours, see ``checkpoint.py``); its collate returns lists (batches arrive ready-made); its registries and named
-singletons are global (every runner gets a name of its own, and everything is passed as an object); it collects the
-environment by calling compilers and writes log files of its own (both switched off).
+singletons are global (every runner gets a name of its own, everything is passed as an object, and the singletons are
+dropped afterwards); it collects the environment by calling compilers, keeps log files open and draws with matplotlib
+(all switched off).
 """
 
 from __future__ import annotations
@@ -12,24 +13,24 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import ExponentialMovingAverage
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner
-from mmengine.visualization import Visualizer
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
 from ltbench.engine.checkpoint import State
 from ltbench.engine.failures import Diverged
 from ltbench.engine.inputs import Rowset
+from ltbench.engine.order import EpochOrder, Rows, restore, state_of
 from ltbench.engine.seeds import reseed
 from ltbench.method import Batch, GradientStage
 
@@ -51,70 +52,21 @@ class StageEvents:
     save: Callable[[State], None]
 
 
-class _Rows(Dataset[Batch]):
-    """Index arrays in, batches out; randomness comes from the generator of the current epoch."""
-
-    def __init__(self, rowset: Rowset) -> None:
-        self.rowset = rowset
-        self.rng: np.random.Generator | None = None
-
-    def __len__(self) -> int:
-        return len(self.rowset)
-
-    def __getitem__(self, rows: Any) -> Batch:
-        return self.rowset.batch(np.asarray(rows, dtype=np.int64), self.rng)
-
-
-class _EpochOrder(Sampler[Any]):
-    """Batches of row numbers of one epoch, as the stage's own sampler (or a shuffle) orders them."""
-
-    def __init__(self, stage: GradientStage, rows: int) -> None:
-        self._stage = stage
-        self._rows = rows
-        self.order: np.ndarray = self._draw(0, np.random.default_rng(0), peek=True)
-
-    def _draw(self, epoch: int, rng: np.random.Generator, peek: bool = False) -> np.ndarray:
-        if self._stage.sampler is None:
-            return rng.permutation(self._rows)
-        if peek:
-            # Only the length is wanted, so the sampler's state must not move.
-            state = _state_of(self._stage.sampler)
-            drawn = np.asarray(self._stage.sampler.epoch(epoch, rng), dtype=np.int64)
-            _restore(self._stage.sampler, state)
-            return drawn
-        return np.asarray(self._stage.sampler.epoch(epoch, rng), dtype=np.int64)
-
-    def start(self, epoch: int, rng: np.random.Generator) -> None:
-        self.order = self._draw(epoch, rng)
-
-    def __len__(self) -> int:
-        whole, rest = divmod(len(self.order), self._stage.batch_size)
-        return whole if self._stage.drop_last and whole else whole + (rest > 0)
-
-    def __iter__(self) -> Iterator[Any]:
-        size = self._stage.batch_size
-        for number in range(len(self)):
-            yield self.order[number * size : (number + 1) * size]
-
-
-def _state_of(thing: object) -> Any:
-    getter = getattr(thing, "state_dict", None)
-    return getter() if callable(getter) else None
-
-
-def _restore(thing: object, state: Any) -> None:
-    setter = getattr(thing, "load_state_dict", None)
-    if callable(setter) and state is not None:
-        setter(state)
-
-
 class _Trained(nn.Module):
     """Gives a method's module the ``train_step`` that mmengine calls."""
 
-    def __init__(self, module: nn.Module, device: torch.device) -> None:
+    def __init__(self, module: nn.Module, device: torch.device, frozen: Sequence[nn.Module]) -> None:
         super().__init__()
         self.module_ = module
         self._device = device
+        self._frozen = tuple(frozen)
+
+    def train(self, mode: bool = True) -> _Trained:
+        """Training mode for all but the frozen towers, whose batch statistics must stay those of their weights."""
+        super().train(mode)
+        for tower in self._frozen:
+            tower.eval()
+        return self
 
     def train_step(self, data: Batch, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         with optim_wrapper.optim_context(self):
@@ -122,7 +74,8 @@ class _Trained(nn.Module):
             total = torch.stack([value for name, value in terms.items() if name.startswith("loss")]).sum()
         if bool(torch.isfinite(total)):
             optim_wrapper.update_params(total)
-        return {"total": total.detach(), **{name: value.detach() for name, value in terms.items()}}
+        # Terms before their sum: the first value that is not finite is the one that an error names.
+        return {**{name: value.detach() for name, value in terms.items()}, "total": total.detach()}
 
 
 class _Lifecycle(Hook):  # type: ignore[misc]
@@ -131,8 +84,8 @@ class _Lifecycle(Hook):  # type: ignore[misc]
     def __init__(
         self,
         stage: GradientStage,
-        order: _EpochOrder,
-        data: _Rows,
+        order: EpochOrder,
+        data: Rows,
         seed_axes: tuple[int, str],
         device: torch.device,
         events: StageEvents,
@@ -166,12 +119,13 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         scaler = getattr(runner.optim_wrapper, "loss_scaler", None)
         if scaler is not None and state.get("scaler"):
             scaler.load_state_dict(state["scaler"])
-        _restore(self._stage.sampler, state.get("sampler"))
+        restore(self._stage.sampler, state.get("sampler"))
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         epoch = int(state["epoch"])
         runner.train_loop._epoch = epoch
-        runner.train_loop._iter = epoch * len(self._order)
+        # Not epoch times length: a sampler may give epochs of different lengths.
+        runner.train_loop._iter = int(state["iter"])
         runner.optim_wrapper.initialize_count_status(runner.model, runner.train_loop._iter, runner.train_loop.max_iters)
 
     def _make_average(self) -> None:
@@ -210,14 +164,16 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         self._events.on_step(1)
 
     def after_train_epoch(self, runner: Runner) -> None:
+        self._check_parameters(runner.iter)
         optimizer = runner.optim_wrapper.optimizer
         scaler = getattr(runner.optim_wrapper, "loss_scaler", None)
         state: State = {
             "epoch": runner.epoch + 1,
+            "iter": runner.iter,
             "module": self._capture(),
             "optimizer": optimizer.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else {},
-            "sampler": _state_of(self._stage.sampler),
+            "sampler": state_of(self._stage.sampler),
             "average": self.average.state_dict() if self.average is not None else {},
             "done": False,
         }
@@ -226,6 +182,12 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         with self.averaged():
             self._events.on_epoch(runner.epoch, means, float(optimizer.param_groups[0]["lr"]), seconds)
         self._events.save(state)
+
+    def _check_parameters(self, step: int) -> None:
+        """A gradient can overflow while the loss is finite; after a last step no loss would show it."""
+        for group in self._stage.param_groups:
+            if not all(bool(torch.isfinite(parameter).all()) for parameter in group.params):
+                raise Diverged(self._stage.name, step, f"a parameter of group {group.name!r} is not finite")
 
     def averaged(self) -> _Swapped:
         """Context in which the trained parameters hold their averages, where averaging is on."""
@@ -266,6 +228,19 @@ class _QuietRunner(Runner):  # type: ignore[misc]
     def dump_config(self) -> None:
         return
 
+    def build_logger(self, log_level: Any = "ERROR", log_file: str | None = None, **_: Any) -> MMLogger:
+        # Without a file: mmengine would keep one open for every stage ever run in this process.
+        return MMLogger.get_instance(self._experiment_name, log_level=log_level)
+
+    def build_visualizer(self, visualizer: Any = None) -> None:
+        # mmengine's would import matplotlib and draw an empty figure for every stage.
+        return
+
+    def forget(self) -> None:
+        """Take this runner's named singletons out of mmengine's global tables."""
+        for kind in (MMLogger, MessageHub):
+            kind._instance_dict.pop(self._experiment_name, None)
+
 
 def _optimizer(stage: GradientStage) -> torch.optim.Optimizer:
     groups: list[dict[str, Any]] = [
@@ -289,16 +264,18 @@ def run_gradient_stage(
     resume: State | None,
     capture: Callable[[], dict[str, Tensor]],
     restore: Callable[[dict[str, Tensor]], None],
+    frozen: Sequence[nn.Module] = (),
 ) -> None:
     """Train one stage, from its last finished epoch if there is a state to resume from.
 
-    At the end the trained parameters hold their moving averages where averaging is on.
+    At the end the trained parameters hold their moving averages where averaging is on. Modules in ``frozen`` stay in
+    evaluation mode throughout.
 
     Raises:
         Diverged: the loss stopped being finite.
     """
-    data = _Rows(rowset)
-    order = _EpochOrder(stage, len(rowset))
+    data = Rows(rowset)
+    order = EpochOrder(stage, len(rowset))
     # batch_size=None: the sampler yields whole batches, so mmengine's list-making collate never runs.
     loader = DataLoader(data, batch_size=None, sampler=order, num_workers=0)
     amp = stage.amp and device.type == "cuda"
@@ -308,11 +285,10 @@ def run_gradient_stage(
         if amp
         else OptimWrapper(optimizer=_optimizer(stage), clip_grad=clip)
     )
-    name = f"ltbench-{next(_counter)}"
     lifecycle = _Lifecycle(stage, order, data, (seed, stage.name), device, events, resume, capture, restore)
     logging.getLogger("mmengine").setLevel(logging.ERROR)
     runner = _QuietRunner(
-        model=_Trained(stage.module, device),
+        model=_Trained(stage.module, device, frozen),
         work_dir=str(work_dir),
         train_dataloader=loader,
         train_cfg={"by_epoch": True, "max_epochs": stage.epochs, "val_interval": 10**9},
@@ -322,10 +298,12 @@ def run_gradient_stage(
         ),
         custom_hooks=[lifecycle],
         log_level="ERROR",
-        visualizer=Visualizer.get_instance(name, vis_backends=None),
-        experiment_name=name,
+        experiment_name=f"ltbench-{next(_counter)}",
         randomness={"seed": seed % 2**31},
     )
-    runner.train()
+    try:
+        runner.train()
+    finally:
+        runner.forget()
     with lifecycle.averaged() as swapped:
         swapped.keep()

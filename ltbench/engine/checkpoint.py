@@ -10,8 +10,9 @@ import io
 import os
 import pickle
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,37 @@ from ltbench.plugin.files import write_atomic
 State = dict[str, Any]
 
 
+def check_plain(value: object, where: str = "") -> None:
+    """Refuse what ``weights_only=True`` would refuse to read back; a run must not learn that when it resumes.
+
+    Raises:
+        TypeError: names the place and the type.
+    """
+    if value is None or type(value) in (bool, int, float, str) or isinstance(value, Tensor):
+        return
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            check_plain(key, f"a key of {where or 'the state'}")
+            check_plain(part, f"{where}.{key}" if where else str(key))
+        return
+    if type(value) in (list, tuple):
+        for number, part in enumerate(cast(Sequence[object], value)):
+            check_plain(part, f"{where}[{number}]")
+        return
+    kind = type(value)
+    raise TypeError(
+        f"training state {where} is a {kind.__module__}.{kind.__qualname__}; tensors, numbers, strings, lists and "
+        "dicts can be saved safely"
+    )
+
+
 def save(path: Path, state: State) -> None:
-    """Write a checkpoint; the previous one stays beside it as ``<name>.previous``."""
+    """Write a checkpoint; the previous one stays beside it as ``<name>.previous``.
+
+    Raises:
+        TypeError: the state holds what could not be read back safely; nothing is written.
+    """
+    check_plain(state)
     buffer = io.BytesIO()
     torch.save(state, buffer)
     if path.exists():
@@ -49,16 +79,20 @@ def load(path: Path) -> State | None:
     return None
 
 
+def frozen_towers(backbone: Backbone, trained: set[int]) -> list[nn.Module]:
+    """Towers that nobody trains: their weights are already on disk as the backbone's.
+
+    Args:
+        trained: ``data_ptr`` of every parameter that any stage trains.
+    """
+    towers = [tower for tower in (backbone.visual, backbone.text) if tower is not None]
+    return [tower for tower in towers if not any(p.data_ptr() in trained for p in tower.parameters())]
+
+
 def _frozen_tensors(backbone: Backbone, trained: set[int]) -> set[int]:
-    """Storage addresses of towers that nobody trains: their weights are already on disk as the backbone's."""
-    addresses: set[int] = set()
-    for tower in (backbone.visual, backbone.text):
-        if tower is None:
-            continue
-        tensors = [*tower.parameters(), *tower.buffers()]
-        if not any(t.data_ptr() in trained for t in tensors):
-            addresses.update(t.data_ptr() for t in tensors if t.numel())
-    return addresses
+    """Storage addresses of the frozen towers."""
+    towers = frozen_towers(backbone, trained)
+    return {t.data_ptr() for tower in towers for t in (*tower.parameters(), *tower.buffers()) if t.numel()}
 
 
 def own_state(module: nn.Module, backbone: Backbone, trained: set[int]) -> dict[str, Tensor]:

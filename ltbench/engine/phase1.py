@@ -83,21 +83,20 @@ class Phase1:
         self._open = needs.classes == "open"
         self._encode_seconds = 0.0
         self._inputs: dict[Augment, Inputs] = {}
-        reseed(setup.seed, "init")
-        self.stages: list[Stage] = list(
-            setup.method.stages(
-                Context(
-                    class_names=setup.train.class_names,
-                    stats=Stats.of(np.asarray(observed.numpy(), dtype=np.int8)),
-                    backbone=setup.backbone,
-                    device=setup.device,
-                    seed=seed_for(setup.seed, "model"),
-                    variant=setup.variant,
-                    label_groups=setup.train.label_groups,
-                )
-            )
-        )
         self._stats = Stats.of(np.asarray(observed.numpy(), dtype=np.int8))
+        self.context = Context(
+            class_names=setup.train.class_names,
+            stats=self._stats,
+            backbone=setup.backbone,
+            device=setup.device,
+            seed=seed_for(setup.seed, "model"),
+            variant=setup.variant,
+            # A copy: a method that writes into it must not change what batches show.
+            observed=observed.clone(),
+            label_groups=setup.train.label_groups,
+        )
+        reseed(setup.seed, "init")
+        self.stages: list[Stage] = list(setup.method.stages(self.context))
         self.decisions: list[tuple[int, int, int]] = []
 
     @property
@@ -125,8 +124,11 @@ class Phase1:
         }
         return list(found.values())
 
+    def _trained_addresses(self) -> set[int]:
+        return {p.data_ptr() for p in self._trained()}
+
     def _capture(self) -> dict[str, Tensor]:
-        trained = {p.data_ptr() for p in self._trained()}
+        trained = self._trained_addresses()
         return {
             f"{number}.{name}": tensor
             for number, stage in enumerate(self.stages)
@@ -153,15 +155,17 @@ class Phase1:
             path = folder / f"stage-{number}.pt"
             state = checkpoint.load(path)
             if state is not None and state["done"]:
+                # What a module makes when its fit starts (a buffer of that size) is there again before it is filled.
+                self._start_fit(stage)
                 self._restore(state["module"])
                 self.decisions = [tuple(triple) for triple in state["decisions"]]
                 continue
             rowset = self._rowset(stage.augment if isinstance(stage, GradientStage) else Augment())
             started = time.perf_counter()
-            reseed(self.setup.seed, "stage", stage.name)
             if isinstance(stage, GradientStage):
                 self._train(number, stage, rowset, path, state, log)
             elif stage.fit is not None:
+                reseed(self.setup.seed, "stage", stage.name)
                 with self._scanning(stage, rowset) as data:
                     stage.fit(data)
             seconds += time.perf_counter() - started
@@ -196,6 +200,13 @@ class Phase1:
             )
         )
 
+    def _start_fit(self, stage: Stage) -> None:
+        start = getattr(stage.module, "on_fit_start", None)
+        if isinstance(stage, GradientStage) and callable(start):
+            reseed(self.setup.seed, "stage", stage.name)
+            start(self._stats)
+            stage.module.to(self.setup.device)
+
     def _train(
         self,
         number: int,
@@ -208,9 +219,7 @@ class Phase1:
         # Imported here because mmengine's runner takes seconds to import and not every method trains by gradient.
         from ltbench.engine._mmengine import StageEvents, run_gradient_stage
 
-        start = getattr(stage.module, "on_fit_start", None)
-        if callable(start):
-            start(self._stats)
+        self._start_fit(stage)
         if state is not None:
             self.decisions = [tuple(triple) for triple in state["decisions"]]
             self.setup.reporter.line(f"resuming stage {stage.name} after epoch {state['epoch']} of {stage.epochs}")
@@ -249,6 +258,7 @@ class Phase1:
                 resume=state,
                 capture=self._capture,
                 restore=self._restore,
+                frozen=checkpoint.frozen_towers(self.setup.backbone, self._trained_addresses()),
             )
 
     def predict(self, inputs: Inputs, class_names: tuple[str, ...]) -> Logits:

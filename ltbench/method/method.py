@@ -22,6 +22,8 @@ class Context:
     Attributes:
         class_names: training classes, column order (seen classes only on zero-shot tasks).
         stats: counts over observed training labels.
+        observed: int8 [N, C] observed training labels after the unknown policy, by row, as batches show them; what a
+            class-aware sampler is made from. Empty only in contexts that are built by hand without labels.
         backbone: the encoder; frozen unless the method trains ``backbone.visual`` itself.
         label_groups: semantic groups of classes, possibly empty.
         device: where modules will run; build them on the CPU, the engine moves them.
@@ -35,6 +37,7 @@ class Context:
     device: torch.device
     seed: int
     variant: Variant = "paper"
+    observed: torch.Tensor = field(default_factory=lambda: torch.zeros((0, 0), dtype=torch.int8))
     label_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 

@@ -51,13 +51,20 @@ class VerifyReport:
 
 
 def open_registered(root: DataRoot) -> OpenTruth:
-    """The usual way to the truth: the registered task of the record's address, and its data set below ``root``."""
+    """The usual way to the truth: the registered task of the record's address, and its data set below ``root``.
+
+    Each task is opened once, however many records ask for it.
+    """
+    known: dict[str, tuple[Task, Truth]] = {}
 
     def opened(record: RunRecord) -> tuple[Task, Truth]:
         from ltbench.tasks.registry import load_task, open_data_set
 
-        task = load_task(record.task.address)
-        return task, open_truth(task, open_data_set(task, root))
+        address = record.task.address
+        if address not in known:
+            task = load_task(address)
+            known[address] = task, open_truth(task, open_data_set(task, root))
+        return known[address]
 
     return opened
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
 
 from ltbench.records.record import RunRecord
+from ltbench.report.published import papers_on
 from ltbench.report.ranks import Comparisons, Ranked, rank
 from ltbench.report.rows import Equals, Row, Score, failures, make_rows, shown_metrics, shown_subsets
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _HOW = {
     "paired": "a paired bootstrap over test images of the difference of the means over these seeds",
@@ -70,6 +67,7 @@ class Board:
         unranked: rows that are shown, never ranked.
         failed: attempts that did not complete.
         extra: tables for ``unranked`` and ``failed``.
+        printed: papers that printed figures on this task, see :mod:`ltbench.report.published`.
     """
 
     task: str
@@ -78,7 +76,8 @@ class Board:
     sections: tuple[Section, ...]
     unranked: tuple[Row, ...] = ()
     failed: tuple[RunRecord, ...] = ()
-    extra: tuple[Table, ...] = field(default=())
+    extra: tuple[Table, ...] = ()
+    printed: tuple[str, ...] = ()
 
     @property
     def settings(self) -> list[str | None]:
@@ -99,7 +98,7 @@ def build_board(records: Iterable[RunRecord], task: str, version: int, compariso
     failed = tuple(failures(own))
     extra = (*_unranked_tables(unranked), *_failed_tables(failed))
     headline = rows[0].first.task.headline if rows else (failed[0].task.headline if failed else "mAP")
-    return Board(task, version, headline, sections, unranked, failed, extra)
+    return Board(task, version, headline, sections, unranked, failed, extra, papers_on(task))
 
 
 def _section(equals: Equals, rows: list[Row], comparisons: Comparisons) -> Section:
@@ -261,60 +260,3 @@ def equals_title(equals: Equals) -> str:
     """``tiny-clip (weights tiny-v1, a1b2c3d4; float32)``."""
     extras = f"; with {', '.join(equals.extras)}" if equals.extras else ""
     return f"{equals.backbone} (weights {equals.weights}, {equals.weights_sha256[:8]}; {equals.dtype}{extras})"
-
-
-def entries(board: Board) -> list[dict[str, Any]]:
-    """One flat entry per row, metric and subset: what ``csv`` and ``json`` give."""
-    listed = [(r.row, r.rank, r.shared) for section in board.sections for r in section.ranked]
-    listed += [(row, None, False) for row in board.unranked]  # type: ignore[misc]
-    return [
-        {**shared, "metric": metric, "subset": subset, **_figures(row.score(metric, subset))}
-        for row, number, tied in listed
-        for shared in [_facts(board, row, number, tied)]
-        for metric in shown_metrics([row])
-        for subset in shown_subsets([row], metric)
-    ]
-
-
-def frame(board: Board) -> pd.DataFrame:
-    """The entries as a pandas frame."""
-    import pandas as pd
-
-    made = pd.DataFrame(entries(board))
-    # Rows that are not ranked have no rank; a plain column would turn the others into 1.0, 2.0 …
-    return made.astype({"rank": "Int64"}) if len(made) else made
-
-
-def _facts(board: Board, row: Row, number: int | None, tied: bool) -> dict[str, Any]:
-    method = row.first.method
-    return {
-        "task": board.task,
-        "version": board.version,
-        "setting": row.equals.setting,
-        "backbone": row.equals.backbone,
-        "weights_sha256": row.equals.weights_sha256,
-        "dtype": row.equals.dtype,
-        "pretraining": row.equals.pretraining,
-        "extras": "|".join(row.equals.extras),
-        "rank": number,
-        "shared": tied,
-        "why_not_ranked": "; ".join(row.why_not),
-        "method": method.name,
-        "variant": method.variant,
-        "preset": method.preset,
-        "origin": method.origin,
-        "config": row.config_id,
-        "distribution": method.distribution,
-        "distribution_version": method.version,
-        "deterministic": method.deterministic,
-        "n": len(row.records),
-        "seeds": "|".join(str(seed) for seed in row.seeds),
-        "trainable_parameters": row.mean_cost("trainable_parameters"),
-        "train_seconds": row.mean_cost("train_seconds"),
-        "oracle": row.oracle(),
-    }
-
-
-def _figures(score: Score) -> dict[str, float | None]:
-    low, high = score.image or (None, None)
-    return {"mean": score.mean, "half_width": score.half, "image_low": low, "image_high": high}

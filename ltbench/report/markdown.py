@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from tabulate import tabulate
 
 from ltbench.report.board import Board, Section, Table, equals_title
+from ltbench.report.published import PAPERS
 
 WIDTH = 120
 
@@ -62,6 +63,9 @@ def _grid(table: Table) -> str:
 def _blocks(board: Board) -> Iterator[str]:
     yield f"# {board.task}, version {board.version}"
     yield _wrapped(introduction(board))
+    if board.printed:
+        listed = ", ".join(f"[{PAPERS[paper]}](../../published/{paper}.md)" for paper in board.printed)
+        yield f"Figures printed in papers, not ranked with these: {listed}."
     if not board.sections and not board.extra:
         yield "No records yet."
     for section in board.sections:

@@ -15,7 +15,8 @@ from ltbench.records.logits import file_sha256, read_logits
 from ltbench.records.read import all_records
 from ltbench.records.record import RunRecord
 from ltbench.records.verify import OpenTruth
-from ltbench.report.board import Board, build_board, entries, frame
+from ltbench.report.board import Board, build_board
+from ltbench.report.frames import entries, frame
 from ltbench.report.markdown import render_markdown
 from ltbench.report.ranks import NAME as COMPARISONS
 from ltbench.report.ranks import Comparison, Comparisons
@@ -116,6 +117,18 @@ def check_board(leaderboards: Path, task: str, version: int) -> list[Path]:
     page = board_folder(leaderboards, task, version) / PAGE
     expected = render_markdown(load_board(leaderboards, task, version)).encode("utf-8")
     return [] if page.exists() and page.read_bytes() == expected else [page]
+
+
+def check_all(leaderboards: Path) -> list[Path]:
+    """Stale files of every leaderboard and of the printed figures: what ``ltbench leaderboard --check`` lists.
+
+    Raises:
+        UserError: a record cannot be read.
+    """
+    from ltbench.report.published_pages import check_published
+
+    stale = [path for task, version in list_boards(leaderboards) for path in check_board(leaderboards, task, version)]
+    return [*stale, *check_published(leaderboards)]
 
 
 def _records(folder: Path, task: str, version: int) -> list[RunRecord]:

@@ -10,7 +10,8 @@ from ltbench.plugin.errors import UserError
 from ltbench.records.record import RunRecord
 from ltbench.records.verify import verify
 from ltbench.report.collect import import_records, keep_all, keep_first_seed, keep_none, record_name
-from ltbench.report.write import check_board, list_boards, load_board, write_board
+from ltbench.report.published_pages import write_published
+from ltbench.report.write import check_all, check_board, list_boards, load_board, write_board
 from ltbench.tasks.task import Task
 from ltbench.tasks.views import Truth, open_truth
 
@@ -88,6 +89,16 @@ def test_the_page_is_the_same_to_the_byte_and_checked(run_dir: Path, tmp_path: P
     assert page.read_bytes() == content
     page.write_bytes(content.replace(b"lmpt", b"LMPT", 1))
     assert check_board(tmp_path, "toy-lt", 1) == [page]
+
+
+def test_everything_is_checked_at_once(run_dir: Path, tmp_path: Path) -> None:
+    import_records([run_dir], tmp_path)
+    write_board(tmp_path, "toy-lt", 1)
+    printed = write_published(tmp_path)
+    assert check_all(tmp_path) == []
+    printed[0].unlink()
+    (tmp_path / "toy-lt" / "v1" / "README.md").unlink()
+    assert check_all(tmp_path) == [tmp_path / "toy-lt" / "v1" / "README.md", printed[0]]
 
 
 def test_comparisons_are_made_once_and_then_taken_from_their_file(run_dir: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, get_args
@@ -89,7 +89,7 @@ def write_board(
         version: of the task.
         open_truth: if given, neighbours whose logits are all at hand are compared first by a paired bootstrap, and
             ``comparisons.json`` is renewed; otherwise that file is taken as it is.
-        logits_dirs: further folders with ``<first 16 digits of the hash>.safetensors``.
+        logits_dirs: further folders with files of logits, such as those of attempts.
 
     Returns:
         The files written.
@@ -101,7 +101,7 @@ def write_board(
     written = []
     if open_truth is not None:
         board = build_board(_records(folder, task, version), task, version)
-        found = _compare(board, open_truth, [folder / "logits", *logits_dirs])
+        found = _compare(board, open_truth, [folder / "logits", *logits_dirs], Comparisons.read(folder))
         write_atomic(folder / COMPARISONS, found.to_json())
         written.append(folder / COMPARISONS)
     write_atomic(folder / PAGE, render_markdown(load_board(leaderboards, task, version)))
@@ -145,28 +145,26 @@ def _records(folder: Path, task: str, version: int) -> list[RunRecord]:
     return [loaded.record for loaded in found.records]
 
 
-def _compare(board: Board, open_truth: OpenTruth, dirs: Sequence[Path]) -> Comparisons:
-    """Compare neighbours; those whose logits are not all at hand are left out."""
+def _compare(board: Board, open_truth: OpenTruth, dirs: Iterable[Path], known: Comparisons) -> Comparisons:
+    """Compare neighbours; where logits are not at hand, what was found before about the same logits stays."""
+    files = _by_hash(dirs)
     made = []
     for section in board.sections:
         rows = [ranked.row for ranked in section.ranked]
-        truth = None
         for upper, lower in pairwise(rows):
-            sides = [[_find(sha256, dirs) for sha256 in row.logits] for row in (upper, lower)]
-            if any(path is None for side in sides for path in side):
+            if not {*upper.logits, *lower.logits} <= set(files):
+                before = known.find(upper, lower)
+                made += [] if before is None else [before]
                 continue
-            truth = truth or open_truth(upper.first)[1]
-            a, b = ([read_logits(path).logits for path in side if path is not None] for side in sides)
+            truth = open_truth(upper.first)[1]
+            a, b = ([read_logits(files[sha256]).logits for sha256 in row.logits] for row in (upper, lower))
             found = paired_difference(a, b, truth, board.headline)
             if found is not None:
-                made.append(Comparison(upper.logits, lower.logits, board.headline, found.value, found.low, found.high))
+                entry = Comparison(upper.logits, lower.logits, board.headline, found.value, found.low, found.high)
+                made.append(entry)
     return Comparisons.of(made)
 
 
-def _find(sha256: str, dirs: Sequence[Path]) -> Path | None:
-    """The file with these logits, if its content still has the hash in its name."""
-    for folder in dirs:
-        path = folder / f"{sha256[:16]}.safetensors"
-        if path.is_file() and file_sha256(path) == sha256:
-            return path
-    return None
+def _by_hash(dirs: Iterable[Path]) -> dict[str, Path]:
+    """Files of logits in some folders by the hash of their content, whatever their names promise."""
+    return {file_sha256(path): path for folder in dirs for path in sorted(folder.glob("*.safetensors"))}

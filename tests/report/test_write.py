@@ -133,7 +133,15 @@ def test_rows_whose_logits_are_not_at_hand_are_not_compared(run_dir: Path, tmp_p
     write_board(tmp_path, "toy-lt", 1, opener)
     assert json.loads((folder / "comparisons.json").read_text()) == []
     write_board(tmp_path, "toy-lt", 1, opener, [bundle])
-    assert len(json.loads((folder / "comparisons.json").read_text())) == 1
+    found = (folder / "comparisons.json").read_text()
+    assert len(json.loads(found)) == 1
+    # What is known about these logits stays known when the files are gone.
+    write_board(tmp_path, "toy-lt", 1, opener)
+    assert (folder / "comparisons.json").read_text() == found
+    # Logits that only lie with their runs serve as well.
+    (folder / "comparisons.json").unlink()
+    write_board(tmp_path, "toy-lt", 1, opener, sorted(run_dir.rglob("attempt-1")))
+    assert (folder / "comparisons.json").read_text() == found
 
 
 def test_records_that_do_not_belong_are_all_named(run_dir: Path, tmp_path: Path) -> None:

@@ -81,8 +81,8 @@ def create_task(order: Order, reporter: Reporter = SILENT) -> Created:
     """Check everything, then write the task folder; the same data again change nothing, other data make a new version.
 
     Raises:
-        UserError: a name that is taken or malformed, or anything wrong with CSV, images or features; its details are all
-            bad rows.
+        UserError: a name that is taken or malformed, or anything wrong with CSV, images or features; its details are
+            all bad rows.
     """
     _check_name(order.name)
     names = read_class_names(order.classes) if order.classes is not None else None
@@ -212,15 +212,16 @@ def _task(order: Order, content: FolderContent, version: int, notes: tuple[str, 
     elif order.validation:
         validation = Validation(kind="holdout", fraction=order.validation, labels="observed")
     rows = {name: len(part.ids) for name, part in content.parts.items()}
+    names = content.class_names
     draft = Task(
         name=order.name,
         version=version,
         family="custom",
-        title=f"Your own images: {rows['train']} for training, {rows['test']} for test, {len(content.class_names)} classes",
+        title=f"{rows['train']} training and {rows['test']} test images of your own, {len(names)} classes",
         data_set=f"folder:{order.name}",
         train_part="train",
         test_part="test",
-        classes=content.class_names,
+        classes=names,
         protocol=Full(),
         unknown_policy="ignore",
         groups=GroupRule(),

@@ -136,7 +136,7 @@ def test_given_classes_fix_the_columns_and_refuse_others(tmp_path: Path) -> None
 )
 def test_a_bad_class_file_is_one_line(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "classes.txt").write_text(text)
-    with pytest.raises(UserError, match="classes.txt") as caught:
+    with pytest.raises(UserError, match=r"classes\.txt") as caught:
         read_class_names(tmp_path / "classes.txt")
     assert words in caught.value.message
 

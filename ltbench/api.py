@@ -1,0 +1,134 @@
+"""What ``import ltbench`` offers; each function imports what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ltbench.data.progress import SILENT, Reporter
+from ltbench.plugin.manager import registry
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ltbench.engine.run import Finished
+    from ltbench.tasks.task import Task
+
+
+def tasks() -> list[str]:
+    """Names of all tasks, a user's own included, sorted."""
+    from ltbench.tasks.custom import custom_tasks
+
+    return sorted([*registry().tasks.names(), *(task.name for task in custom_tasks())])
+
+
+def methods() -> list[str]:
+    """Names of all methods, sorted."""
+    return registry().methods.names()
+
+
+def backbones() -> list[str]:
+    """Names of all backbones, sorted; one that ends in a colon takes an argument (``timm:resnet18``)."""
+    return sorted(f"{item.spec.name}:" if item.spec.prefix else item.spec.name for item in registry().backbones)
+
+
+def load_task(address: str) -> Task:
+    """The task of an address (``shapes-lt``, ``shapes-plt@mr40``) or of a task folder.
+
+    Raises:
+        UnknownName: no such task or setting.
+        UserError: the address stands for several settings.
+    """
+    from ltbench.tasks.registry import load_task as load
+
+    return load(address)
+
+
+def run(
+    task: str | Task,
+    method: str,
+    backbone: str | None = None,
+    *,
+    seed: int | Iterable[int] = 0,
+    weights: str | None = None,
+    preset: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    variant: Literal["paper", "code"] | None = None,
+    device: str = "auto",
+    threads: int = 1,
+    data_root: Path | None = None,
+    out: str | Path = "ltbench-runs",
+    limit: int | None = None,
+    overwrite: Literal["never", "failed", "always"] = "never",
+    audit_selection: bool = False,
+    reporter: Reporter = SILENT,
+) -> list[Finished]:
+    """Run one method on one task, as ``ltbench run`` does: one run for each setting and seed.
+
+    Args:
+        task: address or task.
+        method: name.
+        backbone: name; None takes the task's default.
+        seed: one or several.
+        options: configuration fields of the method.
+
+    Returns:
+        A record, its folder, and whether it was there already, for each run.
+
+    Raises:
+        UserError: what was asked for cannot be run.
+    """
+    from ltbench.engine.run import RunRequest, run_one
+    from ltbench.tasks.defaults import default_backbone
+    from ltbench.tasks.registry import resolve
+
+    found = resolve(task) if isinstance(task, str) else [task]
+    seeds = (seed,) if isinstance(seed, int) else tuple(seed)
+    return [
+        run_one(
+            RunRequest(
+                task=each,
+                method=method,
+                backbone=backbone or default_backbone(each),
+                weights=weights,
+                seed=number,
+                preset=preset,
+                overrides=dict(options or {}),
+                variant=variant,
+                device=device,
+                threads=threads,
+                data_root=data_root,
+                out=Path(out),
+                limit=limit,
+                overwrite=overwrite,
+                audit_selection=audit_selection,
+            ),
+            reporter,
+        )
+        for each in found
+        for number in seeds
+    ]
+
+
+def leaderboard(records: str | Path | Sequence[str | Path], task: str, version: int | None = None) -> pd.DataFrame:
+    """The leaderboard of a task as a frame, one row for each method, metric and subset.
+
+    Args:
+        records: folders with runs or records, at any depth.
+        task: name without setting.
+        version: of the task; None takes the newest that has records.
+
+    Raises:
+        UserError: there are no records of the task.
+    """
+    from ltbench.plugin.errors import UserError
+    from ltbench.records.read import all_records
+    from ltbench.report.board import build_board, frame
+
+    folders = [Path(records)] if isinstance(records, str | Path) else [Path(folder) for folder in records]
+    entries = [entry.record for entry in all_records(folders).records]
+    versions = [record.task.version for record in entries if record.task.name == task]
+    if not versions:
+        raise UserError(f"there are no records of {task}", f"ltbench run --task {task} --method …")
+    return frame(build_board(entries, task, max(versions) if version is None else version))

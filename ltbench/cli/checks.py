@@ -1,0 +1,181 @@
+"""What ``ltbench doctor`` looks at: each check is a line with what to do."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from ltbench.plugin.errors import UserError
+
+ENOUGH_DISK = 2_000_000_000
+LITTLE_DISK = 200_000_000
+LIBRARIES = {"torch": "torch", "mmengine": "mmengine", "open_clip": "open_clip_torch", "timm": "timm"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor.
+
+    Attributes:
+        name: what was looked at.
+        state: ``ok``; ``warn``: works, but; ``fail``: will not work.
+        found: what was found.
+        todo: what to do about it.
+    """
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    found: str
+    todo: str = ""
+
+
+def all_checks() -> Iterator[Check]:
+    """Every check, in order; one that raises is a failure of its own and stops no other."""
+    for name, look in CHECKS.items():
+        try:
+            yield from look()
+        except Exception as error:
+            line = " ".join(f"{type(error).__name__}: {error}".split())
+            yield Check(name, "fail", line, "ltbench --debug doctor, and report it")
+
+
+def check_python() -> Iterator[Check]:
+    """The version that the package is made for."""
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    if sys.version_info[:2] == (3, 11):
+        yield Check("python", "ok", version)
+    else:
+        yield Check("python", "warn", f"{version}; tested with 3.11", "python3.11 -m venv .venv")
+
+
+def check_libraries() -> Iterator[Check]:
+    """Every library imports, and torch and torchvision are a pair."""
+    for module, distribution in LIBRARIES.items():
+        yield _importable(module, distribution)
+    pair = f"torch {_version('torch')} with torchvision {_version('torchvision')}"
+    try:
+        import torch
+        from torchvision import ops
+
+        ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([1.0]), 0.5)
+    except Exception as error:
+        line = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        yield Check("torchvision", "fail", f"{pair} do not fit together ({line})", "pip install -U torch torchvision")
+    else:
+        yield Check("torchvision", "ok", pair)
+
+
+def _importable(module: str, distribution: str) -> Check:
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        line = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        return Check(module, "fail", f"cannot be imported ({line})", f"pip install {distribution}")
+    return Check(module, "ok", _version(distribution))
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def check_device() -> Iterator[Check]:
+    """A GPU is welcome and not needed."""
+    import torch
+
+    if torch.cuda.is_available():
+        yield Check("device", "ok", f"CUDA {torch.version.cuda}: {torch.cuda.get_device_name(0)}")
+    elif torch.version.cuda is not None:
+        yield Check("device", "ok", f"CPU, {_cpus()}; torch is built for CUDA {torch.version.cuda}, no GPU was found")
+    else:
+        yield Check("device", "ok", f"CPU, {_cpus()}")
+
+
+def _cpus() -> str:
+    import os
+
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return f"{count} cores"
+
+
+def check_cache() -> Iterator[Check]:
+    """The cache can be written, and there is room."""
+    from ltbench.cli.output import size
+    from ltbench.data.base import default_cache
+
+    cache = default_cache()
+    todo = "set LTBENCH_CACHE to a folder that you may write"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache) as file:
+            file.write(b"ltbench")
+    except OSError as error:
+        yield Check("cache", "fail", f"{cache} cannot be written ({error.strerror})", todo)
+        return
+    yield Check("cache", "ok", str(cache))
+    for name, place in (("cache disk", cache), ("disk here", Path.cwd())):
+        free = shutil.disk_usage(place).free
+        state: Literal["ok", "warn", "fail"] = "ok" if free > ENOUGH_DISK else "warn" if free > LITTLE_DISK else "fail"
+        yield Check(name, state, f"{size(free)} free", "" if state == "ok" else "free some space")
+
+
+def check_plugins() -> Iterator[Check]:
+    """Plugins load, and no two claim one name."""
+    from ltbench.plugin.manager import ALLOW_LIST, registry
+
+    found = registry()
+    for report in found.reports:
+        if report.status == "broken":
+            state: Literal["warn", "fail"] = "fail" if report.distribution == "ltbench" else "warn"
+            todo = "ltbench plugins --traceback"
+            yield Check(f"plugin {report.name}", state, f"{report.distribution}: {report.problem}", todo)
+    for line in found.conflicts():
+        yield Check("plugins", "warn", line, f"uninstall one of them, or set {ALLOW_LIST}")
+    for name in found.unmatched:
+        yield Check("plugins", "warn", f"{ALLOW_LIST} names {name!r}, which is not installed", f"pip install {name}")
+    healthy = [report for report in found.reports if report.status == "ok"]
+    yield Check("plugins", "ok", f"{len(healthy)} of {len(found.reports)} loaded")
+
+
+def check_weights() -> Iterator[Check]:
+    """The bundled weights are the published ones."""
+    from ltbench.backbones.tiny_clip import WEIGHTS_SHA256, load_pretrained
+
+    try:
+        load_pretrained()
+    except UserError as error:
+        yield Check("tiny-clip", "fail", error.message, error.hint)
+    except OSError as error:
+        found = f"the bundled weights cannot be read ({error.strerror})"
+        yield Check("tiny-clip", "fail", found, "pip install --force-reinstall ltbench")
+    else:
+        yield Check("tiny-clip", "ok", f"bundled weights, sha256 {WEIGHTS_SHA256[:12]}")
+
+
+def check_shapes() -> Iterator[Check]:
+    """The rendered data set."""
+    from ltbench.data.base import DataRoot
+    from ltbench.data.shapes_dataset import shapes_status
+
+    for status in shapes_status(DataRoot()):
+        yield Check("shapes", "ok", status.detail)
+
+
+CHECKS: dict[str, Callable[[], Iterator[Check]]] = {
+    "python": check_python,
+    "libraries": check_libraries,
+    "device": check_device,
+    "cache": check_cache,
+    "plugins": check_plugins,
+    "tiny-clip": check_weights,
+    "shapes": check_shapes,
+}

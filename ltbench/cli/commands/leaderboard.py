@@ -1,0 +1,209 @@
+"""``ltbench leaderboard``: ranks of recorded runs, on the screen or as committed pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ltbench.cli.options import PATH, data_root_option
+from ltbench.plugin.errors import UserError
+
+if TYPE_CHECKING:
+    from ltbench.records.record import RunRecord
+    from ltbench.report.board import Board
+
+RUNS = Path("ltbench-runs")
+
+
+@click.command()
+@click.option("--task", "task", default=None, metavar="NAME", help="Only this task, without @setting.")
+@click.option("--records", multiple=True, type=PATH, help="Folder with runs; repeatable. [default: ltbench-runs]")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "md", "latex", "html", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="How to print. 'md' without --records writes the pages of --boards.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
+@click.option("--check", is_flag=True, help="Exit with 1 if a page in --boards is not what its records give.")
+@click.option("--import", "imports", multiple=True, type=PATH, help="Copy runs into --boards and write the pages.")
+@click.option(
+    "--keep-logits",
+    type=click.Choice(["none", "first", "all"]),
+    default="first",
+    show_default=True,
+    help="Logits to copy with --import: of no seed, of seed 0, of all.",
+)
+@click.option("--boards", type=PATH, default=Path("leaderboards"), show_default=True, help="Folder of leaderboards.")
+@data_root_option
+@click.pass_context
+def leaderboard(
+    ctx: click.Context,
+    task: str | None,
+    records: tuple[Path, ...],
+    form: str,
+    as_json: bool,
+    check: bool,
+    imports: tuple[Path, ...],
+    keep_logits: str,
+    boards: Path,
+    data_root: Path | None,
+) -> None:
+    """Rank recorded runs of a task.
+
+    Rows rank among equals only: same backbone, pre-training data and extras. Failed runs, and runs with --limit or
+    random weights, are shown and never ranked.
+    """
+    form = "json" if as_json else form
+    name = None if task is None else _task_name(task)
+    if check:
+        _check(ctx, boards, name)
+    elif imports:
+        _import(imports, boards, name, keep_logits, data_root)
+    elif form == "md" and not records:
+        _write(boards, name)
+    else:
+        _print(_boards(records, name), form)
+
+
+def _task_name(address: str) -> str:
+    """The name without setting; a custom task's folder gives its name."""
+    if (Path(address) / "task.json").is_file():
+        from ltbench.tasks.custom import load_custom
+
+        return load_custom(Path(address)).name
+    return address.partition("@")[0]
+
+
+def _boards(folders: tuple[Path, ...], name: str | None) -> list[Board]:
+    """One board for each task and version found in the folders."""
+    from ltbench.cli.output import note
+    from ltbench.records.read import all_records
+    from ltbench.report.board import build_board
+
+    found = all_records(folders or [RUNS]) if folders or RUNS.exists() else None
+    for problem in found.problems if found else []:
+        note(f"note: {problem}")
+    entries: list[RunRecord] = [entry.record for entry in found.records] if found else []
+    known = sorted({(record.task.name, record.task.version) for record in entries})
+    wanted = [pair for pair in known if name in (None, pair[0])]
+    if not wanted:
+        where = ", ".join(str(folder) for folder in folders) or str(RUNS)
+        tasks = ", ".join(sorted({pair[0] for pair in known}))
+        have = f"; there are runs of {tasks}" if known else ""
+        raise UserError(
+            f"no runs {f'of {name} ' if name else ''}in {where}{have}",
+            f"ltbench run --task {name or 'shapes-lt'} --method zero-shot",
+        )
+    return [build_board(entries, *pair) for pair in wanted]
+
+
+def _print(boards: list[Board], form: str) -> None:
+    import json
+
+    from ltbench.report.frames import entries
+    from ltbench.report.write import render
+
+    if form == "table":
+        for number, board in enumerate(boards):
+            if number:
+                click.echo()
+            _print_table(board)
+    elif form == "json":
+        document = [entry for board in boards for entry in entries(board)]
+        click.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
+    elif form == "csv":
+        texts = [render(board, form) for board in boards]
+        head = texts[0].splitlines(keepends=True)[:1]
+        click.echo("".join([*head, *(line for text in texts for line in text.splitlines(keepends=True)[1:])]), nl=False)
+    elif len(boards) > 1 and form == "html":
+        raise UserError("an HTML page holds one task", f"ltbench leaderboard --task {boards[0].task} --format html")
+    else:
+        click.echo("\n".join(render(board, form) for board in boards), nl=False)
+
+
+def _print_table(board: Board) -> None:
+    """The headline table of every class of equals, then what is not ranked and what failed."""
+    from ltbench.cli.output import Column, fold, print_table
+    from ltbench.report.board import equals_title
+
+    click.echo(f"{board.task} version {board.version}, {board.headline} in %")
+    for section in board.sections:
+        setting = f"@{section.equals.setting}, " if section.equals.setting else ""
+        click.echo()
+        table = section.tables[0]
+        print_table(
+            [Column(name, right=numeric) for name, numeric in zip(table.columns, table.numeric, strict=True)],
+            [[cell.text for cell in row] for row in table.rows],
+            f"{setting}{equals_title(section.equals)}",
+        )
+        for line in section.notes:
+            click.echo(fold(line))
+    for table in board.extra:
+        click.echo()
+        print_table(
+            [Column(name, right=numeric) for name, numeric in zip(table.columns, table.numeric, strict=True)],
+            [[cell.text for cell in row] for row in table.rows],
+            table.title,
+        )
+
+
+def _known_boards(boards: Path, name: str | None) -> list[tuple[str, int]]:
+    from ltbench.report.write import list_boards
+
+    found = [pair for pair in list_boards(boards) if name in (None, pair[0])]
+    if not found:
+        what = f"leaderboard of {name}" if name else "leaderboard"
+        raise UserError(f"there is no {what} in {boards}", "ltbench leaderboard --import ltbench-runs")
+    return found
+
+
+def _check(ctx: click.Context, boards: Path, name: str | None) -> None:
+    from ltbench.report.write import check_board
+
+    known = _known_boards(boards, name)
+    stale = [path for pair in known for path in check_board(boards, *pair)]
+    for path in stale:
+        click.echo(f"out of date: {path}")
+    if stale:
+        click.echo(f"{len(stale)} of {len(known)} pages are out of date → ltbench leaderboard --format md")
+        ctx.exit(1)
+    click.echo(f"{len(known)} {'page is' if len(known) == 1 else 'pages are'} what the records give.")
+
+
+def _write(boards: Path, name: str | None) -> None:
+    from ltbench.report.write import write_board
+
+    for pair in _known_boards(boards, name):
+        for path in write_board(boards, *pair):
+            click.echo(f"wrote {path}")
+
+
+def _import(imports: tuple[Path, ...], boards: Path, name: str | None, keep: str, data_root: Path | None) -> None:
+    from ltbench.cli.output import note
+    from ltbench.cli.reporting import reporter
+    from ltbench.data.base import DataRoot
+    from ltbench.records.verify import open_registered
+    from ltbench.report.collect import import_records, keep_all, keep_first_seed, keep_none
+    from ltbench.report.write import write_board
+
+    keepers = {"none": keep_none, "first": keep_first_seed, "all": keep_all}
+    collected = import_records(imports, boards, keepers[keep], name)
+    for problem in collected.problems:
+        note(f"note: {problem}")
+    if not collected.boards:
+        where = ", ".join(str(folder) for folder in imports)
+        raise UserError(f"no runs {f'of {name} ' if name else ''}in {where}", "ltbench list runs --out DIR")
+    root = DataRoot(reporter=reporter()) if data_root is None else DataRoot(root=data_root, reporter=reporter())
+    written = list(collected.written)
+    # Logits that stay with the runs still serve to tell neighbours apart.
+    logits = sorted({path for folder in imports for path in folder.rglob("attempt-*") if path.is_dir()})
+    for pair in sorted(collected.boards):
+        written += write_board(boards, *pair, open_truth=open_registered(root), logits_dirs=logits)
+    for path in written:
+        click.echo(f"wrote {path}")
+    click.echo(f"{len(collected.written)} new files, {len(collected.present)} records were there already.")

@@ -1,0 +1,164 @@
+"""``ltbench run``: one method on one task, one run and one record for each setting and seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ltbench.cli.options import (
+    SeedList,
+    backbone_option,
+    data_root_option,
+    device_option,
+    go_offline,
+    json_option,
+    limit_option,
+    offline_option,
+    out_option,
+    overwrite_option,
+    pairs_option,
+    parse_overrides,
+    preset_option,
+    stack,
+    task_option,
+    threads_option,
+    variant_option,
+    weights_option,
+)
+from ltbench.plugin.errors import UserError
+
+if TYPE_CHECKING:
+    from ltbench.data.progress import Reporter
+    from ltbench.engine.run import Finished, RunRequest
+
+OPTIONS = [
+    task_option,
+    click.option("--method", required=True, metavar="NAME", help="Method, e.g. lmpt."),
+    backbone_option,
+    weights_option,
+    click.option("--seed", "seeds", type=SeedList(), default="0", show_default=True, help="One seed or several."),
+    preset_option,
+    pairs_option,
+    variant_option,
+    device_option,
+    threads_option,
+    data_root_option,
+    out_option,
+    limit_option,
+    overwrite_option,
+    click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing."),
+    click.option("--audit-selection", is_flag=True, help="Also report the best epoch on test: shown, never ranked."),
+    offline_option,
+    json_option,
+]
+
+
+@click.command()
+@stack(OPTIONS)
+@click.pass_context
+def run(
+    ctx: click.Context,
+    /,
+    address: str,
+    backbone: str | None,
+    seeds: tuple[int, ...],
+    pairs: tuple[str, ...],
+    dry_run: bool,
+    offline: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Run one method on one task and record the scores.
+
+    A task with settings runs all of them, or one: shapes-plt@mr40. What is recorded already is not run again.
+    """
+    from ltbench.cli.reporting import reporter
+
+    go_offline(offline)
+    requests = build_requests(address, backbone, seeds, parse_overrides(pairs), **options)
+    says = reporter()
+    if dry_run:
+        show_plans(requests, says, as_json)
+        return
+    from ltbench.cli.output import print_json
+    from ltbench.cli.results import print_results, results_json
+    from ltbench.engine.run import run_one
+
+    finished: list[Finished] = []
+
+    def show() -> None:
+        if as_json:
+            print_json(results_json(finished))
+        else:
+            print_results(finished)
+
+    for number, request in enumerate(requests, 1):
+        count = f"[{number}/{len(requests)}] " if len(requests) > 1 else ""
+        says.line(f"{count}{request.method} on {request.task.address}, {_short(request.backbone)}, seed {request.seed}")
+        try:
+            finished.append(run_one(request, says))
+        except UserError:
+            # What ran before is recorded; show it above the error.
+            if finished:
+                show()
+            raise
+    show()
+    if any(one.record.status != "completed" for one in finished):
+        ctx.exit(1)
+
+
+def build_requests(
+    address: str,
+    backbone: str | None,
+    seeds: tuple[int, ...],
+    overrides: dict[str, Any],
+    method: str,
+    **rest: Any,
+) -> list[RunRequest]:
+    """One request for each setting and seed; unknown names are refused before torch is imported."""
+    from ltbench.cli.names import check_names
+    from ltbench.tasks.defaults import default_backbone
+    from ltbench.tasks.registry import resolve
+
+    tasks = resolve(address)
+    named = [(task, backbone or default_backbone(task)) for task in tasks]
+    for _, name in named:
+        check_names(method, name)
+    from ltbench.engine.request import RunRequest
+
+    return [
+        RunRequest(task=task, method=method, backbone=name, seed=seed, overrides=overrides, **rest)
+        for task, name in named
+        for seed in seeds
+    ]
+
+
+def show_plans(requests: list[RunRequest], says: Reporter, as_json: bool) -> None:
+    """Print what would run."""
+    from ltbench.cli.output import print_facts, print_json
+    from ltbench.engine.run import plan
+
+    plans = [plan(request, says) for request in requests]
+    if as_json:
+        print_json(plans)
+        return
+    for number, facts in enumerate(plans):
+        if number:
+            click.echo()
+        print_facts({name.replace("_", " "): _plain(value) for name, value in facts.items()})
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{name} = {item}" for name, item in sorted(value.items())) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def _short(backbone: str) -> str:
+    """A backbone's name without the folders of its file."""
+    head, colon, argument = backbone.partition(":")
+    return f"{head}:{Path(argument).name}" if colon and head == "precomputed" else backbone

@@ -1,0 +1,154 @@
+"""``ltbench show``: one thing in full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ltbench.cli.lazy import LazyGroup
+from ltbench.cli.options import PATH, json_option
+from ltbench.cli.output import fold, print_facts, print_json
+from ltbench.plugin.errors import UserError
+
+_HERE = "ltbench.cli.commands.show"
+SHOW = {
+    "task": (f"{_HERE}:task", "What a task asks, and its traps."),
+    "method": ("ltbench.cli.commands.show_method:method", "A method's card, options and presets."),
+    "backbone": (f"{_HERE}:backbone", "What a backbone offers."),
+    "run": (f"{_HERE}:run", "What a run scored."),
+}
+
+
+@click.group("show", cls=LazyGroup, lazy=SHOW)
+def group() -> None:
+    """Show one task, method, backbone or run."""
+
+
+@click.command()
+@click.argument("name")
+@json_option
+def task(name: str, as_json: bool) -> None:
+    """What a task asks, and its traps."""
+    from ltbench.tasks.registry import resolve
+
+    found = resolve(name)
+    if as_json:
+        print_json([each.model_dump(mode="json") for each in found])
+        return
+    first = found[0]
+    settings = [each.setting for each in found if each.setting is not None]
+    groups = first.groups
+    thresholds = f"head n >= {groups.head_from}, medium n >= {groups.medium_from}, tail below"
+    fixed = [f"{group.name} ({len(group.classes)})" for group in groups.fixed]
+    facts = {
+        "task": f"{first.address if len(found) == 1 else first.name} (version {first.version}, family {first.family})",
+        "title": first.title if len(found) == 1 else f"{len(found)} settings, a run for each: {name}@SETTING is one",
+        "settings": "\n".join(f"{each.setting}: {each.protocol.summary}" for each in found) if settings else "none",
+        "data set": f"{first.data_set}: trains on {first.train_part}, tests on {first.test_part}",
+        "labels": first.protocol.summary if len(found) == 1 else "depends on the setting",
+        "unknown": f"{first.unknown_policy} (unless a method says otherwise)",
+        "classes": f"{len(first.classes)}: {', '.join(first.classes)}",
+        "unseen": ", ".join(first.unseen) or "none",
+        "groups": "; ".join([*([thresholds] if groups.by_count else []), *fixed]),
+        "metrics": f"{', '.join(first.metrics)}; {first.headline} ranks (contract {first.contract})",
+        "validation": _validation(first.validation),
+        "captions": first.captions,
+        "ranked": _ranked(first),
+        "licence": first.licence,
+    }
+    print_facts(facts)
+    for trap in first.traps:
+        click.echo(fold(f"! {trap}", "  "))
+    method = "linear-probe" if first.family == "custom" else "zero-shot"
+    click.echo(f"Run: ltbench run --task {name} --method {method}")
+
+
+def _validation(validation: Any) -> str:
+    if validation.kind == "part":
+        return f"part {validation.part}, labels {validation.labels}"
+    if validation.kind == "holdout":
+        return f"{validation.fraction:.0%} of the training rows, labels {validation.labels}"
+    return "none"
+
+
+def _ranked(task: Any) -> str:
+    if not task.ranked:
+        return "no: made for tests"
+    if task.unpinned:
+        return "no: " + "; ".join(f"{name} is not pinned ({why})" for name, why in sorted(task.unpinned.items()))
+    return "yes"
+
+
+@click.command()
+@click.argument("name")
+@json_option
+def backbone(name: str, as_json: bool) -> None:
+    """What a backbone offers."""
+    from ltbench.plugin.manager import registry
+
+    item = registry().backbones.get(name.partition(":")[0])
+    spec = item.spec
+    facts: dict[str, Any] = {
+        "name": f"{spec.name}:…" if spec.prefix else spec.name,
+        "summary": spec.summary,
+        "offers": list(spec.offers),
+        "image_size": spec.image_size,
+        "pretraining": spec.pretraining,
+        "distribution": f"{item.distribution} {item.version}",
+    }
+    if as_json:
+        print_json(facts)
+        return
+    shown = {
+        **facts,
+        "offers": ", ".join(spec.offers),
+        "image_size": "any" if spec.image_size is None else f"{spec.image_size} x {spec.image_size}",
+    }
+    print_facts({key.replace("_", " "): str(value) for key, value in shown.items()})
+    example = spec.summary.rpartition("e.g. ")[2] if spec.prefix and "e.g. " in spec.summary else spec.name
+    click.echo(f"Run: ltbench run --task shapes-lt --method linear-probe --backbone {example}")
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@click.option(
+    "--out", type=PATH, default=Path("ltbench-runs"), show_default=True, help="Folder of runs, to look up a key."
+)
+@json_option
+def run(name: str, out: Path, as_json: bool) -> None:
+    """What a run scored.
+
+    RUN is a record, its folder, or the first digits of its key as ltbench list runs shows it.
+    """
+    from ltbench.records.read import load_record
+
+    path = _record_of(name, out)
+    record = load_record(path)
+    if as_json:
+        print_json(record.model_dump(mode="json"))
+        return
+    from ltbench.cli.results import print_record
+
+    print_record(record, path)
+
+
+def _record_of(name: str, out: Path) -> Path:
+    """The record of a path or of the first digits of a key (its newest attempt)."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.is_dir() and (path / "record.json").is_file():
+        return path / "record.json"
+    from ltbench.records.read import all_records
+
+    digits = len(name) >= 4 and all(letter in "0123456789abcdef" for letter in name)
+    entries = all_records([out]).records if digits and out.exists() else []
+    fitting = [entry for entry in entries if entry.record.key.startswith(name)]
+    keys = sorted({entry.record.key for entry in fitting})
+    if len(keys) > 1:
+        raise UserError(f"{name!r} fits {len(keys)} runs: {', '.join(key[:12] for key in keys)}", "give more digits")
+    if not fitting:
+        raise UserError(f"there is no run {name!r} in {out}", f"ltbench list runs --out {out}")
+    return max(fitting, key=lambda entry: entry.record.attempt).path

@@ -1,0 +1,121 @@
+"""``ltbench show method``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ltbench.cli.options import json_option
+from ltbench.cli.output import Column, print_facts, print_json, print_markdown, print_table
+
+if TYPE_CHECKING:
+    from ltbench.method import MethodConfig, Needs, Preset
+    from ltbench.plugin.specs import MethodSpec
+
+
+@click.command()
+@click.argument("name")
+@json_option
+def method(name: str, as_json: bool) -> None:
+    """A method's card, options and presets."""
+    from ltbench.method.config import build_config, load_presets
+    from ltbench.plugin.manager import registry
+
+    item = registry().methods.get(name)
+    spec = item.spec
+    cls = spec.load()
+    config = build_config(cls.Config, spec.name, spec.config)
+    needs: Needs = cls(config).needs()
+    presets = load_presets(spec)
+    card = _card(spec)
+    if as_json:
+        print_json(
+            {
+                "name": spec.name,
+                "summary": spec.summary,
+                "distribution": item.distribution,
+                "version": item.version,
+                "families": sorted(spec.families),
+                "variants": list(spec.variants),
+                "deterministic": spec.deterministic,
+                "needs": needs.model_dump(mode="json"),
+                "options": _options(config),
+                "presets": [preset.model_dump(mode="json") for preset in presets],
+                "card": card,
+            }
+        )
+        return
+    print_facts(
+        {
+            "method": f"{spec.name} ({item.distribution} {item.version})",
+            "summary": spec.summary,
+            "made for": ", ".join(sorted(spec.families)) or "any task",
+            "variants": ", ".join(spec.variants),
+            "needs": _needs(needs),
+            "seed": "changes nothing" if spec.deterministic else "matters",
+        }
+    )
+    click.echo()
+    options = _options(config)
+    if options:
+        print_table(
+            [Column("option", whole=True), "value", "what it is"],
+            [[option["name"], str(option["value"]), option["description"]] for option in options],
+            "Options (-o option=value)",
+        )
+    if presets:
+        click.echo()
+        print_table(
+            [Column("preset", whole=True), "for", "origin", "options"],
+            [[preset.name, _made_for(preset), preset.origin, _overrides(preset)] for preset in presets],
+            "Presets (--preset name)",
+        )
+    if card:
+        click.echo()
+        print_markdown(card)
+
+
+def _card(spec: MethodSpec) -> str:
+    """The method's card, Markdown; empty when it has none."""
+    if spec.card is None:
+        return ""
+    from importlib import resources
+
+    try:
+        return resources.files(spec.package).joinpath(spec.card).read_text(encoding="utf-8")
+    except (OSError, ModuleNotFoundError):
+        return f"(the card {spec.card} is missing from {spec.package})"
+
+
+def _options(config: MethodConfig) -> list[dict[str, Any]]:
+    values = config.model_dump(mode="json")
+    return [
+        {"name": name, "value": values[name], "description": field.description or ""}
+        for name, field in type(config).model_fields.items()
+    ]
+
+
+def _needs(needs: Needs) -> str:
+    parts = [f"{needs.input} input" if needs.input == "image" else f"{needs.input} features"]
+    parts += [
+        text
+        for wanted, text in (
+            (needs.text, "a text tower"),
+            (needs.captions, "captions"),
+            (needs.groups, "label groups"),
+            (needs.validation, "validation rows"),
+        )
+        if wanted
+    ]
+    classes = "also answers for classes first seen at test" if needs.classes == "open" else "its training classes only"
+    return f"{', '.join(parts)}; {classes}"
+
+
+def _made_for(preset: Preset) -> str:
+    made_for = [*preset.tasks, *preset.backbones, *([f"variant {preset.variant}"] if preset.variant else [])]
+    return ", ".join(made_for) or "any task"
+
+
+def _overrides(preset: Preset) -> str:
+    return " ".join(f"{name}={value}" for name, value in preset.overrides.items()) or "none"

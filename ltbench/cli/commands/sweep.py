@@ -1,0 +1,175 @@
+"""``ltbench sweep``: many runs, in processes that share the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ltbench.cli.options import (
+    PATH,
+    NameList,
+    SeedList,
+    backbone_option,
+    data_root_option,
+    device_option,
+    go_offline,
+    json_option,
+    limit_option,
+    offline_option,
+    out_option,
+    overwrite_option,
+    stack,
+    threads_option,
+    weights_option,
+)
+from ltbench.plugin.errors import UserError
+
+if TYPE_CHECKING:
+    from ltbench.engine.sweep import CellResult, SweepPlan
+
+OPTIONS = [
+    click.option("--plan", "plan_file", type=PATH, default=None, help="YAML with tasks, methods, seeds, backbone."),
+    click.option("--tasks", type=NameList(), default=None, help="Tasks, with or without @setting."),
+    click.option("--methods", type=NameList(), default=None, help="Methods."),
+    click.option("--seeds", type=SeedList(), default=None, help="Seeds. [default: 0,1,2]"),
+    backbone_option,
+    weights_option,
+    click.option(
+        "--jobs", type=click.IntRange(1), metavar="N", default=None, help="Runs at a time. [default: CPUs/threads]"
+    ),
+    device_option,
+    threads_option,
+    data_root_option,
+    out_option,
+    limit_option,
+    overwrite_option,
+    click.option("--audit-selection", is_flag=True, help="Also report the best epoch on test: shown, never ranked."),
+    click.option("--dry-run", is_flag=True, help="List the runs, and run nothing."),
+    offline_option,
+    json_option,
+]
+
+
+@click.command()
+@stack(OPTIONS)
+@click.pass_context
+def sweep(
+    ctx: click.Context,
+    /,
+    plan_file: Path | None,
+    tasks: tuple[str, ...] | None,
+    methods: tuple[str, ...] | None,
+    jobs: int | None,
+    dry_run: bool,
+    offline: bool,
+    as_json: bool,
+    device: str,
+    data_root: Path | None,
+    out: Path,
+    overwrite: Any,
+    audit_selection: bool,
+    **rest: Any,
+) -> None:
+    """Run many: tasks x methods x seeds.
+
+    Runs that are recorded already are not run again, so a stopped sweep goes on where it stopped.
+    """
+    from ltbench.cli.output import print_json
+    from ltbench.cli.reporting import reporter
+
+    go_offline(offline)
+    plan = _plan(ctx, plan_file, tasks, methods, rest)
+    from ltbench.engine.sweep import SweepOptions, expand
+    from ltbench.engine.sweep import sweep as run_sweep
+
+    if dry_run:
+        labels = [cell.label for cell in expand(plan)]
+        print_json(labels) if as_json else click.echo("\n".join(labels))
+        return
+    options = SweepOptions(
+        out=out,
+        overwrite=overwrite,
+        device=device,
+        data_root=data_root,
+        jobs=jobs or 0,
+        audit_selection=audit_selection,
+    )
+    results = run_sweep(plan, options, reporter())
+    if as_json:
+        print_json([_json(result) for result in results])
+    else:
+        _print(results)
+    if any(result.status != "completed" for result in results):
+        ctx.exit(1)
+
+
+def _plan(
+    ctx: click.Context,
+    plan_file: Path | None,
+    tasks: tuple[str, ...] | None,
+    methods: tuple[str, ...] | None,
+    rest: dict[str, Any],
+) -> SweepPlan:
+    """The plan of the file or of the options; a plan file says everything that decides results."""
+    from ltbench.cli.names import check_names
+    from ltbench.engine.sweep import SweepPlan
+    from ltbench.tasks.defaults import common_backbone
+    from ltbench.tasks.registry import resolve
+
+    if plan_file is not None:
+        typed = [
+            f"--{name}"
+            for name in ("tasks", "methods", "seeds", "backbone", "weights", "threads", "limit")
+            if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        ]
+        if typed:
+            raise UserError(f"{', '.join(typed)} and --plan exclude each other", f"put it into {plan_file.name}")
+        plan = SweepPlan.read(plan_file)
+    elif not tasks or not methods:
+        raise UserError("a sweep needs --tasks and --methods, or --plan FILE", "ltbench sweep --help")
+    else:
+        found = [task for address in tasks for task in resolve(address)]
+        given = {name: value for name, value in rest.items() if value is not None}
+        given.setdefault("backbone", None)
+        given["backbone"] = given["backbone"] or common_backbone(found)
+        plan = SweepPlan.of(tasks, methods, **given)
+    for item in plan.items:
+        check_names(item.method, plan.backbone)
+    return plan
+
+
+def _json(result: CellResult) -> dict[str, Any]:
+    return {
+        "task": result.cell.task,
+        "method": result.cell.item.method,
+        "preset": result.cell.item.preset,
+        "options": result.cell.item.options,
+        "seed": result.cell.seed,
+        "status": result.status,
+        "score": result.score,
+        "seconds": round(result.seconds, 1),
+        "reused": result.reused,
+        "reason": result.reason,
+        "path": None if result.record is None else str(result.record),
+    }
+
+
+def _print(results: list[CellResult]) -> None:
+    from ltbench.cli.output import Column, print_table, seconds
+
+    print_table(
+        ["run", "status", Column("score", right=True), Column("time", right=True)],
+        [
+            [
+                result.cell.label,
+                result.status if not result.reason else f"{result.status}: {result.reason}",
+                "" if result.score is None else f"{result.score:.2f}",
+                "was there" if result.reused else seconds(result.seconds),
+            ]
+            for result in results
+        ],
+    )
+    done = sum(result.status == "completed" for result in results)
+    click.echo(f"{done} of {len(results)} runs completed. Compare: ltbench leaderboard")

@@ -1,0 +1,163 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ltbench.plugin.errors import UserError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PATH = click.Path(path_type=Path)
+
+
+if TYPE_CHECKING:
+    _Seeds = click.ParamType[tuple[int, ...]]
+    _Names = click.ParamType[tuple[str, ...]]
+else:
+    # Not generic at run time in every click that this package allows.
+    _Seeds = _Names = click.ParamType
+
+
+class SeedList(_Seeds):
+    """``0,1,2`` → (0, 1, 2)."""
+
+    name = "0,1,2"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Read comma-separated whole numbers; refuse repeats."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            seeds = tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no list of whole numbers like 0,1,2", param, ctx)
+        if any(seed < 0 or seed >= 2**31 for seed in seeds):
+            self.fail("seeds are between 0 and 2147483647", param, ctx)
+        if len(set(seeds)) != len(seeds):
+            self.fail(f"{value!r} names a seed twice", param, ctx)
+        return seeds
+
+
+class NameList(_Names):
+    """``a,b`` → ("a", "b")."""
+
+    name = "a,b,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Split at commas; refuse empty parts."""
+        if isinstance(value, tuple):
+            return value
+        parts = tuple(part.strip() for part in str(value).split(","))
+        if not all(parts):
+            self.fail(f"{value!r} has an empty name", param, ctx)
+        return parts
+
+
+def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
+    """``key=value`` pairs to a mapping; values are YAML (``3``, ``1e-3``, ``true``, ``[1, 2]``, ``text``).
+
+    Raises:
+        UserError: a pair without ``=``, a value that is no YAML, or a key given twice.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise UserError(f"option {pair!r} is not of the form key=value", "-o epochs=10")
+        if key in found:
+            raise UserError(f"option {key!r} is given twice", f"give -o {key}=… once")
+        found[key] = _value(key, text)
+    return found
+
+
+def _value(key: str, text: str) -> Any:
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"the value of {key!r} cannot be read: {text!r}", f"quote it: -o {key}='\"…\"'") from error
+    if isinstance(value, str):
+        # YAML 1.1 takes 1e-3 (no dot) for text; people mean the number.
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def stack(options: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
+    """Apply decorators in the order in which ``--help`` is to show them."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+task_option = click.option(
+    "--task", "address", required=True, metavar="NAME", help="Task, e.g. shapes-lt, shapes-plt@mr40, or a task folder."
+)
+backbone_option = click.option(
+    "--backbone", default=None, metavar="NAME", help="Encoder. [default: tiny-clip for shapes, a task's own features]"
+)
+weights_option = click.option(
+    "--weights", default=None, metavar="FILE", help="A checkpoint, or 'random', in place of the released weights."
+)
+preset_option = click.option(
+    "--preset", default=None, metavar="NAME", help="Options by name, or 'none'. [default: the one made for the task]"
+)
+pairs_option = click.option(
+    "-o", "pairs", multiple=True, metavar="KEY=VALUE", help="Set an option of the method; repeatable."
+)
+variant_option = click.option(
+    "--variant",
+    type=click.Choice(["paper", "code"]),
+    default=None,
+    help="The printed formulas, or what the authors' code computes.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+out_option = click.option(
+    "--out", type=PATH, default=Path("ltbench-runs"), show_default=True, help="Folder of the runs."
+)
+data_root_option = click.option(
+    "--data-root", type=PATH, default=None, help="Folder with data sets you already have (or LTBENCH_DATA)."
+)
+device_option = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+)
+overwrite_option = click.option(
+    "--overwrite",
+    type=click.Choice(["never", "failed", "always"]),
+    default="never",
+    show_default=True,
+    help="Repeat a run that is already recorded?",
+)
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="CPU threads. Part of a run's identity, because results are equal to the bit for the same number only.",
+)
+limit_option = click.option(
+    "--limit", type=click.IntRange(1), default=None, metavar="N", help="Use the first N rows only; never ranked."
+)
+offline_option = click.option("--offline", is_flag=True, help="Never reach for the network.")
+
+
+def go_offline(offline: bool) -> None:
+    """Tell every library that could download weights to use what is on disk only."""
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        os.environ["LTBENCH_OFFLINE"] = "1"

@@ -1,0 +1,140 @@
+"""What commands print: tables that fit the terminal, and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDTH = 80
+"""Columns where the terminal does not say."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        title: heading.
+        right: numbers are right-aligned.
+        whole: never folded (names that people copy).
+    """
+
+    title: str
+    right: bool = False
+    whole: bool = False
+
+
+def width() -> int:
+    """Columns to use: ``COLUMNS``, else the terminal's, else 80."""
+    return shutil.get_terminal_size((WIDTH, 24)).columns
+
+
+def console(stderr: bool = False) -> Console:
+    """A rich console that wraps at :func:`width` and colours terminals only."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, width=width(), highlight=False, soft_wrap=False)
+
+
+def print_table(columns: Sequence[Column | str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+    """Print a table: lines and bold headings on a terminal, plain ASCII elsewhere.
+
+    Args:
+        columns: headings.
+        rows: cells as text, in the order they are to be shown.
+        title: a line above the table.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    plain = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+    table = Table(
+        box=box.SIMPLE_HEAD if sys.stdout.isatty() else plain,
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        pad_edge=False,
+        show_edge=False,
+    )
+    for column in columns:
+        known = column if isinstance(column, Column) else Column(column)
+        table.add_column(known.title, justify="right" if known.right else "left", no_wrap=known.whole, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    screen = console()
+    with screen.capture() as captured:
+        screen.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def print_facts(facts: Mapping[str, str]) -> None:
+    """Print names and values one below the other, values folded beside their names."""
+    import textwrap
+
+    left = max((len(name) for name in facts), default=0)
+    for name, value in facts.items():
+        lines = [
+            line
+            for paragraph in value.splitlines() or [""]
+            for line in textwrap.wrap(paragraph, max(20, width() - left - 2), break_on_hyphens=False) or [""]
+        ]
+        click.echo(f"{name:<{left}}  {lines[0]}".rstrip())
+        for line in lines[1:]:
+            click.echo(f"{'':<{left}}  {line}".rstrip())
+
+
+def fold(text: str, indent: str = "") -> str:
+    """One paragraph folded to the width; following lines are indented."""
+    import textwrap
+
+    return textwrap.fill(text, width(), subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+
+
+def print_markdown(text: str) -> None:
+    """Print Markdown: rendered on a terminal, as it is elsewhere."""
+    if not sys.stdout.isatty():
+        click.echo(text.rstrip())
+        return
+    from rich.markdown import Markdown
+
+    console().print(Markdown(text))
+
+
+def print_json(document: Any) -> None:
+    """Print JSON with sorted keys on stdout."""
+    click.echo(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, default=str))
+
+
+def note(text: str) -> None:
+    """Say a line beside the result, on stderr."""
+    click.echo(text, err=True)
+
+
+def size(number: int) -> str:
+    """Bytes in words: ``4.0 MB``."""
+    value = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def seconds(number: float) -> str:
+    """A duration in words: ``3.2 s``, ``4 min 05 s``."""
+    if number < 100:
+        return f"{number:.1f} s"
+    minutes, rest = divmod(round(number), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

@@ -1,0 +1,52 @@
+"""The ``ltbench`` group: names of all commands, and the options that come before them."""
+
+from __future__ import annotations
+
+import click
+
+from ltbench.cli.lazy import LazyGroup
+
+_AT = "ltbench.cli.commands"
+
+COMMANDS = {
+    "run": (f"{_AT}.run:run", "Run one method on one task and record the scores."),
+    "sweep": (f"{_AT}.sweep:sweep", "Run many: tasks x methods x seeds."),
+    "tune": (f"{_AT}.tune:tune", "Search a method's options on validation data."),
+    "list": (f"{_AT}.listing:group", "List tasks, methods, backbones, datasets or runs."),
+    "show": (f"{_AT}.show:group", "Show one task, method, backbone or run."),
+    "leaderboard": (f"{_AT}.leaderboard:leaderboard", "Rank recorded runs of a task."),
+    "verify": (f"{_AT}.verify:verify", "Score recorded runs again and compare."),
+    "task": (f"{_AT}.task:group", "Make a task from your own photographs."),
+    "data": (f"{_AT}.data:group", "See which data are here."),
+    "backbone": (f"{_AT}.backbone:group", "Pre-train the bundled backbone."),
+    "plugins": (f"{_AT}.plugins:plugins", "List plugins and their health."),
+    "plugin": (f"{_AT}.plugin:group", "Check a plugin against the contract."),
+    "doctor": (f"{_AT}.doctor:doctor", "Check this installation."),
+}
+
+
+def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    click.echo(f"ltbench {version('ltbench')}")
+    ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="First steps: ltbench run --task shapes-lt --method lmpt",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show version."
+)
+def cli(debug: bool) -> None:
+    """Compare methods for multi-label images with imperfect labels.
+
+    Long-tailed, partially labelled, singly labelled or unseen classes: one command runs one method on one task and
+    leaves one record that anybody can score again.
+    """

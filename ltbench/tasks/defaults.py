@@ -1,0 +1,43 @@
+"""The backbone that a task takes where nobody names one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ltbench.plugin.errors import UserError
+from ltbench.tasks.task import Task
+
+BUNDLED = "tiny-clip"
+
+
+def default_backbone(task: Task) -> str:
+    """The bundled backbone for ``shapes``, a custom task's own features.
+
+    Raises:
+        UserError: there is no sensible default; the choices are named.
+    """
+    if task.data_set == "shapes":
+        return BUNDLED
+    if task.family == "custom":
+        from ltbench.tasks.custom import features_of, folder_of
+
+        folder = folder_of(task)
+        features = features_of(folder) if folder is not None else None
+        if features is not None:
+            return f"precomputed:{features}"
+    raise UserError(
+        f"task {task.address} has no default backbone",
+        "--backbone clip-rn50, timm:NAME or precomputed:FILE.npz (ltbench list backbones)",
+    )
+
+
+def common_backbone(tasks: Iterable[Task]) -> str:
+    """The default backbone that all tasks share.
+
+    Raises:
+        UserError: a task has none, or they differ.
+    """
+    found = sorted({default_backbone(task) for task in tasks})
+    if len(found) > 1:
+        raise UserError(f"these tasks have different default backbones: {', '.join(found)}", "--backbone NAME")
+    return found[0]

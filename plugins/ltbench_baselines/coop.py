@@ -14,6 +14,7 @@ from ltbench.losses import AsymmetricLoss, BCELoss
 from ltbench.method import (
     Augment,
     Batch,
+    Choice,
     Context,
     GradientStage,
     Method,
@@ -22,8 +23,10 @@ from ltbench.method import (
     ParamGroup,
     Scan,
     Schedule,
+    SearchSpace,
     Stage,
     Stats,
+    Uniform,
 )
 from ltbench.nn import CosineHead, PromptClassifier, PromptLearner
 
@@ -111,6 +114,16 @@ class CoOp(Method):
         augment: Literal["none", "flip"] = Field("none", description="training views of an image")
 
     config: Config
+
+    @classmethod
+    def search_space(cls) -> SearchSpace:
+        """Optimiser, its rate, and whether the scale of the cosine is learned."""
+        return {
+            "optimizer": Choice(("adam", "adam", "sgd")),
+            "learn_scale": Choice((False, True)),
+            "epochs": Choice((30, 50)),
+            "lr": Uniform(3e-4, 1e-2, log=True),
+        }
 
     def needs(self) -> Needs:
         """A text tower. Every loss skips unknown labels, so the task's policy stands; only BCE gives probabilities."""

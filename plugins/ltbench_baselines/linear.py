@@ -15,6 +15,7 @@ from ltbench.losses import BCELoss
 from ltbench.method import (
     Augment,
     Batch,
+    Choice,
     Context,
     FitData,
     FitStage,
@@ -25,8 +26,10 @@ from ltbench.method import (
     ParamGroup,
     Scan,
     Schedule,
+    SearchSpace,
     Stage,
     Stats,
+    Uniform,
 )
 from ltbench_baselines.logistic import fit_logistic
 
@@ -124,6 +127,16 @@ class LinearProbe(Method):
         max_iter: int = Field(1000, ge=1, description="iteration limit of L-BFGS; lbfgs only")
 
     config: Config
+
+    @classmethod
+    def search_space(cls) -> SearchSpace:
+        """Scaling of the features, and what the gradient solver is sensitive to; L-BFGS finds C by itself."""
+        return {
+            "features": Choice(("scaled", "l2")),
+            "epochs": Choice((30, 60)),
+            "weight_decay": Uniform(1e-5, 1e-1, log=True),
+            "lr": Uniform(1e-3, 3e-2, log=True),
+        }
 
     def needs(self) -> Needs:
         """Global features; unknown labels are skipped by both solvers, so the task's policy stands."""

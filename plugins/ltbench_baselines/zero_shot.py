@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from ltbench.method import Batch, Context, FitStage, Method, MethodConfig, Needs, Stage
+from ltbench.method import Batch, Choice, Context, FitStage, Method, MethodConfig, Needs, SearchSpace, Stage
 from ltbench.nn import TEMPLATES, CosineHead, Shared, Tower, ensemble_features, imagenet_templates
 
 OPENAI_80 = "openai-80"
@@ -81,6 +81,11 @@ class ZeroShot(Method):
             return value
 
     config: Config
+
+    @classmethod
+    def search_space(cls) -> SearchSpace:
+        """Which texts stand for a class."""
+        return {"templates": Choice(("single", "ensemble", "openai-80"))}
 
     def needs(self) -> Needs:
         """A text tower. Logits rank images; they are no probabilities. Labels are not used, so no policy matters."""

@@ -13,6 +13,7 @@ from ltbench.losses import cosine_distance
 from ltbench.method import (
     Augment,
     Batch,
+    Choice,
     Context,
     GradientStage,
     Method,
@@ -21,8 +22,10 @@ from ltbench.method import (
     ParamGroup,
     Scan,
     Schedule,
+    SearchSpace,
     Stage,
     Stats,
+    Uniform,
 )
 from ltbench.nn import CosineHead, PromptClassifier, PromptLearner
 from ltbench_lmpt.captions import CaptionFeatures, captions_of
@@ -146,6 +149,20 @@ class LMPT(Method):
         augment: Literal["none", "flip"] = Field("none", description="training views of an image [repository: flip]")
 
     config: Config
+
+    @classmethod
+    def search_space(cls) -> SearchSpace:
+        """Adam with a learned bias, as small encoders ask for; the paper's own setting is what the search starts from."""
+        return {
+            "optimizer": Choice(("adam",)),
+            "logit_bias": Choice((True,)),
+            "loss": Choice(("db", "db", "db-focal")),
+            "learn_scale": Choice((False, True)),
+            "neg_scale": Choice((1.0, 2.0, 5.0)),
+            "normalise": Choice(("all", "present")),
+            "lambda_cls": Choice((0.5, 0.8)),
+            "lr": Uniform(3e-4, 1e-2, log=True),
+        }
 
     def needs(self) -> Needs:
         """A text tower, and captions for L_cse.

@@ -152,7 +152,7 @@ class LMPT(Method):
 
     @classmethod
     def search_space(cls) -> SearchSpace:
-        """Adam with a learned bias, as small encoders ask for; the paper's own setting is what the search starts from."""
+        """Adam with a learned bias, as small encoders ask for; the search starts from the paper's own setting."""
         return {
             "optimizer": Choice(("adam",)),
             "logit_bias": Choice((True,)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -72,7 +73,10 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
             found: object = load_file(path)
         elif is_torchscript(path):
-            found = torch.jit.load(path, map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
+            with warnings.catch_warnings():
+                # torch wants such files exported anew; those of OpenAI are what they are.
+                warnings.simplefilter("ignore", FutureWarning)
+                found = torch.jit.load(path, map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from ltbench.backbones import encode
+from ltbench.backbones import shards as shard_module
 from ltbench.backbones.cache import FeatureCache, View, flip, human, identity, limit_bytes, seeded_view
 from ltbench.backbones.clip_backbone import ClipBackbone
 from ltbench.backbones.views import RandomResizedCrop
@@ -175,6 +176,26 @@ def test_a_corrupt_image_is_named_and_finished_rows_stay(
     paths[4].write_bytes(whole)
     cache.features(resnet, FileImages(paths), [p.name for p in paths], batch_size=2, reporter=lines)
     assert lines.done == 6
+
+
+def test_a_full_disk_harms_nothing_that_is_there(
+    cache: FeatureCache, images: ArrayImages, resnet: ClipBackbone, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encode, "_SHARD_ROWS", 4)
+    whole = shard_module.write_atomic
+
+    def full(path: Path, content: bytes | str) -> None:
+        if path.suffix == ".npy" and len(shards(cache)) == 1:
+            raise UserError("the disk is full")
+        whole(path, content)
+
+    monkeypatch.setattr(shard_module, "write_atomic", full)
+    with pytest.raises(UserError, match="the disk is full"):
+        cache.features(resnet, images, IDS, batch_size=4)
+    assert len(shards(cache)) == 1
+    monkeypatch.setattr(shard_module, "write_atomic", whole)
+    cache.features(resnet, images, IDS, batch_size=4, reporter=lines)
+    assert lines.done == N - 4
 
 
 def test_errors_of_other_image_sources_are_named(

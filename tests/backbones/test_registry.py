@@ -6,6 +6,7 @@ import hashlib
 import pickle
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,21 @@ def test_tiny_clip_preprocessing_is_its_own() -> None:
     image = noise_image(3)
     expected = preprocess(torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(1, 64, 64, 3))
     torch.testing.assert_close(backbone.preprocess(image)[None], expected)
+
+
+def test_the_bundled_weights_are_opened() -> None:
+    from ltbench.backbones.tiny_clip import WEIGHTS_FILE, load_pretrained
+
+    if not files("ltbench.backbones.tiny_clip").joinpath(WEIGHTS_FILE).is_file():
+        pytest.skip("this checkout has no bundled weights yet: ltbench backbone pretrain tiny-clip")
+    backbone = open_backbone("tiny-clip")
+    model, _ = load_pretrained()
+    assert backbone.card.weights == "bundled"
+    assert backbone.card.ranked
+    assert backbone.card.weights_sha256 == state_sha256(model)
+    image = backbone.preprocess(noise_image(0))[None]
+    with torch.no_grad():
+        torch.testing.assert_close(backbone.encode_global(image), model.encode_image(image))
 
 
 def test_failing_download_says_what_and_what_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,6 +301,15 @@ def test_timm_with_random_weights(tmp_path: Path) -> None:
     bare = next(n for n in timm.list_models() if not timm.list_pretrained(f"{n}.*"))
     with pytest.raises(UserError, match=f"no released weights of {bare}"):
         open_backbone(f"timm:{bare}")
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
+def test_timm_with_another_input_size(name: str) -> None:
+    backbone = open_backbone(f"timm:{name}", weights="random", image_size=96)
+    assert backbone.card.image_size == 96
+    image = backbone.preprocess(noise_image(0, 200))[None]
+    assert image.shape == (1, 3, 96, 96)
+    assert backbone.encode_global(image).shape == (1, backbone.card.dim)
 
 
 def _tiny(seed: int) -> torch.nn.Module:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,8 +98,9 @@ class Cell:
     """One run of a sweep."""
 
     task: str
-    item: PlanItem
-    seed: int
+    # Options may hold lists, which have no hash; equality still looks at them.
+    item: PlanItem = field(hash=False)
+    seed: int = 0
 
     @property
     def label(self) -> str:

@@ -1,0 +1,68 @@
+"""A sweep runs every cell once, says why one cannot run, and finds what is finished."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ltbench.engine.sweep import PlanItem, SweepOptions, SweepPlan, describe, expand, sweep
+from ltbench.plugin.errors import UnknownName, UserError
+from ltbench.records.read import all_records
+
+PLAN = """
+tasks: [shapes-micro]
+methods:
+  - zero-shot
+  - {method: linear-probe, options: {epochs: 1}}
+  - {method: linear-probe, options: {epochs: -1}}
+seeds: [0]
+weights: random
+"""
+
+
+def test_a_plan_file_expands_to_cells(tmp_path: Path) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text("tasks: [shapes-plt]\nmethods: [zero-shot, coop]\nseeds: [0, 1]\n", encoding="utf-8")
+    cells = expand(SweepPlan.read(file))
+    assert len(cells) == 4 * 2 * 2
+    assert cells[0].task == "shapes-plt@mr0"
+    assert [cell.seed for cell in cells[:2]] == [0, 1]
+    assert cells[0].label == "shapes-plt@mr0 zero-shot seed 0"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("tasks: [shapes-lt]\n", "items"),
+        ("tasks: [shapes-lt]\nmethods: [coop]\nsedes: [1]\n", "sedes"),
+        ("- just a list\n", "no mapping"),
+        ("tasks: [", "cannot be read"),
+    ],
+)
+def test_a_bad_plan_is_one_line(tmp_path: Path, text: str, problem: str) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=problem):
+        SweepPlan.read(file)
+
+
+def test_unknown_recipes_are_refused_before_anything_runs() -> None:
+    with pytest.raises(UnknownName, match="linear-probe"):
+        expand(SweepPlan(tasks=("shapes-micro",), items=(PlanItem(method="linear-prob"),)))
+
+
+def test_cells_run_in_processes_of_their_own_and_are_found_again(tmp_path: Path) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text(PLAN, encoding="utf-8")
+    plan, options = SweepPlan.read(file), SweepOptions(out=tmp_path / "runs", jobs=1)
+    first = sweep(plan, options)
+    assert [result.status for result in first] == ["completed", "completed", "refused"]
+    assert "epochs" in first[2].reason
+    assert "refused" in describe(first[2])
+    records = all_records([tmp_path / "runs"]).records
+    assert {record.record.method.name for record in records} == {"zero-shot", "linear-probe"}
+    again = sweep(plan, options)
+    assert [result.reused for result in again[:2]] == [True, True]
+    assert [result.score for result in again[:2]] == [result.score for result in first[:2]]
+    assert len(all_records([tmp_path / "runs"]).records) == len(records)

@@ -1,0 +1,80 @@
+"""Random search looks at validation rows only, records every trial, and goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ltbench.engine import tune as tuning
+from ltbench.engine.request import RunRequest, resolve_method
+from ltbench.method import Choice
+from ltbench.plugin.errors import UserError
+from ltbench.tasks import views
+from ltbench.tasks.registry import load_task
+from ltbench.tasks.task import Validation
+
+SPACE = {"lr": Choice((0.003, 0.01, 0.03)), "epochs": Choice((1, 2))}
+
+
+def request(out: Path, method: str = "linear-probe", **rest: object) -> RunRequest:
+    return RunRequest(
+        task=load_task("shapes-micro"), method=method, backbone="tiny-clip", weights="random", out=out, **rest
+    )  # type: ignore[arg-type]
+
+
+def test_every_trial_is_recorded_and_the_best_becomes_a_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise AssertionError("tuning opened the test part")
+
+    monkeypatch.setattr(views, "open_truth", forbidden)
+    monkeypatch.setattr(views, "open_test", forbidden)
+    report = tuning.tune(request(tmp_path), 3, 60.0, space=SPACE)
+    assert [trial.number for trial in report.trials] == [0, 1, 2]
+    assert report.trials[0].overrides == {}
+    assert all(set(trial.overrides) == {"lr", "epochs"} for trial in report.trials[1:])
+    scores = [trial.score for trial in report.trials]
+    assert all(score is not None and 0 < score <= 100 for score in scores)
+    assert report.best.score == max(score for score in scores if score is not None)
+    written = json.loads(report.record.read_text())
+    assert [trial["score"] for trial in written["trials"]] == scores
+    preset = yaml.safe_load(report.preset.read_text())["linear-probe"][0]
+    assert preset["origin"] == "tuned(3)"
+    resolved = resolve_method(request(tmp_path, preset=str(report.preset)))
+    assert resolved.origin == "tuned(3)"
+    for name, value in report.best.overrides.items():
+        assert getattr(resolved.config, name) == value
+
+
+def test_a_stopped_search_goes_on_with_the_next_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = tuning.tune(request(tmp_path), 1, 60.0, space=SPACE)
+    tried: list[int] = []
+    original = tuning._try
+
+    def watched(wanted: RunRequest, number: int, *rest: object) -> tuning.Trial:
+        tried.append(number)
+        return original(wanted, number, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tuning, "_try", watched)
+    again = tuning.tune(request(tmp_path), 2, 60.0, space=SPACE)
+    assert tried == [1]
+    assert again.trials[0] == first.trials[0]
+
+
+def test_a_trial_over_its_time_cap_is_recorded_as_such(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="none of 1 trials"):
+        tuning.tune(request(tmp_path), 1, 0.0, space=SPACE)
+    (record,) = tmp_path.rglob("trials.json")
+    assert json.loads(record.read_text())["trials"][0]["status"] == "timeout"
+
+
+def test_nothing_to_tune_and_nothing_to_tune_on(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="must be a list"):
+        tuning.parse_space({"lr": 0.1})
+    task = load_task("shapes-micro")
+    without = task.model_copy(update={"validation": Validation()})
+    bare = RunRequest(task=without, method="linear-probe", backbone="tiny-clip", weights="random", out=tmp_path)
+    with pytest.raises(UserError, match="no validation rows"):
+        tuning.tune(bare, 1, 60.0, space=SPACE)

@@ -199,16 +199,46 @@ def default_root() -> Path | None:
     return Path(value).expanduser() if value else None
 
 
+def default_offline() -> bool:
+    """Whether the network is out of bounds: ``LTBENCH_OFFLINE`` is set to anything but 0, false or no."""
+    return os.environ.get("LTBENCH_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
+
+
 @dataclass(frozen=True)
 class DataRoot:
     """Where data sets may look and write.
 
     Attributes:
-        cache: generated data and features.
+        cache: generated data, downloaded files and features.
         root: what the user already has (``--data-root`` or ``LTBENCH_DATA``).
         reporter: receives progress.
+        offline: never touch the network (``--offline`` or ``LTBENCH_OFFLINE``).
     """
 
     cache: Path = field(default_factory=default_cache)
     root: Path | None = field(default_factory=default_root)
     reporter: Reporter = SILENT
+    offline: bool = field(default_factory=default_offline)
+
+    @property
+    def home(self) -> Path:
+        """Folder that prepared data sets are put into: ``root`` where the user has one, else one in the cache."""
+        return self.root if self.root is not None else self.cache / "data"
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """Folders in which data sets are looked for; the first that has something wins."""
+        own = self.cache / "data"
+        return (own,) if self.root is None else (self.root, own)
+
+    def find(self, *relative: str) -> Path | None:
+        """The first of these paths that exists below one of :attr:`places`, or None.
+
+        Args:
+            relative: alternatives with forward slashes (``VOCdevkit/VOC2007``), the usual one first.
+        """
+        for place in self.places:
+            for each in relative:
+                if (place / each).exists():
+                    return place / each
+        return None

@@ -104,7 +104,8 @@ class Phase1:
         """The module that predicts."""
         return self.stages[-1].module
 
-    def _rowset(self, augment: Augment) -> Rowset:
+    def training_rows(self, augment: Augment = Augment()) -> Rowset:
+        """The training view as batches are cut from it; images are encoded on first use."""
         if augment not in self._inputs:
             started = time.perf_counter()
             view = self.setup.train
@@ -160,14 +161,15 @@ class Phase1:
                 self._restore(state["module"])
                 self.decisions = [tuple(triple) for triple in state["decisions"]]
                 continue
-            rowset = self._rowset(stage.augment if isinstance(stage, GradientStage) else Augment())
+            if isinstance(stage, FitStage) and stage.fit is None:
+                # Nothing looks at the training rows, so they are not even encoded.
+                continue
+            rowset = self.training_rows(stage.augment if isinstance(stage, GradientStage) else Augment())
             started = time.perf_counter()
             if isinstance(stage, GradientStage):
                 self._train(number, stage, rowset, path, state, log)
-            elif stage.fit is not None:
-                reseed(self.setup.seed, "stage", stage.name)
-                with self._scanning(stage, rowset) as data:
-                    stage.fit(data)
+            else:
+                self._fit(stage, rowset)
             seconds += time.perf_counter() - started
             checkpoint.save(path, {"done": True, "module": self._capture(), "decisions": self.decisions})
             log.write({"stage": stage.name, "done": True, "seconds": time.perf_counter() - started})
@@ -175,12 +177,16 @@ class Phase1:
         trained = self._trained()
         return Outcome(
             module=self.module,
-            trainable=sum(p.numel() for p in trained),
+            trainable=sum(p.numel() for p in trained) + self._fitted_parameters(),
             total=self._total_parameters(),
             encode_seconds=self._encode_seconds,
             train_seconds=seconds,
             decisions=self.decisions,
         )
+
+    def _fitted_parameters(self) -> int:
+        fitted = {id(p): p for stage in self.stages if isinstance(stage, FitStage) for p in stage.params}
+        return sum(p.numel() for p in fitted.values())
 
     def _total_parameters(self) -> int:
         backbone = self.setup.backbone
@@ -189,9 +195,11 @@ class Phase1:
         # A module may keep what it fitted in buffers, so parameters alone are counted once each by identity.
         return sum(p.numel() for p in {id(p): p for m in modules for p in m.parameters()}.values())
 
-    def _scanning(self, stage: Stage, rowset: Rowset) -> _Scanning:
+    def _fit(self, stage: FitStage, rowset: Rowset) -> None:
+        assert stage.fit is not None
         device = self.setup.device
-        return _Scanning(
+        reseed(self.setup.seed, "stage", stage.name)
+        stage.fit(
             FitData(
                 scan=lambda: rowset.scan(PREDICT_ROWS, device),
                 rows=len(rowset),
@@ -286,20 +294,6 @@ class Phase1:
     def test_inputs(self, view: TestView | TrainView, label: str) -> Inputs:
         """Inputs of a view that is only predicted on."""
         return self.setup.encoder.inputs(view.images, view.ids, Augment(), label)
-
-
-@dataclass
-class _Scanning:
-    """A fit without gradients: torch records nothing while the stage fits."""
-
-    data: FitData
-
-    def __enter__(self) -> FitData:
-        self._grad = torch.is_grad_enabled()
-        return self.data
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_grad_enabled(self._grad)
 
 
 __all__ = ["FitStage", "Logits", "Outcome", "Phase1", "Setup"]

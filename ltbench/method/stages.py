@@ -239,11 +239,13 @@ class FitStage:
     Attributes:
         module: an ``nn.Module`` with ``logits``; what is fitted lives in its parameters and buffers.
         fit: fills the module; ``None`` when there is nothing to fit.
+        params: parameters that ``fit`` fills, counted as trained in the record's cost.
     """
 
     name: str
     module: nn.Module
     fit: Callable[[FitData], None] | None = None
+    params: Sequence[nn.Parameter] = ()
 
 
 Stage = GradientStage | FitStage

@@ -147,7 +147,7 @@ class LinearProbe(Method):
         config = self.config
         head = ProbeModule(context.backbone.card.dim, context.stats, config.features)
         if config.solver == "lbfgs":
-            return [FitStage("fit", head, lambda data: self._fit(head, data))]
+            return [FitStage("fit", head, lambda data: self._fit(head, data), tuple(head.parameters()))]
         cosine = Schedule("cosine")
         groups = [
             ParamGroup([head.weight], config.lr, config.weight_decay, cosine, "weights"),

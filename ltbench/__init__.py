@@ -13,6 +13,9 @@ The public API in one screen; everything is imported on first use, so ``import l
 
 from __future__ import annotations
 
+import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,9 +23,32 @@ if TYPE_CHECKING:
 
 __all__ = ["backbones", "leaderboard", "load_task", "methods", "run", "tasks"]
 
+_ALSO_PACKAGES = ("backbones", "tasks")
+
+
+class _Names(ModuleType):
+    """A subpackage that lists names when it is called: ``ltbench.tasks()`` beside ``ltbench.tasks.task``."""
+
+    def __call__(self) -> list[str]:
+        from ltbench import api
+
+        names: list[str] = getattr(api, self.__name__.rpartition(".")[2])()
+        return names
+
+
+class _Package(ModuleType):
+    """Importing a subpackage makes it an attribute here, whenever that happens; two of them share a public name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _ALSO_PACKAGES and isinstance(value, ModuleType):
+            value.__class__ = _Names
+        super().__setattr__(name, value)
+
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use."""
+    if name in _ALSO_PACKAGES:
+        return importlib.import_module(f"ltbench.{name}")
     if name in __all__:
         from ltbench import api
 
@@ -32,3 +58,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+sys.modules[__name__].__class__ = _Package

@@ -124,7 +124,8 @@ def leaderboard(records: str | Path | Sequence[str | Path], task: str, version: 
     """
     from ltbench.plugin.errors import UserError
     from ltbench.records.read import all_records
-    from ltbench.report.board import build_board, frame
+    from ltbench.report.board import build_board
+    from ltbench.report.frames import frame
 
     folders = [Path(records)] if isinstance(records, str | Path) else [Path(folder) for folder in records]
     entries = [entry.record for entry in all_records(folders).records]

@@ -60,9 +60,6 @@ def print_table(columns: Sequence[Column | str], rows: Sequence[Sequence[str]], 
     plain = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
     table = Table(
         box=box.SIMPLE_HEAD if sys.stdout.isatty() else plain,
-        title=title or None,
-        title_justify="left",
-        title_style="bold",
         header_style="bold",
         pad_edge=False,
         show_edge=False,
@@ -74,6 +71,8 @@ def print_table(columns: Sequence[Column | str], rows: Sequence[Sequence[str]], 
         table.add_row(*(Text(cell) for cell in row))
     screen = console()
     with screen.capture() as captured:
+        if title:
+            screen.print(Text(title, style="bold"))
         screen.print(table)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 

@@ -46,6 +46,10 @@ def test_nothing_heavy_is_imported(process: Cli, args: tuple[str, ...]) -> None:
     assert imported(process, *args) & HEAVY == set()
 
 
+def test_listing_tasks_waits_for_no_numpy(process: Cli) -> None:
+    assert imported(process, "list", "tasks") & {"numpy", "pydantic"} == set()
+
+
 def test_help_imports_no_command_and_no_plugin(process: Cli) -> None:
     code = WATCH.replace('name.partition(".")[0]', "name")
     said = process("--help", python=("-c", code))
@@ -95,3 +99,10 @@ def test_an_unknown_public_name_lists_the_known_ones() -> None:
 
     with pytest.raises(AttributeError, match=r"has no attribute 'runn'; it has backbones, leaderboard"):
         ltbench.runn  # noqa: B018
+
+
+def test_the_metrics_package_finds_every_name_it_promises() -> None:
+    import ltbench.metrics as metrics
+
+    assert all(getattr(metrics, name) is not None for name in metrics.__all__)
+    assert sorted(name for names in metrics._HOMES.values() for name in names) == sorted(metrics.__all__)

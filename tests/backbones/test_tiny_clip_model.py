@@ -1,0 +1,133 @@
+"""tiny-clip: tokenizer, architecture, bundled weights."""
+
+import hashlib
+from importlib.resources import files
+
+import numpy as np
+import pytest
+import torch
+from open_clip.model import CLIP
+from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
+from sklearn.metrics import average_precision_score
+from torch.nn import functional
+
+from ltbench.backbones import tiny_clip
+from ltbench.backbones.tiny_clip import TinyTokenizer, build_model, load_pretrained, preprocess, weights
+from ltbench.backbones.tiny_clip.pretrain import encode_text
+from ltbench.data.shapes import CLASS_NAMES, SYNONYMS, render
+from ltbench.data.shapes.canvas import generator, shuffled
+from ltbench.data.shapes.captions import caption, plain_caption
+from ltbench.data.shapes.scene import draw_scene
+from ltbench.plugin.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def pretrained() -> tuple[CLIP, TinyTokenizer]:
+    return load_pretrained()
+
+
+def test_tokens_of_a_text() -> None:
+    tokenizer = TinyTokenizer()
+    tokens = tokenizer(["A photo of an Apple, and a tree.", ""])
+    assert tokens.dtype == torch.int64
+    assert tokens.shape == (2, 32)
+    assert tokenizer.decode(tokens[0].tolist()) == "a photo of an apple , and a tree ."
+    assert tokens[0, 0] == tokens[1, 0] == tokenizer.sot_token_id
+    assert tokens[0].argmax() == 11
+    assert tokens[1].tolist() == [tokenizer.sot_token_id, tokenizer.eot_token_id] + [0] * 30
+    assert tokenizer.eot_token_id == tokenizer.vocab_size - 1 == int(tokens.max())
+    assert torch.equal(tokenizer("a tree"), tokenizer(["a tree"]))
+
+
+def test_a_long_text_keeps_its_end_token() -> None:
+    tokenizer = TinyTokenizer()
+    tokens = tokenizer(["tree " * 50], context_length=8)
+    assert tokens.shape == (1, 8)
+    assert tokens[0, -1] == tokenizer.eot_token_id
+    assert tokens[0].argmax() == 7
+
+
+def test_unknown_words_are_spelled_and_named() -> None:
+    tokenizer = TinyTokenizer()
+    assert tokenizer.unknown_words("a photo of a zebra near a Tree and a zebra") == ("zebra",)
+    assert tokenizer.unknown_words("a photo of an umbrella.") == ()
+    assert tokenizer.decode(tokenizer.encode("zoo 7")) == "<z> <o> <o> <7>"
+    assert tokenizer.decode(tokenizer.encode("é")) == "<unk>"
+    assert tokenizer.encode("cat") != tokenizer.encode("dog")
+
+
+def test_every_caption_fits_and_every_word_of_it_is_known() -> None:
+    tokenizer = TinyTokenizer()
+    for index in range(120):
+        rng = generator("vocabulary", index)
+        scene = draw_scene(shuffled(list(range(20)), rng)[: 1 + index % 4], rng)
+        for text in [plain_caption(scene, rng)] + [caption(scene, rng) for _ in range(10)]:
+            assert tokenizer.unknown_words(text) == ()
+            assert len(tokenizer.encode(text + ".")) <= 30
+    nouns = [noun for name in CLASS_NAMES for noun in (name, *SYNONYMS.get(name, ()))]
+    assert set(nouns) <= set(tokenizer.words)
+
+
+def test_the_image_tower_is_open_clips_with_a_grid_of_four_by_four() -> None:
+    model = build_model().eval()
+    assert type(model) is CLIP
+    assert type(model.visual) is ModifiedResNet
+    assert type(model.visual.attnpool) is AttentionPool2d
+    assert sum(p.numel() for p in model.parameters()) < 2_100_000
+    seen: list[torch.Size] = []
+    handle = model.visual.attnpool.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape))
+    with torch.no_grad():
+        out = model.visual(torch.zeros(2, 3, 64, 64))
+    handle.remove()
+    assert seen == [(2, 512, 4, 4)]
+    assert out.shape == (2, 128)
+
+
+def test_the_shortened_text_tower_gives_the_full_towers_features(pretrained: tuple[CLIP, TinyTokenizer]) -> None:
+    model, tokenizer = pretrained
+    tokens = tokenizer([f"a photo of a {name}." for name in CLASS_NAMES] + ["a zebra and a tree near a car"])
+    with torch.no_grad():
+        full, short = (
+            model.encode_text(tokens, normalize=True),
+            functional.normalize(encode_text(model, tokens), dim=-1),
+        )
+    assert torch.allclose(full, short, atol=2e-6)
+
+
+def test_bundled_weights_are_small_and_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = files("ltbench.backbones.tiny_clip").joinpath(tiny_clip.WEIGHTS_FILE).read_bytes()
+    assert len(data) <= 5_000_000
+    assert hashlib.sha256(data).hexdigest() == tiny_clip.WEIGHTS_SHA256
+    monkeypatch.setattr(weights, "WEIGHTS_SHA256", "0" * 64)
+    with pytest.raises(UserError, match="damaged"):
+        load_pretrained()
+
+
+def test_loading_leaves_random_state_alone(pretrained: tuple[CLIP, TinyTokenizer]) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    model, _ = load_pretrained()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not model.training
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), pretrained[0].parameters(), strict=True))
+
+
+def test_preprocessing_is_the_stated_one() -> None:
+    images = torch.tensor([[[[0, 255, 51]]]], dtype=torch.uint8).expand(1, 64, 64, 3)
+    out = preprocess(images)
+    assert out.shape == (1, 3, 64, 64)
+    assert out[0, :, 0, 0].tolist() == pytest.approx([-2.0, 2.0, -1.2])
+
+
+def test_zero_shot_tells_the_classes_of_validation_images(pretrained: tuple[CLIP, TinyTokenizer]) -> None:
+    model, tokenizer = pretrained
+    rows = [render("val", index) for index in range(120)]
+    images = torch.from_numpy(np.stack([image for image, _, _ in rows]))
+    labels = np.stack([label for _, label, _ in rows]) == 1
+    with torch.no_grad():
+        texts = model.encode_text(tokenizer([f"a photo of a {name}" for name in CLASS_NAMES]), normalize=True)
+        scores = (functional.normalize(model.visual(preprocess(images)), dim=-1) @ texts.T).numpy()
+    chance = labels.mean()
+    score = np.mean([average_precision_score(labels[:, c], scores[:, c]) for c in range(20)])
+    assert score > chance + 0.3

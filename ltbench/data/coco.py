@@ -37,8 +37,9 @@ def coco_layout(year: str) -> Layout:
         data_set=f"coco{year}",
         title=f"MS-COCO {year}",
         folders=("coco", "", "COCO", "MSCOCO", "mscoco", "MS-COCO", f"coco{year}", f"COCO{year}"),
-        marks=("annotations",),
+        marks=tuple(f"annotations/instances_{part}{year}.json" for part in _PARTS),
         advice=f"coco/annotations, coco/train{year} and coco/val{year}",
+        any_mark=True,
     )
 
 

@@ -26,8 +26,9 @@ class Layout:
         data_set: its name.
         title: what a person calls it.
         folders: paths below the data root, best first; ``""`` is the data root itself.
-        marks: names inside the folder; every one has to be there.
+        marks: names inside the folder by which it is recognised.
         advice: the layout to name in an error.
+        any_mark: one of the marks is enough, where people lay a data set out in several ways.
     """
 
     data_set: str
@@ -35,6 +36,7 @@ class Layout:
     folders: tuple[str, ...]
     marks: tuple[str, ...]
     advice: str
+    any_mark: bool = False
 
     @property
     def hint(self) -> str:
@@ -51,7 +53,8 @@ def find(root: DataRoot, layout: Layout) -> Path | None:
     """The folder of a data set; None when it is not here."""
     for place in places(root):
         for folder in layout.folders:
-            if all((place / folder / mark).exists() for mark in layout.marks):
+            there = [(place / folder / mark).exists() for mark in layout.marks]
+            if any(there) if layout.any_mark else all(there):
                 return place / folder
     return None
 
@@ -104,7 +107,7 @@ def layout_status(root: DataRoot, layout: Layout, wanted: Sequence[Sequence[str]
     """
     folder = find(root, layout)
     if folder is None:
-        return DataStatus(layout.data_set, "missing", f"{layout.title} ({layout.advice})", 0, layout.hint)
+        return DataStatus(layout.data_set, "missing", f"{layout.title} is not here", 0, layout.hint)
     absent = [names[0] for names in wanted if not any((folder / name).exists() for name in names)]
     if absent:
         detail = f"{folder.name} lacks {', '.join(absent)}"

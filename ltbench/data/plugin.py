@@ -7,7 +7,7 @@ from ltbench.plugin import DatasetSpec, hookimpl
 
 @hookimpl
 def ltbench_datasets() -> list[DatasetSpec]:
-    """The bundled data set, and a user's own photographs."""
+    """The bundled data set, those of the papers, and a user's own photographs."""
     return [
         DatasetSpec(
             name="shapes",
@@ -16,6 +16,62 @@ def ltbench_datasets() -> list[DatasetSpec]:
             licence="MIT (rendered by ltbench)",
             size="65 MB on disk, about 30 s to render",
             status="ltbench.data.shapes_dataset:shapes_status",
+        ),
+        DatasetSpec(
+            name="voc2007",
+            target="ltbench.data.voc:open_voc2007",
+            summary="Pascal VOC 2007: 9,963 photographs, 20 classes; test is annotated",
+            licence="photographs under Flickr's terms of use; annotations free for research",
+            size="0.9 GB",
+            status="ltbench.data.voc:voc2007_status",
+        ),
+        DatasetSpec(
+            name="voc2012",
+            target="ltbench.data.voc:open_voc2012",
+            summary="Pascal VOC 2012: 11,540 annotated photographs (train, val), 20 classes",
+            licence="photographs under Flickr's terms of use; annotations free for research",
+            size="2 GB",
+            status="ltbench.data.voc:voc2012_status",
+        ),
+        DatasetSpec(
+            name="coco2014",
+            target="ltbench.data.coco:open_coco2014",
+            summary="MS-COCO 2014: 82,783 and 40,504 photographs, 80 classes, captions",
+            licence="photographs under Flickr's terms of use; annotations CC BY 4.0",
+            size="21 GB",
+            status="ltbench.data.coco:coco2014_status",
+        ),
+        DatasetSpec(
+            name="coco2017",
+            target="ltbench.data.coco:open_coco2017",
+            summary="MS-COCO 2017: 118,287 and 5,000 photographs, 80 classes, captions",
+            licence="photographs under Flickr's terms of use; annotations CC BY 4.0",
+            size="20 GB",
+            status="ltbench.data.coco:coco2017_status",
+        ),
+        DatasetSpec(
+            name="nus-wide",
+            target="ltbench.data.nus_wide:open_nus_wide",
+            summary="NUS-WIDE: 269,648 photographs, 81 checked concepts and 925 tags of Flickr's users",
+            licence="for research only; photographs under Flickr's terms of use",
+            size="about 10 GB, and 0.6 GB of tags",
+            status="ltbench.data.nus_wide:nus_wide_status",
+        ),
+        DatasetSpec(
+            name="vg-200",
+            target="ltbench.data.vg200:open_vg200",
+            summary="Visual Genome, 92,904 photographs, 200 classes whose names were never published",
+            licence="CC BY 4.0",
+            size="15 GB",
+            status="ltbench.data.vg200:vg200_status",
+        ),
+        DatasetSpec(
+            name="cub",
+            target="ltbench.data.cub:open_cub",
+            summary="CUB-200-2011: 11,788 photographs of birds, 312 attributes",
+            licence="for non-commercial research and education",
+            size="1.2 GB",
+            status="ltbench.data.cub:cub_status",
         ),
         DatasetSpec(
             name="folder",

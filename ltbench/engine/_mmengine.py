@@ -71,7 +71,10 @@ class _Trained(nn.Module):
     def train_step(self, data: Batch, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         with optim_wrapper.optim_context(self):
             terms = self.module_.loss(data.to(self._device))  # type: ignore[operator]
-            total = torch.stack([value for name, value in terms.items() if name.startswith("loss")]).sum()
+            parts = [value for name, value in terms.items() if name.startswith("loss")]
+            if not parts:
+                raise ValueError(f"loss() gave {sorted(terms)}, no term whose name starts with 'loss'")
+            total = torch.stack(parts).sum()
         if bool(torch.isfinite(total)):
             optim_wrapper.update_params(total)
         # Terms before their sum: the first value that is not finite is the one that an error names.

@@ -26,6 +26,7 @@ from ltbench.tasks.views import TestView, TrainView
 
 Logits = npt.NDArray[np.float32]
 PREDICT_ROWS = 256
+PLAIN = Augment()
 
 
 @dataclass
@@ -104,7 +105,7 @@ class Phase1:
         """The module that predicts."""
         return self.stages[-1].module
 
-    def training_rows(self, augment: Augment = Augment()) -> Rowset:
+    def training_rows(self, augment: Augment = PLAIN) -> Rowset:
         """The training view as batches are cut from it; images are encoded on first use."""
         if augment not in self._inputs:
             started = time.perf_counter()
@@ -164,7 +165,7 @@ class Phase1:
             if isinstance(stage, FitStage) and stage.fit is None:
                 # Nothing looks at the training rows, so they are not even encoded.
                 continue
-            rowset = self.training_rows(stage.augment if isinstance(stage, GradientStage) else Augment())
+            rowset = self.training_rows(stage.augment if isinstance(stage, GradientStage) else PLAIN)
             started = time.perf_counter()
             if isinstance(stage, GradientStage):
                 self._train(number, stage, rowset, path, state, log)
@@ -293,7 +294,7 @@ class Phase1:
 
     def test_inputs(self, view: TestView | TrainView, label: str) -> Inputs:
         """Inputs of a view that is only predicted on."""
-        return self.setup.encoder.inputs(view.images, view.ids, Augment(), label)
+        return self.setup.encoder.inputs(view.images, view.ids, PLAIN, label)
 
 
 __all__ = ["FitStage", "Logits", "Outcome", "Phase1", "Setup"]

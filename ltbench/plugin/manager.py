@@ -7,6 +7,7 @@ import os
 import re
 import traceback
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
@@ -262,3 +263,27 @@ def registry() -> Registry:
         # An editable install can be listed twice (its own metadata and the source tree's).
         seen.setdefault((point.name, point.value, point.dist.name if point.dist else ""), point)
     return load_entry_points(seen.values(), allow_list())
+
+
+@contextmanager
+def extra_specs(specs: Iterable[Spec], distribution: str = "extra", version: str = "0") -> Iterator[Registry]:
+    """For tests: the registry of this process with further specs, as if a distribution had registered them.
+
+    Names that are taken become conflicts, as always. On leaving, the registry is as it was. Other processes (those of
+    a sweep) do not see the specs; they need an installed entry point.
+
+    Example:
+        with extra_specs([MethodSpec(name="toy", target="toys:Toy", summary="a toy")]):
+            run_one(RunRequest(task=task, method="toy", backbone="tiny-clip"))
+    """
+    found = registry()
+    kinds = ("method", "task", "dataset", "backbone", "metric")
+    before = {kind: (dict(found.catalogue(kind).entries), dict(found.catalogue(kind).conflicts)) for kind in kinds}
+    try:
+        for spec in specs:
+            found.catalogue(spec.kind).add(Registered(spec, distribution, version, distribution))
+        yield found
+    finally:
+        for kind, (entries, conflicts) in before.items():
+            found.catalogue(kind).entries = entries
+            found.catalogue(kind).conflicts = conflicts

@@ -114,6 +114,8 @@ def _repair(folder: Path, wanted: Sequence[str], progress: Progress | None, noti
 
 def _write_part(place: Path, name: str, advance: Callable[[], None]) -> None:
     images, labels, captions = render_part(name, advance)
+    # The composition is the complete labels in other words; a run that renders must not hold it while it trains.
+    compose.cache_clear()
     found, expected = content_sha256(images, labels, captions), PART_SHA256[name]
     for what, digest in expected.items():
         if found[what] != digest:

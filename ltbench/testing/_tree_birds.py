@@ -1,0 +1,46 @@
+"""CUB trees: ``CUB_200_2011`` with ``attributes.txt`` beside it, as the archive unpacks."""
+
+from __future__ import annotations
+
+from ltbench.data.cub_names import CUB_ATTRIBUTES, CUB_CLASSES
+from ltbench.testing._tree_plan import Plan
+
+
+def write_cub(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Write the tree; no label of CUB is disputed."""
+    folder = plan.root / "CUB_200_2011"
+    (folder / "attributes").mkdir(parents=True, exist_ok=True)
+    train = set(plan.ids.get("train", ()))
+    # The official list goes through the species; train and test are mixed in it.
+    every = sorted(plan.labels)
+    for part, ids in plan.ids.items():
+        plan.ids[part] = tuple(sorted(ids))
+    species = sorted({name.partition("/")[0] for name in every})
+    files = {
+        "images.txt": [f"{number} {name}" for number, name in enumerate(every, 1)],
+        "train_test_split.txt": [f"{number} {int(name in train)}" for number, name in enumerate(every, 1)],
+        "classes.txt": [f"{number} {name}" for number, name in enumerate(species, 1)],
+        "image_class_labels.txt": [
+            f"{number} {species.index(name.partition('/')[0]) + 1}" for number, name in enumerate(every, 1)
+        ],
+        "attributes/certainties.txt": ["1 not visible", "2 guessing", "3 probably", "4 definitely"],
+        "attributes/image_attribute_labels.txt": _attributes(plan, every),
+        "../attributes.txt": [f"{number} {name}" for number, name in enumerate(CUB_ATTRIBUTES, 1)],
+    }
+    for name, lines in files.items():
+        (folder / name).write_text("".join(f"{line}\n" for line in lines))
+    for name in every:
+        plan.write_image(folder / "images" / name, name)
+    return {}
+
+
+def _attributes(plan: Plan, every: list[str]) -> list[str]:
+    """``image attribute present certainty seconds``; now and then with a field too many, as in the official file."""
+    lines = []
+    for number, name in enumerate(every, 1):
+        shown = set(plan.labels[name])
+        draw = plan.random("certainty", name)
+        for column, class_name in enumerate(CUB_CLASSES, 1):
+            stray = " 0" if draw.random() < 0.001 else ""
+            lines.append(f"{number} {column} {int(class_name in shown)} {draw.integers(1, 5)}{stray} 27.7080")
+    return lines

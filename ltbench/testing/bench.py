@@ -1,0 +1,282 @@
+"""Runs a method on variants of ``shapes-micro``, the way the engine does, with interruptions and watchers on demand."""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+
+from ltbench.backbones.base import Backbone
+from ltbench.backbones.registry import open_backbone
+from ltbench.data.base import DataRoot, DataSet
+from ltbench.data.progress import SILENT, Advance, Reporter
+from ltbench.engine.encode import Encoder
+from ltbench.engine.needs import check_fit, unknown_policy
+from ltbench.engine.phase1 import Logits, Outcome, Phase1, Setup
+from ltbench.engine.request import Resolved, RunRequest, resolve_method
+from ltbench.method import Context, GradientStage, Method, Needs, Stage
+from ltbench.method.config import Variant
+from ltbench.tasks.groups import GroupRule
+from ltbench.tasks.protocols import Partial, Plt, SeenOnly
+from ltbench.tasks.registry import load_task, open_data_set
+from ltbench.tasks.task import Task, Validation
+from ltbench.tasks.views import TrainView, open_test, open_train
+
+TASK = "shapes-micro"
+EPOCHS = 3
+BATCH = 8
+
+StageHook = Callable[[Sequence[Stage], Context], None]
+
+
+class Interrupted(BaseException):
+    """Stands in for a killed process, so it is no Exception: nothing may catch it."""
+
+
+class Short(Method):
+    """A method whose gradient stages are cut to a few small epochs; everything else is the method's own."""
+
+    def __init__(self, method: Method, on_stages: StageHook | None = None) -> None:
+        self.config = method.config
+        self.method = method
+        self.on_stages = on_stages
+
+    def needs(self) -> Needs:
+        """The method's own."""
+        return self.method.needs()
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        """The method's own, at most 3 epochs of batches of at most 8 rows."""
+        stages = [
+            replace(stage, epochs=min(stage.epochs, EPOCHS), batch_size=min(stage.batch_size, BATCH))
+            if isinstance(stage, GradientStage)
+            else stage
+            for stage in self.method.stages(context)
+        ]
+        if self.on_stages is not None:
+            self.on_stages(stages, context)
+        return stages
+
+
+@dataclass
+class Watcher:
+    """Counts the training steps of a run; calls back at each, and interrupts the run at the asked one."""
+
+    stop_at: int = -1
+    on_step: Callable[[int], None] | None = None
+    steps: int = 0
+
+    @contextmanager
+    def task(self, label: str, total: int) -> Iterator[Advance]:
+        """Count what advances a bar of training."""
+        yield self._advance if label.startswith("training") else (lambda n: None)
+
+    def line(self, text: str) -> None:
+        """Drop the line."""
+
+    def _advance(self, n: int) -> None:
+        self.steps += n
+        if self.on_step is not None:
+            self.on_step(self.steps)
+        if self.steps == self.stop_at:
+            raise Interrupted
+
+
+@dataclass
+class Trained:
+    """A finished phase 1.
+
+    Attributes:
+        logits: float32 [n, C] of the test view.
+        steps: gradient steps taken in this process.
+    """
+
+    phase: Phase1
+    outcome: Outcome
+    logits: Logits
+    steps: int
+    folder: Path
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """Lines of the run's log: one an epoch and one a stage, none where nothing was trained."""
+        path = self.folder / "log.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@dataclass
+class Bench:
+    """One recipe, one encoder, ``shapes-micro``, and a folder for runs; use it as a context.
+
+    Raises (on entering):
+        UserError: the recipe or the encoder is unknown, or they do not fit.
+    """
+
+    name: str
+    backbone_name: str = "tiny-clip"
+    weights: str | None = None
+    variant: Variant | None = None
+    reporter: Reporter = SILENT
+    _temporary: Any = field(default=None, repr=False)
+
+    def __enter__(self) -> Bench:
+        self._threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        self._temporary = tempfile.TemporaryDirectory(prefix="ltbench-check-")
+        self.folder = Path(self._temporary.name)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._temporary.cleanup()
+        torch.set_num_threads(self._threads)
+
+    @cached_property
+    def root(self) -> DataRoot:
+        """The user's cache: rendered images and features are shared with real runs."""
+        return DataRoot(reporter=self.reporter)
+
+    @cached_property
+    def task(self) -> Task:
+        """``shapes-micro`` as it is: complete labels."""
+        return load_task(TASK)
+
+    @cached_property
+    def data(self) -> DataSet:
+        """The data set ``shapes``."""
+        return open_data_set(self.task, self.root)
+
+    @cached_property
+    def resolved(self) -> Resolved:
+        """The recipe under its base configuration, without a preset."""
+        request = RunRequest(self.task, self.name, self.backbone_name, preset="none", variant=self.variant)
+        return resolve_method(request)
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The encoder that all checks share."""
+        return self.fresh_backbone()
+
+    def fresh_backbone(self) -> Backbone:
+        """The encoder, opened again."""
+        return open_backbone(self.backbone_name, weights=self.weights, device="cpu")
+
+    def method(self) -> Method:
+        """A fresh instance."""
+        return type(self.resolved.method)(self.resolved.config)
+
+    @cached_property
+    def needs(self) -> Needs:
+        """What the method asks for."""
+        return self.resolved.method.needs()
+
+    def partial_task(self) -> Task:
+        """Half of the labels known; unknown ones are ignored."""
+        return self._varied(protocol=Partial(share=0.5), unknown_policy=Partial.unknown_policy)
+
+    def plt_task(self) -> Task:
+        """Some present labels observed, nothing else; unknown ones count as absent."""
+        return self._varied(protocol=Plt(missing=0.4), unknown_policy=Plt.unknown_policy)
+
+    def fewer_classes_task(self) -> Task:
+        """Four of the six classes; methods for open class sets meet the other two at test."""
+        kept, left = self.task.classes[:4], self.task.classes[4:]
+        if self.needs.classes == "fixed":
+            return self._varied(classes=kept)
+        return self._varied(
+            protocol=SeenOnly(seen=kept), unseen=left, train_rows="seen-only", groups=GroupRule.zero_shot(kept, left)
+        )
+
+    def _varied(self, **changes: Any) -> Task:
+        facts = {name: getattr(self.task, name) for name in Task.model_fields}
+        # Captions come from observed labels wherever a method asks for them and the given ones would tell too much.
+        facts |= {"captions": "observed", "fingerprints": type(self.task.fingerprints)()}
+        facts |= {"validation": Validation(kind="holdout", fraction=0.25, labels="clean")}
+        return Task(**{**facts, **changes})
+
+    def check_fit(self, task: Task) -> None:
+        """Refuse what the engine would refuse.
+
+        Raises:
+            UserError: the task or the encoder lacks what the method needs.
+        """
+        card = self.backbone.card
+        check_fit(self.name, self.needs, task, bool(self.data.label_groups), self.backbone_name, card.offers)
+
+    def run(
+        self,
+        task: Task | None = None,
+        *,
+        folder: str,
+        seed: int = 0,
+        watcher: Watcher | None = None,
+        on_stages: StageHook | None = None,
+        backbone: Backbone | None = None,
+    ) -> Trained:
+        """Phase 1 on a variant of the task, from nothing or from what the folder holds.
+
+        The state of the global random generators is another one each time, as it is in another process.
+
+        Raises:
+            Interrupted: the watcher stopped the run.
+        """
+        asked = task or self.task
+        train, test = open_train(asked, self.data), open_test(asked, self.data)
+        watcher = watcher or Watcher()
+        scramble()
+        phase = Phase1(self._setup(asked, train, self.folder / folder, seed, watcher, on_stages, backbone))
+        inputs = phase.test_inputs(test, "encoding test images")
+        outcome = phase.run()
+        return Trained(phase, outcome, phase.predict(inputs, test.class_names), watcher.steps, self.folder / folder)
+
+    def _setup(
+        self,
+        task: Task,
+        train: TrainView,
+        folder: Path,
+        seed: int,
+        watcher: Watcher,
+        on_stages: StageHook | None,
+        backbone: Backbone | None,
+    ) -> Setup:
+        encoder = backbone or self.backbone
+        device = torch.device("cpu")
+        return Setup(
+            method=Short(self.method(), on_stages),
+            variant=self.resolved.variant,
+            backbone=encoder,
+            train=train,
+            seed=seed,
+            device=device,
+            policy=unknown_policy(self.needs, task),
+            encoder=Encoder(encoder, self.needs, self.root.cache / "features", device, SILENT),
+            folder=folder,
+            reporter=watcher,
+        )
+
+
+def scramble() -> None:
+    """Put the global random generators into a state that no seed of a run led to."""
+    value = int.from_bytes(np.random.default_rng().bytes(4), "big")
+    random.seed(value)
+    np.random.seed(value)
+    torch.manual_seed(value)
+
+
+def gradient_stages(stages: Sequence[Stage]) -> list[GradientStage]:
+    """The stages that are trained by gradient."""
+    return [stage for stage in stages if isinstance(stage, GradientStage)]
+
+
+__all__ = ["Bench", "Interrupted", "Trained", "Watcher", "gradient_stages"]

@@ -1,0 +1,225 @@
+"""The checks of the conformance kit. Each takes a bench and returns one line, or raises what is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ltbench.engine import checkpoint
+from ltbench.engine.phase1 import Phase1
+from ltbench.method import GradientStage
+from ltbench.method.config import build_config, load_presets
+from ltbench.plugin.errors import UserError
+from ltbench.tasks.views import open_test
+from ltbench.testing.bench import BATCH, Bench, Interrupted, Trained, Watcher, gradient_stages
+from ltbench.testing.label_checks import no_judged_label, unknown_policy_honoured
+from ltbench.testing.outcomes import Failed, Skipped, SkipReason
+
+
+def presets_valid(bench: Bench) -> str:
+    """Configuration, base configuration, presets, search space and card of the recipe."""
+    spec = bench.resolved.registered.spec
+    cls = type(bench.resolved.method)
+    required = [name for name, field in cls.Config.model_fields.items() if field.is_required()]
+    if required:
+        raise Failed(f"fields of Config without a default: {', '.join(required)}")
+    try:
+        presets = load_presets(spec)
+        for preset in presets:
+            build_config(cls.Config, f"{spec.name}, preset {preset.name}", spec.config, preset.overrides)
+    except UserError as error:
+        raise Failed(error.message) from error
+    seen: set[tuple[object, ...]] = set()
+    for preset in presets:
+        key = (preset.name, preset.tasks, preset.backbones, preset.variant)
+        if key in seen:
+            raise Failed(f"preset {preset.name!r} is listed twice for the same tasks, backbones and variant")
+        seen.add(key)
+    stray = sorted(set(cls.search_space()) - set(cls.Config.model_fields))
+    if stray:
+        raise Failed(f"search_space names no field of Config: {', '.join(stray)}")
+    if spec.card is not None and not resources.files(spec.package).joinpath(spec.card).is_file():
+        raise Failed(f"card {spec.card} is not in package {spec.package}")
+    return f"{len(presets)} presets, {len(cls.Config.model_fields)} fields"
+
+
+def finite_loss(bench: Bench) -> str:
+    """Trains without a value that is not finite, and the logits are finite."""
+    found = bench.run(folder="finite")
+    if not np.isfinite(found.logits).all():
+        row, column = np.argwhere(~np.isfinite(found.logits))[0]
+        raise Failed(f"logit of test row {row}, class {column} is {found.logits[row, column]}")
+    totals = [line["total"] for line in found.log if "total" in line]
+    return f"loss {totals[0]:.4g} to {totals[-1]:.4g} in {found.steps} steps" if totals else "no gradient stage"
+
+
+def gradients_where_declared(bench: Bench) -> str:
+    """The loss reaches the parameters of its stage's groups and no others; the encoder stays as it was."""
+    backbone = bench.fresh_backbone()
+    towers = [tower for tower in (backbone.visual, backbone.text) if tower is not None]
+    before = {name: tensor.clone() for name, tensor in _named_tensors(towers).items()}
+    found = bench.run(folder="gradients", backbone=backbone)
+    stages = gradient_stages(found.phase.stages)
+    if not stages:
+        raise Skipped(SkipReason.NO_GRADIENT, "the method has no gradient stage")
+    every = {id(p) for stage in stages for group in stage.param_groups for p in group.params}
+    trains_tower = {i for i, tower in enumerate(towers) if any(id(p) in every for p in tower.parameters())}
+    for name, tensor in _named_tensors(towers).items():
+        if int(name.split(".")[0]) not in trains_tower and not torch.equal(tensor, before[name]):
+            raise Failed(f"the frozen encoder changed: {name.partition('.')[2]}")
+    names = {id(p): name for stage in stages for name, p in stage.module.named_parameters()}
+    names |= {id(p): f"encoder {name}" for tower in towers for name, p in tower.named_parameters()}
+    for stage in stages:
+        _check_stage_gradients(found.phase, stage, names)
+    return f"{sum(len(group.params) for stage in stages for group in stage.param_groups)} declared tensors"
+
+
+def _check_stage_gradients(phase: Phase1, stage: GradientStage, names: Mapping[int, str]) -> None:
+    declared = {id(p) for group in stage.param_groups for p in group.params}
+    for parameter in stage.module.parameters():
+        parameter.requires_grad_(id(parameter) in declared)
+    for group in stage.param_groups:
+        for parameter in group.params:
+            parameter.requires_grad_(True)
+    stage.module.train()
+    terms = stage.module.loss(next(phase.training_rows().scan(BATCH, phase.setup.device)))  # type: ignore[operator]
+    reached = {
+        id(leaf): leaf for name, term in terms.items() if name.startswith("loss") for leaf in _leaves(term.grad_fn)
+    }
+    stray = [leaf for key, leaf in reached.items() if key not in declared]
+    if stray:
+        shown = names.get(id(stray[0]), f"a tensor {tuple(stray[0].shape)} outside the module")
+        raise Failed(f"stage {stage.name!r}: {shown} gets a gradient and is in no parameter group")
+    for group in stage.param_groups:
+        if not any(id(p) in reached for p in group.params):
+            raise Failed(f"stage {stage.name!r}: no parameter of group {group.name!r} gets a gradient")
+
+
+def deterministic(bench: Bench) -> str:
+    """The same seed gives the same logits, bit for bit; a recipe that says so gives them for every seed."""
+    first, second = bench.run(folder="once"), bench.run(folder="twice")
+    _same(first, second, "two runs with the same seed differ")
+    if bench.resolved.registered.spec.deterministic:
+        _same(first, bench.run(folder="other", seed=1), "the spec says deterministic=True, and seeds 0 and 1 differ")
+        return "equal for every seed"
+    return "equal for the same seed"
+
+
+def resumes(bench: Bench) -> str:
+    """Interrupted in the middle of each stage, between stages and at the end, it ends as if it had not been."""
+    whole = bench.run(folder="whole")
+    moments = _moments(whole)
+    for moment in moments:
+        folder = f"interrupted-{moment}"
+        with contextlib.suppress(Interrupted):
+            bench.run(folder=folder, watcher=Watcher(stop_at=moment))
+        _same(whole, bench.run(folder=folder), f"interrupted at step {moment} of {whole.steps} and resumed, it differs")
+    _same(whole, bench.run(folder="whole"), "loaded from its last checkpoint, it differs")
+    return f"equal after {len(moments) + 1} interruptions"
+
+
+def _moments(whole: Trained) -> list[int]:
+    """For each stage: the first step (the stages before are done), and one step past its first epoch."""
+    moments, before = [], 0
+    stages = gradient_stages(whole.phase.stages)
+    total = sum(stage.epochs for stage in stages)
+    per_epoch = whole.steps // max(1, total)
+    for stage in stages:
+        epochs = sum(1 for line in whole.log if line.get("stage") == stage.name and "epoch" in line)
+        moments.append(before + 1)
+        if epochs > 1:
+            moments.append(before + per_epoch + 1)
+        before += per_epoch * epochs
+    return sorted({moment for moment in moments if moment <= whole.steps})
+
+
+def state_safe(bench: Bench) -> str:
+    """State holds tensors only, is read back with ``weights_only``, survives safetensors, and is all there is."""
+    from safetensors.torch import load, save
+
+    found = bench.run(folder="state")
+    for stage in found.phase.stages:
+        for name, value in stage.module.state_dict().items():
+            if not isinstance(value, Tensor):
+                raise Failed(f"stage {stage.name!r}: state {name!r} is a {type(value).__name__}; use a buffer")
+    for path in sorted((found.folder / "checkpoints").glob("*.pt")):
+        torch.load(path, map_location="cpu", weights_only=True)
+    state = found.phase._capture()
+    try:
+        content = save({name: tensor.contiguous() for name, tensor in state.items()})
+    except Exception as error:
+        raise Failed(f"safetensors cannot hold the state: {' '.join(str(error).split())}") from error
+    _reload(bench, found, load(content))
+    return f"{len(state)} tensors, {len(content)} bytes"
+
+
+def _reload(bench: Bench, found: Trained, state: dict[str, Tensor]) -> None:
+    """Put the state into fresh modules and predict again."""
+    folder = Path(f"{found.folder}-reloaded")
+    checkpoints = folder / "checkpoints"
+    for number in range(len(found.phase.stages)):
+        checkpoint.save(
+            checkpoints / f"stage-{number}.pt", {"done": True, "module": state, "decisions": found.outcome.decisions}
+        )
+    again = bench.run(folder=folder.name)
+    _same(found, again, "a fresh module with the saved state predicts something else")
+
+
+def another_class_count(bench: Bench) -> str:
+    """Works with another number of classes; an open method also answers for names it first hears at test."""
+    task = bench.fewer_classes_task()
+    found = bench.run(task, folder="classes")
+    expected = (len(open_test(task, bench.data)), len(task.classes))
+    if found.logits.shape != expected or not np.isfinite(found.logits).all():
+        raise Failed(f"logits {found.logits.shape}, expected {expected}, all finite")
+    return f"{len(task.seen)} classes" + (f", {len(task.unseen)} more at test" if task.unseen else "")
+
+
+CHECKS: dict[str, Callable[[Bench], str]] = {
+    "presets valid": presets_valid,
+    "finite loss": finite_loss,
+    "gradients only where declared": gradients_where_declared,
+    "deterministic under a seed": deterministic,
+    "resume equals no interruption": resumes,
+    "no judged label reachable": no_judged_label,
+    "unknown policy honoured": unknown_policy_honoured,
+    "state safe to save": state_safe,
+    "another class count works": another_class_count,
+}
+"""Title → check, in the order in which they are shown."""
+
+
+def _same(first: Trained, second: Trained, message: str) -> None:
+    if not np.array_equal(first.logits, second.logits, equal_nan=True):
+        largest = float(np.nanmax(np.abs(first.logits - second.logits)))
+        raise Failed(f"{message}: logits by up to {largest:.3g}")
+    if first.outcome.decisions != second.outcome.decisions:
+        raise Failed(f"{message}: decisions")
+
+
+def _named_tensors(modules: Sequence[nn.Module]) -> dict[str, Tensor]:
+    return {
+        f"{number}.{name}": tensor.detach()
+        for number, module in enumerate(modules)
+        for name, tensor in (*module.named_parameters(), *module.named_buffers())
+    }
+
+
+def _leaves(node: Any) -> Iterator[Tensor]:
+    """Tensors that a backward pass from this node would give a gradient to."""
+    todo, seen = [node], set()
+    while todo:
+        at = todo.pop()
+        if at is None or at in seen:
+            continue
+        seen.add(at)
+        if hasattr(at, "variable"):
+            yield at.variable
+        todo.extend(after for after, _ in at.next_functions)

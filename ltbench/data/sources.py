@@ -95,3 +95,21 @@ class Source:
 def cached(source: Source, root: DataRoot) -> Path:
     """Where the file lies in the cache once it is fetched: ``<cache>/sources/`` and its :attr:`Source.layout`."""
     return root.cache / "sources" / Path(*source.layout.split("/"))
+
+
+def fetch(source: Source, root: DataRoot) -> Path:
+    """Bring a file and check it; what is in the cache and intact is not brought again.
+
+    Safe to call from several processes at once: one brings the file, the others wait for it.
+
+    Returns:
+        The file. It lies in the cache, or, an archive only, in a mirror folder.
+
+    Raises:
+        UserError: the file is nowhere to be had (all places that were asked are named), has another sha256 than the
+            pinned one (both are shown, and the likely cause), or cannot be written. When ``root.offline`` is set, the
+            network is not touched.
+    """
+    from ltbench.data.fetch import bring
+
+    return bring(source, cached(source, root), root)

@@ -114,7 +114,10 @@ weights_option = click.option(
     "--weights", default=None, metavar="FILE", help="A checkpoint, or 'random', in place of the released weights."
 )
 preset_option = click.option(
-    "--preset", default=None, metavar="NAME", help="Options by name, or 'none'. [default: the one made for the task]"
+    "--preset",
+    default=None,
+    metavar="NAME",
+    help="Options by name, a preset file of ltbench tune, or 'none'. [default: the one made for the task]",
 )
 pairs_option = click.option(
     "-o", "pairs", multiple=True, metavar="KEY=VALUE", help="Set an option of the method; repeatable."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -174,3 +175,43 @@ def test_a_sweep_plan_and_options_exclude_each_other(cli: Cli, tmp_path: Path) -
     assert said.err == "error: --seeds and --plan exclude each other → put it into plan.yaml\n"
     said = cli("sweep", "--tasks", "shapes-lt", "--methods", "zero-shot", "--seeds", "3,4", "--dry-run", "--json")
     assert json.loads(said.out) == ["shapes-lt zero-shot seed 3", "shapes-lt zero-shot seed 4"]
+
+
+def test_tune_searches_on_validation_and_says_how_to_use_what_it_found(cli: Cli, tmp_path: Path) -> None:
+    tune = ("tune", "--task", "shapes-micro", "--weights", "random", "--method", "linear-probe", "-o", "epochs=2")
+    said = cli(*tune, "--trials", "2", "--space", "lr=[0.001, 0.01]")
+    assert said.code == 0, said.err
+    assert said.out.startswith("mAP on validation rows, in %\n")
+    assert "unchanged" in said.out
+    assert "*: the best." in said.out
+    last = said.out.splitlines()[-1]
+    assert last.startswith("Use it: ltbench run --task shapes-micro --method linear-probe --preset ")
+    preset = last.rpartition(" ")[2]
+    assert Path(preset).is_file()
+    said = cli(*RUN, "--method", "linear-probe", "--preset", preset, "--dry-run", "--json")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)[0]["origin"] == "tuned(2)"
+    assert cli(*tune, "--trials", "2", "--space", "lr=3").err.startswith("error: search space of 'lr' must be a list")
+    said = cli("tune", "--task", "shapes-plt", "--method", "zero-shot", "--trials", "1")
+    assert "shapes-plt stands for 4 settings" in said.err
+
+
+@pytest.mark.parametrize(("status", "code"), [("passed", 0), ("failed", 1), ("skipped", 0)])
+def test_plugin_check_shows_what_the_kit_found(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, status: str, code: int
+) -> None:
+    from ltbench.testing import kit
+
+    asked = []
+
+    def check_method(*args: object, **options: object) -> list[SimpleNamespace]:
+        asked.append((args, options))
+        return [SimpleNamespace(name="finite loss", status=status, detail="why")]
+
+    monkeypatch.setattr(kit, "check_method", check_method)
+    said = cli("plugin", "check", "lmpt", "--weights", "random")
+    assert (said.code, asked) == (code, [(("lmpt", "tiny-clip"), {"weights": "random"})])
+    assert said.out.splitlines()[-2].split() == ["finite", "loss", status, "why"]
+    assert said.out.splitlines()[-1].startswith(f"lmpt: {int(status == 'passed')} of 1 checks passed")
+    assert json.loads(cli("plugin", "check", "lmpt", "--json").out)[0]["status"] == status
+    assert "unknown method 'lmp'" in cli("plugin", "check", "lmp").err

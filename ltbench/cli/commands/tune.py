@@ -94,6 +94,8 @@ def tune(
         print_json(_json(report))
     else:
         _print(report, requests[0].task.headline)
+        request = requests[0]
+        click.echo(f"Use it: ltbench run --task {address} --method {request.method} --preset {report.preset}")
 
 
 def _json(report: TuneReport) -> dict[str, Any]:
@@ -124,4 +126,3 @@ def _print(report: TuneReport, headline: str) -> None:
         f"{headline} on validation rows, in %",
     )
     click.echo(f"*: the best. All trials: {report.record}")
-    click.echo(f"As a preset: {report.preset}")

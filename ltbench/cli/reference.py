@@ -15,21 +15,27 @@ WIDTH = 80
 HEAD = """\
 # Commands
 
-Written by `python -m ltbench.cli.reference`; do not edit. Every command answers `--help` with the same text.
+This page is written by `python -m ltbench.cli.reference`; do not edit it. Every
+command answers `--help` with the same text.
 
-Results go to stdout, progress and remarks to stderr. Exit code 0: done; 1: a run did not complete, or a check
-failed; 2: what was typed cannot be run, said in one line that ends with the next command to type.
+Results go to stdout, progress and remarks to stderr, so `--json` can be piped.
 
-Environment variables:
+| exit code | meaning |
+|---|---|
+| 0 | done |
+| 1 | a run did not complete, or a check found something wrong |
+| 2 | what was typed cannot be run; one line says why and what to type next |
+| 130 | interrupted; what is finished is kept |
 
-| variable | meaning |
+| environment variable | meaning |
 |---|---|
 | `LTBENCH_CACHE` | folder of rendered data, downloads and features |
+| `LTBENCH_CACHE_LIMIT` | most that one run may add to the features, e.g. `20G`; default 50 GiB |
 | `LTBENCH_DATA` | folder with data sets you already have, as `--data-root` |
-| `LTBENCH_TASKS` | folders with task folders, joined as in `PATH`; default `ltbench-tasks` |
-| `LTBENCH_PLUGINS` | names of the plugins to load, joined by commas; default all |
 | `LTBENCH_MIRROR` | a folder or an address that is asked before any download |
 | `LTBENCH_OFFLINE` | 1: never reach for the network, as `--offline` |
+| `LTBENCH_PLUGINS` | names of the plugins to load, joined by commas; default all |
+| `LTBENCH_TASKS` | folders with task folders, joined as in `PATH`; default `ltbench-tasks` |
 """
 
 
@@ -78,7 +84,11 @@ def _option(option: click.Option, context: click.Context) -> str:
     assert record is not None, option.name
     name, text = record
     return textwrap.fill(
-        f"* `{name}`: {text}", WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+        f"* `{name}`: {' '.join(text.split())}",
+        WIDTH,
+        subsequent_indent="  ",
+        break_on_hyphens=False,
+        break_long_words=False,
     )
 
 

@@ -19,8 +19,8 @@ def task_problems(needs: Needs, task: Task, has_groups: bool) -> list[str]:
         problems.append("it needs captions, and this task has none")
     if needs.groups and not has_groups:
         problems.append("it needs label groups, and this task's data set has none")
-    if needs.validation and task.validation.kind == "none":
-        problems.append("it needs validation rows, and this task has none")
+    if needs.validation and not task.validation.in_final_runs:
+        problems.append("it needs validation rows, and final runs of this task have none")
     return problems
 
 

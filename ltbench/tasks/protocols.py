@@ -131,12 +131,12 @@ class SinglePositive(_Protocol):
     """One present label an image, all else unknown: +1 and 0.
 
     Attributes:
-        draw: ``hashed`` (our own; independent of the order of rows) or ``cole`` (the published draw, which goes by row
-            order; its seed is 1200).
+        draw: ``hashed`` (our own; independent of the order of rows), ``cole`` (the published draw, which goes by row
+            order; its seed is 1200) or ``published`` (the labels of a file that the task names).
     """
 
     kind: Literal["single-positive"] = "single-positive"
-    draw: Literal["hashed", "cole"] = "hashed"
+    draw: Literal["hashed", "cole", "published"] = "hashed"
     unknown_policy: ClassVar[Literal["ignore", "assume-negative"]] = "assume-negative"
 
     @property
@@ -149,6 +149,8 @@ class SinglePositive(_Protocol):
     ) -> Labels:
         from ltbench.tasks import masks
 
+        if self.draw == "published":
+            raise ProtocolError("these labels come from a published file; nothing here can draw them")
         if self.draw == "cole":
             return masks.cole_observed(complete, seed)
         return masks.single_positive(complete, ids, class_names, namespace, seed)

@@ -8,6 +8,7 @@ from pathlib import Path
 from ltbench.data.base import DataRoot, DataSet
 from ltbench.plugin.errors import UnknownName, UserError
 from ltbench.plugin.manager import registry
+from ltbench.tasks.opened import TaskData
 from ltbench.tasks.task import Task
 
 
@@ -51,7 +52,10 @@ def load_task(address: str) -> Task:
 
 
 def open_data_set(task: Task, root: DataRoot) -> DataSet:
-    """Open the data set of a task, making or fetching what it needs.
+    """Open the data set of a task, and whatever else it needs, making or fetching what is not there.
+
+    Where the test rows are of another data set, or authors released files that define the task, a
+    :class:`~ltbench.tasks.opened.TaskData` comes back, which holds those as well.
 
     Raises:
         UnknownName: no plugin registers the data set.
@@ -65,5 +69,27 @@ def open_data_set(task: Task, root: DataRoot) -> DataSet:
         if folder is None:
             raise UserError(f"the folder of task {task.name} is gone", "ltbench task new --help")
         return open_folder(Path(folder))
-    opener: Callable[[DataRoot], DataSet] = registry().datasets.get(task.data_set).spec.load()
+    data = _open(task.data_set, root)
+    if task.test_data_set is None and not task.published:
+        return data
+    test = None if task.test_data_set is None else _open(task.test_data_set, root)
+    return TaskData(
+        data.name, data.class_names, data.parts, data.open_part, data.label_groups, test, files_of(task, root)
+    )
+
+
+def _open(name: str, root: DataRoot) -> DataSet:
+    opener: Callable[[DataRoot], DataSet] = registry().datasets.get(name).spec.load()
     return opener(root)
+
+
+def files_of(task: Task, root: DataRoot) -> Callable[[str], Path]:
+    """What fetches the published files of a task by their names."""
+    known = {source.name: source for source in task.sources}
+
+    def opened(name: str) -> Path:
+        from ltbench.data.sources import fetch
+
+        return fetch(known[name], root)
+
+    return opened

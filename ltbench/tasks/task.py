@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ltbench.tasks.groups import GroupRule
 from ltbench.tasks.protocols import LabelProtocol
+
+if TYPE_CHECKING:
+    from ltbench.data.sources import Source
 
 Family = Literal["ltml", "plt", "spml", "partial", "zero-shot", "custom"]
 UnknownPolicy = Literal["ignore", "assume-negative", "own"]
@@ -53,16 +57,42 @@ class Validation(Frozen):
     Attributes:
         kind: ``none``; ``part`` (a part of the data set); ``holdout`` (a seeded share of the training rows).
         part: name of the part.
+        unused: of the part, only this many rows that training leaves out, drawn by hash; None for the whole part.
         fraction: share of the training rows held out, in (0, 1).
+        draw: of the hold-out: ``hashed`` (our own; independent of the order of rows) or ``cole`` (RandomState(1200) of
+            Cole et al. and LargeLoss, which goes by row order).
+        tuning_only: rows are held out while tuning only; a final run trains on all rows and has no validation.
         labels: ``clean`` (complete) or ``observed`` (through the label protocol).
         classes: zero-shot only: seen classes withheld from training while tuning, and validated on.
     """
 
     kind: Literal["none", "part", "holdout"] = "none"
     part: str | None = None
+    unused: int | None = Field(default=None, ge=1)
     fraction: float | None = Field(default=None, gt=0, lt=1)
+    draw: Literal["hashed", "cole"] = "hashed"
+    tuning_only: bool = False
     labels: Literal["clean", "observed"] = "clean"
     classes: tuple[str, ...] = ()
+
+    @property
+    def in_final_runs(self) -> bool:
+        """Whether a run that counts has validation rows, not just a search."""
+        return self.kind != "none" and not self.tuning_only
+
+    @property
+    def summary(self) -> str:
+        """One line for cards."""
+        if self.kind == "none":
+            return "none"
+        if self.kind == "part":
+            rows = f"part {self.part}" if self.unused is None else f"{self.unused} rows of {self.part} not trained on"
+        else:
+            drawn = ", drawn by RandomState(1200)" if self.draw == "cole" else ""
+            rows = f"{self.fraction:.0%} of the training rows{drawn}"
+        withheld = f", over {len(self.classes)} seen classes withheld for it" if self.classes else ""
+        when = "while tuning only: " if self.tuning_only else ""
+        return f"{when}{rows}, labels {self.labels}{withheld}"
 
     @model_validator(mode="after")
     def _complete(self) -> Validation:
@@ -70,26 +100,89 @@ class Validation(Frozen):
             raise ValueError("validation kind 'part' needs a part, the others take none")
         if (self.kind == "holdout") != (self.fraction is not None):
             raise ValueError("validation kind 'holdout' needs a fraction, the others take none")
+        if self.unused is not None and self.kind != "part":
+            raise ValueError("only validation kind 'part' takes unused rows")
+        if self.kind != "holdout" and (self.draw != "hashed" or self.tuning_only):
+            raise ValueError("only validation kind 'holdout' is drawn, or kept for tuning")
         return self
+
+
+class PublishedFile(Frozen):
+    """A file that authors released, which defines a part of a task or is what a task can be checked against.
+
+    Attributes:
+        role: ``train`` and ``test`` list rows, in order; ``observed`` lists training rows with the labels a method sees;
+            ``captions`` has a caption of each training row.
+        use: ``defines`` (the task takes its rows, labels or captions from it) or ``checks`` (the task rebuilds them, and
+            cards and tests compare).
+        labels: the class numbers in it are complete labels, and a defining file's are the task's.
+        name: short name for people; no slashes.
+        origin: ``github:<owner>/<repo>@<commit>:<path>`` or an address.
+        sha256: of the file, or None where it is not known; then ``unpinned`` says why.
+        size: bytes; None if unknown.
+        licence: licence or terms of use, one line.
+        unpinned: why there is no sha256.
+    """
+
+    role: Literal["train", "test", "observed", "captions"]
+    use: Literal["defines", "checks"] = "defines"
+    labels: bool = False
+    name: str
+    origin: str
+    sha256: str | None
+    size: int | None
+    licence: str
+    unpinned: str = ""
+
+
+class Counts(Frozen):
+    """Rows, and present labels per class, as counted when the task was pinned; empty where that could not be.
+
+    Attributes:
+        train: [C] of complete training labels.
+        observed: [C] of observed training labels, over the seen classes.
+        test: [C] of test labels.
+        train_rows: number of training rows (without validation), ``val_rows`` and ``test_rows`` alike.
+    """
+
+    train: tuple[int, ...] = ()
+    observed: tuple[int, ...] = ()
+    test: tuple[int, ...] = ()
+    train_rows: int | None = None
+    val_rows: int | None = None
+    test_rows: int | None = None
+
+
+_TARGET = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
 
 class Task(Frozen):
     """A versioned problem. ``address`` is how people name it: ``shapes-plt@mr40``.
 
     Attributes:
-        data_set: name of the data set.
+        data_set: name of the data set with the training rows.
+        test_data_set: the one with the test rows, where it is another.
         train_part: part with the training rows.
         test_part: part with the test rows.
+        select: ``module:function``, called as ``(ids, labels int8 [N, C]) -> row numbers``: which rows of the training
+            part are meant, in which order; pure. None for all, or for those of a published list.
+        test_select: the same for the test part. It is given labels, and only row numbers leave it.
         classes: class names in column order; a subset of the data set's for tasks that leave classes out.
         unseen: zero-shot only: classes that appear at test only. Training keeps the rows selected by ``train_rows``.
-        train_rows: ``all``, or ``seen-only``: rows that show no unseen class.
+        train_rows: ``all``; ``any-seen``: rows that show a seen class; ``seen-only``: those of them that show no unseen
+            one.
+        difficult: Pascal VOC only: how objects marked "difficult" count, in training and test.
         protocol: how complete labels become observed ones.
         mask_seed: seed of the masks; belongs to the version, not to the run.
+        mask_namespace: name under which masks are drawn; by default ``<name>.v<version>``, the same for all settings.
         unknown_policy: what a method does with 0 unless it says otherwise.
         groups: how classes are grouped.
         metrics: names of the contract's metrics that are reported.
         headline: the metric that ranks.
         captions: ``given`` (the data set's own), ``observed`` (made from observed labels) or ``none``.
+        published: files that authors released.
+        notes: how it is built, one line each.
+        counts: what was counted when it was pinned.
         fingerprints: pinned hashes.
         unpinned: field of ``fingerprints`` → why it cannot be pinned.
         ranked: rows may be ranked as official.
@@ -102,13 +195,18 @@ class Task(Frozen):
     title: str
     setting: str | None = None
     data_set: str
+    test_data_set: str | None = None
     train_part: str
     test_part: str
+    select: str | None = None
+    test_select: str | None = None
     classes: tuple[str, ...]
     unseen: tuple[str, ...] = ()
-    train_rows: Literal["all", "seen-only"] = "all"
+    train_rows: Literal["all", "any-seen", "seen-only"] = "all"
+    difficult: Literal["positive", "negative", "unknown"] | None = None
     protocol: LabelProtocol
     mask_seed: int = 0
+    mask_namespace: str | None = None
     unknown_policy: UnknownPolicy = "ignore"
     groups: GroupRule
     metrics: tuple[str, ...] = ("mAP",)
@@ -117,6 +215,9 @@ class Task(Frozen):
     validation: Validation = Validation()
     selection: Literal["last"] = "last"
     captions: Literal["given", "observed", "none"] = "none"
+    published: tuple[PublishedFile, ...] = ()
+    notes: tuple[str, ...] = ()
+    counts: Counts = Counts()
     fingerprints: Fingerprints = Fingerprints()
     unpinned: dict[str, str] = Field(default_factory=dict)
     ranked: bool = True
@@ -141,6 +242,20 @@ class Task(Frozen):
             raise ValueError(f"unpinned names no fingerprint: {sorted(unknown)}")
         return self
 
+    @model_validator(mode="after")
+    def _rows_are_defined_once(self) -> Task:
+        for target in (self.select, self.test_select):
+            if target is not None and not _TARGET.match(target):
+                raise ValueError(f"row rule {target!r} is not of the form 'module:function'")
+        defining = [file.role for file in self.published if file.use == "defines"]
+        if len(set(defining)) != len(defining) or {"train", "observed"} <= set(defining):
+            raise ValueError(f"two published files define the same rows, labels or captions: {defining}")
+        if "captions" in defining and self.captions != "given":
+            raise ValueError("a file of captions needs captions 'given'")
+        if (getattr(self.protocol, "draw", None) == "published") != ("observed" in defining):
+            raise ValueError("draw 'published' and a file of observed labels go together")
+        return self
+
     @property
     def address(self) -> str:
         """Name with setting, as typed on the command line."""
@@ -150,6 +265,28 @@ class Task(Frozen):
     def seen(self) -> tuple[str, ...]:
         """Classes whose names and labels exist in training."""
         return tuple(name for name in self.classes if name not in set(self.unseen))
+
+    @property
+    def data_sets(self) -> tuple[str, ...]:
+        """Names of the data sets it needs."""
+        both = (self.data_set, self.test_data_set)
+        return tuple(dict.fromkeys(name for name in both if name is not None))
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The published files that it needs, as sources to fetch; those it is only checked against are not needed."""
+        from ltbench.data.sources import Source
+
+        return tuple(
+            Source(file.name, file.origin, file.sha256, file.size, file.licence, unpinned=file.unpinned)
+            for file in self.published
+            if file.use == "defines"
+        )
+
+    def defining(self, *roles: str) -> PublishedFile | None:
+        """The published file that defines one of these, or None."""
+        found = (file for file in self.published if file.use == "defines" and file.role in roles)
+        return next(found, None)
 
     @property
     def official(self) -> bool:

@@ -8,18 +8,40 @@ is out of this guard's reach.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
-from ltbench.data.base import DataSet, ImageRows, Images, Labels, Part
-from ltbench.plugin.errors import UserError
+from ltbench.data.base import DataSet, ImageRows, Images, Labels
+from ltbench.tasks.fingerprints import check_fingerprints, compare_fingerprints
 from ltbench.tasks.groups import groups_from_counts
 from ltbench.tasks.protocols import fingerprint
+from ltbench.tasks.rows import (
+    TrainRows,
+    columns_of,
+    held_out,
+    mask_namespace,
+    test_rows,
+    training_rows,
+    unused_rows,
+)
 from ltbench.tasks.task import Fingerprints, Task
+
+__all__ = [
+    "Purpose",
+    "TestView",
+    "TrainView",
+    "Truth",
+    "caption_from_labels",
+    "check_fingerprints",
+    "compare_fingerprints",
+    "mask_namespace",
+    "open_test",
+    "open_train",
+    "open_truth",
+]
 
 Purpose = Literal["final", "tune"]
 
@@ -101,14 +123,6 @@ class Truth:
         return replace(self, ids=self.ids[:rows], labels=self.labels[:rows])
 
 
-def _columns(source: Sequence[str], wanted: Sequence[str], task: Task) -> np.ndarray:
-    position = {name: i for i, name in enumerate(source)}
-    missing = [name for name in wanted if name not in position]
-    if missing:
-        raise UserError(f"task {task.address}: data set {task.data_set} has no class {', '.join(missing)}")
-    return np.array([position[name] for name in wanted], dtype=np.int64)
-
-
 def _select(view: TrainView, rows: np.ndarray) -> TrainView:
     return TrainView(
         ids=tuple(view.ids[int(row)] for row in rows),
@@ -128,128 +142,66 @@ def caption_from_labels(names: Sequence[str]) -> str:
     return f"a photo of {joined}."
 
 
-@dataclass(frozen=True)
-class _TrainRows:
-    """Training rows with complete labels; lives only inside the functions below."""
+def open_train(task: Task, data: DataSet, purpose: Purpose = "final") -> TrainView:
+    """The training view with its validation view.
 
-    part: Part
-    rows: np.ndarray
-    complete: Labels
-    captions: tuple[str, ...] | None
+    With purpose ``tune`` rows are held out also where a final run trains on all of them, and a zero-shot task withholds
+    its validation classes from training and validates on them.
 
-
-def _training_rows(task: Task, data: DataSet) -> _TrainRows:
-    part = data.part(task.train_part)
-    complete = part.read_labels()
-    rows = np.arange(len(part))
-    if task.train_rows == "seen-only":
-        unseen = _columns(data.class_names, task.unseen, task)
-        rows = rows[~(complete[:, unseen] == 1).any(axis=1)]
-        seen = _columns(data.class_names, task.seen, task)
-        rows = rows[(complete[np.ix_(rows, seen)] == 1).any(axis=1)]
-    captions = part.read_captions() if task.captions == "given" and part.read_captions is not None else None
-    return _TrainRows(part, rows, complete, captions)
-
-
-def _observed(task: Task, data: DataSet, source: _TrainRows) -> Labels:
-    """Observed labels of the training rows over the seen classes."""
-    columns = _columns(data.class_names, task.classes, task)
-    ids = tuple(source.part.ids[int(row)] for row in source.rows)
-    complete = np.ascontiguousarray(source.complete[np.ix_(source.rows, columns)])
-    observed = task.protocol.apply(complete, ids, task.classes, mask_namespace(task), task.mask_seed)
-    return observed
-
-
-def mask_namespace(task: Task) -> str:
-    """Name under which a task's masks are drawn: the same for all its settings, so that shares are nested."""
-    return f"{task.name}.v{task.version}"
+    Raises:
+        UserError: the data set lacks a part, a class, a listed image or a published file.
+    """
+    source = training_rows(task, data)
+    captions = source.captions
+    if task.captions == "observed":
+        captions = tuple(
+            caption_from_labels([name for name, value in zip(task.seen, row, strict=True) if value == 1])
+            for row in source.observed
+        )
+    names = task.seen
+    groups = _groups_within(data.label_groups, names)
+    view = TrainView(source.ids, source.images, source.observed, names, captions, groups)
+    withheld = task.validation.classes if purpose == "tune" else ()
+    if task.validation.kind == "holdout" and (purpose == "tune" or task.validation.in_final_runs):
+        held = held_out(task, source.ids)
+        validation = _select(view, np.flatnonzero(held))
+        if task.validation.labels == "clean" or withheld:
+            clean = source.complete[np.ix_(held, columns_of(task.classes, withheld or names, task))]
+            validation = TrainView(validation.ids, validation.images, clean, withheld or names)
+        view = replace(_select(view, np.flatnonzero(~held)), validation=validation)
+    elif task.validation.kind == "part":
+        view = replace(view, validation=_validation_part(task, data, withheld or names, source.ids))
+    return _without(view, withheld, task) if withheld else view
 
 
-def _holdout(task: Task, ids: Sequence[str]) -> np.ndarray:
-    """Boolean [N]: rows held out, a pure function of (task, version, row id)."""
-    assert task.validation.fraction is not None
-    scored = [
-        int.from_bytes(hashlib.sha256(f"holdout|{task.name}.v{task.version}|{row}".encode()).digest()[:8], "big")
-        for row in ids
-    ]
-    share = max(1, round(task.validation.fraction * len(ids)))
-    held = np.zeros(len(ids), dtype=bool)
-    held[np.argsort(np.array(scored, dtype=np.uint64), kind="stable")[:share]] = True
-    return held
+def _without(view: TrainView, withheld: Sequence[str], task: Task) -> TrainView:
+    """Training without some of its classes: their columns go, and rows as ``train_rows`` says of unseen classes."""
+    kept = tuple(name for name in view.class_names if name not in set(withheld))
+    shown = view.observed == 1
+    rows = shown[:, columns_of(view.class_names, kept, task)].any(axis=1)
+    if task.train_rows != "any-seen":
+        rows = ~shown[:, columns_of(view.class_names, withheld, task)].any(axis=1)
+    view = _select(view, np.flatnonzero(rows))
+    return replace(
+        view,
+        observed=np.ascontiguousarray(view.observed[:, columns_of(view.class_names, kept, task)]),
+        class_names=kept,
+        label_groups=_groups_within(view.label_groups, kept),
+    )
 
 
-def _validation_part(task: Task, data: DataSet, names: Sequence[str]) -> TrainView:
+def _validation_part(task: Task, data: DataSet, names: Sequence[str], train_ids: Sequence[str]) -> TrainView:
     """Rows of a validation part over the named classes; rows that show an unseen class are left out."""
-    assert task.validation.part is not None
-    part = data.part(task.validation.part)
+    part = data.part(task.validation.part or "")
     complete = part.read_labels()
-    rows = np.arange(len(part))
+    rows = np.arange(len(part)) if task.validation.unused is None else unused_rows(task, part.ids, train_ids)
     if task.unseen:
-        rows = rows[~(complete[:, _columns(data.class_names, task.unseen, task)] == 1).any(axis=1)]
-    columns = _columns(data.class_names, names, task)
-    labels = np.ascontiguousarray(complete[np.ix_(rows, columns)])
+        rows = rows[~(complete[np.ix_(rows, columns_of(data.class_names, task.unseen, task))] == 1).any(axis=1)]
+    labels = np.ascontiguousarray(complete[np.ix_(rows, columns_of(data.class_names, names, task))])
     ids = tuple(part.ids[int(row)] for row in rows)
     if task.validation.labels == "observed":
         labels = task.protocol.apply(labels, ids, tuple(names), mask_namespace(task), task.mask_seed)
     return TrainView(ids, ImageRows(part.images, rows.tolist()), labels, tuple(names))
-
-
-def open_train(task: Task, data: DataSet, purpose: Purpose = "final") -> TrainView:
-    """The training view with its validation view.
-
-    With purpose ``tune`` a zero-shot task withholds its validation classes from training and validates on them.
-
-    Raises:
-        UserError: the data set lacks a part or a class.
-    """
-    source = _training_rows(task, data)
-    observed = _observed(task, data, source)
-    ids = tuple(source.part.ids[int(row)] for row in source.rows)
-    captions = None if source.captions is None else tuple(source.captions[int(row)] for row in source.rows)
-    if task.captions == "observed":
-        captions = tuple(
-            caption_from_labels([name for name, value in zip(task.seen, row, strict=True) if value == 1])
-            for row in observed
-        )
-    names = task.seen
-    view = TrainView(
-        ids=ids,
-        images=ImageRows(source.part.images, source.rows.tolist()),
-        observed=observed,
-        class_names=names,
-        captions=captions,
-        label_groups=_groups_within(data.label_groups, names),
-    )
-    if task.validation.kind == "holdout":
-        held = _holdout(task, ids)
-        clean = np.ascontiguousarray(source.complete[np.ix_(source.rows, _columns(data.class_names, names, task))])
-        validation = _select(view, np.flatnonzero(held))
-        if task.validation.labels == "clean":
-            validation = TrainView(validation.ids, validation.images, clean[held], names)
-        view = _with_validation(_select(view, np.flatnonzero(~held)), validation)
-    elif task.validation.kind == "part":
-        asked = task.validation.classes if purpose == "tune" and task.validation.classes else names
-        view = _with_validation(view, _validation_part(task, data, asked))
-    if purpose == "tune" and task.validation.classes:
-        kept = tuple(name for name in names if name not in set(task.validation.classes))
-        withheld = _columns(names, task.validation.classes, task)
-        view = _select(view, np.flatnonzero(~(view.observed[:, withheld] == 1).any(axis=1)))
-        view = TrainView(
-            ids=view.ids,
-            images=view.images,
-            observed=np.ascontiguousarray(view.observed[:, _columns(names, kept, task)]),
-            class_names=kept,
-            captions=view.captions,
-            label_groups=_groups_within(view.label_groups, kept),
-            validation=view.validation,
-        )
-    return view
-
-
-def _with_validation(view: TrainView, validation: TrainView) -> TrainView:
-    return TrainView(
-        view.ids, view.images, view.observed, view.class_names, view.captions, view.label_groups, validation
-    )
 
 
 def _groups_within(groups: Mapping[str, tuple[str, ...]], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -259,109 +211,75 @@ def _groups_within(groups: Mapping[str, tuple[str, ...]], names: Sequence[str]) 
 
 
 def open_test(task: Task, data: DataSet) -> TestView:
-    """The test view: ids and images. Reads no label."""
-    part = data.part(task.test_part)
-    return TestView(part.ids, part.images, task.classes)
+    """The test view: ids and images.
+
+    Reads no label, unless the task's definition of its test rows does ("annotated images"): then row numbers are all
+    that is kept.
+    """
+    rows = test_rows(task, data)
+    return TestView(rows.ids, rows.images, task.classes)
 
 
 def open_truth(task: Task, data: DataSet) -> Truth:
     """Phase 2 only: true test labels, groups and everything's fingerprints."""
-    part = data.part(task.test_part)
-    labels = np.ascontiguousarray(part.read_labels()[:, _columns(data.class_names, task.classes, task)])
-    source = _training_rows(task, data)
-    observed = _observed(task, data, source)
+    test = test_rows(task, data)
+    labels = test.read_labels()
+    source = training_rows(task, data)
     position = {name: i for i, name in enumerate(task.classes)}
-    unseen = tuple(position[name] for name in task.unseen)
-    groups = _groups(task, data, source, observed)
+    groups = _groups(task, source)
     return Truth(
-        ids=part.ids,
+        ids=test.ids,
         labels=labels,
         class_names=task.classes,
         groups=groups,
-        unseen=unseen,
-        fingerprints=_fingerprints(task, data, source, observed, part, labels, groups),
+        unseen=tuple(position[name] for name in task.unseen),
+        fingerprints=_fingerprints(task, data, source, test.ids, labels, groups),
     )
 
 
-def _groups(task: Task, data: DataSet, source: _TrainRows, observed: Labels) -> dict[str, tuple[int, ...]]:
+def _groups(task: Task, source: TrainRows) -> dict[str, tuple[int, ...]]:
     """Groups from observed counts; tasks that hide labels also get groups from complete counts (``head_fixed`` …)."""
     counts = np.zeros(len(task.classes), dtype=np.int64)
-    counts[_columns(task.classes, task.seen, task)] = (observed == 1).sum(axis=0)
+    counts[columns_of(task.classes, task.seen, task)] = (source.observed == 1).sum(axis=0)
     groups = dict(groups_from_counts(counts, task.groups, task.classes))
     if task.groups.by_count and task.protocol.kind != "full":
-        complete = source.complete[np.ix_(source.rows, _columns(data.class_names, task.classes, task))]
-        counts = (complete == 1).sum(axis=0)
         by_count = task.groups.model_copy(update={"fixed": ()})
-        groups.update(groups_from_counts(counts, by_count, suffix="_fixed"))
+        groups.update(groups_from_counts((source.complete == 1).sum(axis=0), by_count, suffix="_fixed"))
     return groups
 
 
 def _fingerprints(
     task: Task,
     data: DataSet,
-    source: _TrainRows,
-    observed: Labels,
-    test: Part,
+    source: TrainRows,
+    test_ids: Sequence[str],
     test_labels: Labels,
     groups: Mapping[str, tuple[int, ...]],
 ) -> Fingerprints:
-    ids = [source.part.ids[int(row)] for row in source.rows]
-    captions = None if source.captions is None else [source.captions[int(row)] for row in source.rows]
-    val_ids: Sequence[str] | None = None
-    if task.validation.kind == "part":
-        val_ids = data.part(task.validation.part or "").ids
-    elif task.validation.kind == "holdout":
-        val_ids = [row for row, held in zip(ids, _holdout(task, ids), strict=True) if held]
     grouped = [f"{name}: {', '.join(task.classes[c] for c in columns)}" for name, columns in sorted(groups.items())]
-    complete = np.ascontiguousarray(source.complete[np.ix_(source.rows, _columns(data.class_names, task.seen, task))])
+    complete = np.ascontiguousarray(source.complete[:, columns_of(task.classes, task.seen, task)])
+    val_ids = _validation_ids(task, data, source.ids)
     return Fingerprints(
         class_names=fingerprint(list(task.classes)),
-        train_ids=fingerprint(ids),
-        observed_labels=fingerprint(observed),
+        train_ids=fingerprint(list(source.ids)),
+        observed_labels=fingerprint(source.observed),
         train_labels=fingerprint(complete),
-        val_ids=None if val_ids is None else fingerprint(list(val_ids)),
-        test_ids=fingerprint(list(test.ids)),
+        val_ids=None if val_ids is None else fingerprint(val_ids),
+        test_ids=fingerprint(list(test_ids)),
         test_labels=fingerprint(test_labels),
-        captions=None if captions is None else fingerprint(captions),
+        captions=None if source.captions is None else fingerprint(source.captions),
         groups=fingerprint(grouped),
         images=task.fingerprints.images,
     )
 
 
-#: Most likely reason for a mismatch, by fingerprint.
-_CAUSES = {
-    "class_names": "another class order or spelling",
-    "train_ids": "another split under the same name, or rows added or removed",
-    "observed_labels": "another mask draw or another version of the protocol",
-    "train_labels": "another annotation release, or 'difficult' objects counted differently",
-    "val_ids": "another validation split",
-    "test_ids": "another test split, or images filtered out",
-    "test_labels": "another annotation release, or 'difficult' objects counted differently",
-    "captions": "captions from another source or in another order",
-    "groups": "other group thresholds (n >= 100 and n >= 20 are meant), or other counts",
-    "images": "image files were replaced, re-encoded or resized",
-}
-
-
-def compare_fingerprints(pinned: Fingerprints, found: Fingerprints) -> list[str]:
-    """One line for every pinned hash that differs: both hashes and the likely cause."""
-    problems = []
-    for name in Fingerprints.model_fields:
-        expected, actual = getattr(pinned, name), getattr(found, name)
-        if expected is not None and actual is not None and expected != actual:
-            problems.append(f"{name}: expected sha256 {expected}, found {actual} (likely {_CAUSES[name]})")
-    return problems
-
-
-def check_fingerprints(task: Task, found: Fingerprints) -> None:
-    """Refuse data that is not the task's.
-
-    Raises:
-        UserError: names every fingerprint that differs, with both hashes and the likely cause.
-    """
-    problems = compare_fingerprints(task.fingerprints, found)
-    if problems:
-        raise UserError(
-            f"task {task.address}: the data are not those of version {task.version}: {'; '.join(problems)}",
-            f"ltbench show task {task.name}",
-        )
+def _validation_ids(task: Task, data: DataSet, train_ids: Sequence[str]) -> list[str] | None:
+    """Ids of the validation rows of a final run; None when it has none."""
+    if not task.validation.in_final_runs:
+        return None
+    if task.validation.kind == "holdout":
+        return [row for row, held in zip(train_ids, held_out(task, train_ids), strict=True) if held]
+    ids = data.part(task.validation.part or "").ids
+    if task.validation.unused is None:
+        return list(ids)
+    return [ids[int(row)] for row in unused_rows(task, ids, train_ids)]

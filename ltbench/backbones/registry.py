@@ -60,9 +60,9 @@ def open_backbone(
         UserError: weights that cannot be had, read, or do not fit the architecture.
     """
     if dtype not in DTYPES:
-        raise UnknownName("dtype", dtype, DTYPES, f"--dtype {'|'.join(DTYPES)}")
+        raise UnknownName("dtype", dtype, DTYPES, f"one of {', '.join(DTYPES)}")
     if dtype == "float16" and not device.startswith("cuda"):
-        raise UserError("dtype float16 needs a CUDA device", "--dtype bfloat16, or --device cuda")
+        raise UserError("dtype float16 needs a CUDA device", "--device cuda, or dtype bfloat16")
     entry, argument = find_backbone(name)
     options = BackboneOptions(
         argument=argument,

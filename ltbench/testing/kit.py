@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from ltbench.backbones.registry import find_backbone
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.failures import Diverged
 from ltbench.method.config import Variant
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.manager import registry
 from ltbench.testing.bench import Bench
 from ltbench.testing.checks import CHECKS
 from ltbench.testing.outcomes import Failed, Skipped, SkipReason
@@ -57,15 +59,16 @@ def check_method(
     Raises:
         UnknownName: no plugin registers the method or the encoder.
     """
+    # Looked up here, so that a wrong name is one error and not nine failed checks.
+    registry().methods.get(name)
+    find_backbone(backbone)
     results = []
-    with (
-        Bench(name, backbone, weights, variant, reporter) as bench,
-        reporter.task(f"checking {name}", len(CHECKS)) as done,
-    ):
+    with Bench(name, backbone, weights, variant, reporter) as bench:
         unfit = _unfit(bench)
-        for title, check in CHECKS.items():
-            results.append(_one(title, check, bench, unfit))
-            done(1)
+        with reporter.task(f"checking {name}", len(CHECKS)) as done:
+            for title, check in CHECKS.items():
+                results.append(_one(title, check, bench, unfit))
+                done(1)
     return results
 
 

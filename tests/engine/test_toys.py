@@ -140,7 +140,7 @@ def test_captions_reach_their_rows_and_only_those_who_ask(tmp_path: Path) -> Non
     np.testing.assert_array_equal(asked.phase.module.named.numpy(), 8.0 * present)
     assert mean_ap(asked.logits, world.truth) > 0.85
     silent = run(build("plain", epochs=1), world, tmp_path / "silent")
-    batch = silent.phase._rowset(toys.Augment()).batch(np.arange(3))
+    batch = silent.phase.training_rows().batch(np.arange(3))
     assert batch.captions is None
 
 
@@ -154,7 +154,7 @@ def test_optional_hooks_are_called_in_order(tmp_path: Path) -> None:
 def test_unknown_policy_reaches_stats_sampler_batches_and_scan(policy: str, expected: int, tmp_path: Path) -> None:
     world = make_world(hide(0.5))
     found = run(build("plain", epochs=1), world, tmp_path, policy=policy)
-    rowset = found.phase._rowset(toys.Augment())
+    rowset = found.phase.training_rows()
     seen = torch.cat([batch.observed for batch in rowset.scan(7, torch.device("cpu"))]).numpy()
     np.testing.assert_array_equal(seen, np.where(world.train.observed == 0, expected, world.train.observed))
     np.testing.assert_array_equal(found.phase.context.observed.numpy(), seen)

@@ -97,7 +97,10 @@ class FileImages:
                 return opened.convert("RGB")
         except FileNotFoundError as error:
             raise UserError(f"image {path.name} is missing", "ltbench data status") from error
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        except UnidentifiedImageError as error:
+            why = "no image format that Pillow knows" if path.stat().st_size else "0 bytes"
+            raise UserError(f"image {path.name} cannot be decoded ({why})", f"replace {path.name}") from error
+        except (OSError, SyntaxError, ValueError) as error:
             raise UserError(f"image {path.name} cannot be decoded ({error})", f"replace {path.name}") from error
 
     def sha256(self, row: int) -> str:

@@ -1,12 +1,16 @@
 """Parsed annotation files, kept in the cache as small arrays under the content hash of what they were parsed from.
 
-Hashing a COCO-sized file takes half a second, parsing it several; a file that changed has another hash, so a stale
-entry cannot be read.
+A file that changed has another hash, so a stale entry cannot be read. Hashes of large files are remembered together
+with everything the file system says about a file (size, times of change, inode): a file that was written to, replaced
+or moved is hashed again, one that was not is opened at once.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,9 +21,15 @@ import numpy.typing as npt
 
 from ltbench.data.base import DataRoot, FileImages
 from ltbench.plugin.errors import UserError
-from ltbench.plugin.files import write_with
+from ltbench.plugin.files import write_atomic, write_with
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+
+LARGE = 2**20
+"""Bytes from which on a hash is remembered; smaller files are hashed each time."""
+
+SETTLED_NS = 2_000_000_000
+"""A file changed less than this before it was hashed may change again without its times showing it."""
 
 
 def parsed(root: DataRoot, kind: str, sources: Sequence[Path], parse: Callable[[], Arrays]) -> Arrays:
@@ -34,8 +44,7 @@ def parsed(root: DataRoot, kind: str, sources: Sequence[Path], parse: Callable[[
     Raises:
         UserError: ``parse`` refuses a file.
     """
-    digests = FileImages(sources)
-    key = hashlib.sha256("\n".join([kind, *(digests.sha256(row) for row in range(len(sources)))]).encode()).hexdigest()
+    key = hashlib.sha256("\n".join([kind, *(_digest(root, path) for path in sources)]).encode()).hexdigest()
     path = root.cache / "parsed" / kind / f"{key}.npz"
     if path.exists():
         try:
@@ -51,3 +60,32 @@ def parsed(root: DataRoot, kind: str, sources: Sequence[Path], parse: Callable[[
         # The arrays are good, only the next opening will be slow.
         root.reporter.line(f"what was read from {sources[0].name} is not kept: {error.message}")
     return arrays
+
+
+def _digest(root: DataRoot, path: Path) -> str:
+    """Content hash of a file, remembered in the cache if the file is large."""
+    status = path.stat()
+    if status.st_size < LARGE:
+        return FileImages([path]).sha256(0)
+    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()
+    note = root.cache / "parsed" / "hashes" / f"{place}.json"
+    stamp = _stamp(status)
+    try:
+        known = json.loads(note.read_text())
+        if known["stamp"] == stamp:
+            return str(known["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        # Nothing is remembered, or what is remembered cannot be read: hash the file.
+        pass
+    digest = FileImages([path]).sha256(0)
+    settled = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS
+    if settled and _stamp(path.stat()) == stamp:
+        try:
+            write_atomic(note, json.dumps({"stamp": stamp, "sha256": digest}))
+        except UserError as error:
+            root.reporter.line(f"the hash of {path.name} is not kept: {error.message}")
+    return digest
+
+
+def _stamp(status: os.stat_result) -> list[int]:
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev]

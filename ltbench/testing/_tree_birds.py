@@ -40,7 +40,9 @@ def _attributes(plan: Plan, every: list[str]) -> list[str]:
     for number, name in enumerate(every, 1):
         shown = set(plan.labels[name])
         draw = plan.random("certainty", name)
-        for column, class_name in enumerate(CUB_CLASSES, 1):
-            stray = " 0" if draw.random() < 0.001 else ""
-            lines.append(f"{number} {column} {int(class_name in shown)} {draw.integers(1, 5)}{stray} 27.7080")
+        certainty = draw.integers(1, 5, size=len(CUB_CLASSES)).tolist()
+        stray = int(draw.integers(0, 3 * len(CUB_CLASSES)))
+        for column, class_name in enumerate(CUB_CLASSES):
+            more = " 0" if column == stray else ""
+            lines.append(f"{number} {column + 1} {int(class_name in shown)} {certainty[column]}{more} 27.7080")
     return lines

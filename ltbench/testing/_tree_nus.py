@@ -24,7 +24,8 @@ def write_nus_wide(plan: Plan) -> dict[str, tuple[str, ...]]:
     # Concepts that are tags as well stand among the others in the official file; where does not matter here.
     tags = [*NUS_TAGS, *(name for name in NUS_CONCEPTS if name not in _NO_TAGS)]
     _write(folder / "NUS_WID_Tags" / "TagList1k.txt", tags, "\r\n")
-    lines = ["\t".join("1" if tag in set(plan.labels[name]) else "0" for tag in tags) + "\t" for name in every]
+    shown = [set(plan.labels[name]) for name in every]
+    lines = ["\t".join("1" if tag in names else "0" for tag in tags) + "\t" for names in shown]
     _write(folder / "NUS_WID_Tags" / "AllTags1k.txt", lines, "\r\n")
     for name in every:
         plan.write_image(folder / "Flickr" / name, name)
@@ -32,8 +33,9 @@ def write_nus_wide(plan: Plan) -> dict[str, tuple[str, ...]]:
 
 
 def _write_labels(plan: Plan, folder: Path, ids: tuple[str, ...] | list[str], suffix: str) -> None:
+    shown = [set(plan.labels[name]) for name in ids]
     for concept in NUS_CONCEPTS:
-        values = ["1" if concept in plan.labels[name] else "0" for name in ids]
+        values = ["1" if concept in names else "0" for names in shown]
         _write(folder / f"Labels_{concept}{suffix}.txt", values)
 
 

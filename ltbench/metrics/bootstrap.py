@@ -1,7 +1,9 @@
 """Intervals by resampling the test images, exact with ties: a class is sorted once, a replicate only reweighs its rows.
 
-95 % percentile intervals. A class that loses all its positives in a replicate is left out of that replicate's mean; a
-replicate that leaves a score undefined is left out of its interval.
+95 % percentile intervals, for scores moved so that the mean of the replicates falls on the score: repeated rows raise
+the average precision of rare classes, and without the move a score can lie outside its own interval. A class that
+loses all its positives in a replicate is left out of that replicate's mean; a replicate that leaves a score undefined
+is left out of its interval.
 """
 
 from __future__ import annotations
@@ -91,7 +93,9 @@ def bootstrap_intervals(
     seed: int = 0,
     **options: Unpack[Options],
 ) -> Intervals:
-    """95 % percentile intervals of every score over test images, the same shape as ``Scores.scores``.
+    """95 % centred percentile intervals of every score over test images, the same shape as ``Scores.scores``.
+
+    With replicates t* of a score t, the interval is t plus the percentiles of (t* - mean t*), within [0, 100].
 
     Args:
         logits: float32 [n, C].
@@ -105,8 +109,14 @@ def bootstrap_intervals(
         MetricError: as :func:`ltbench.metrics.contract.evaluate`.
     """
     data = judged(logits, truth, groups, **options)
-    (found,) = _replicated([measure(data, resolve(metrics))], data.truth.shape[0], replicates, seed)
-    return {name: {s: _interval(v) for s, v in by_subset.items()} for name, by_subset in found.items()}
+    n = data.truth.shape[0]
+    scorer = measure(data, resolve(metrics))
+    (found,) = _replicated([scorer], n, replicates, seed)
+    points = scorer(np.ones((n, 1), dtype=np.int32))
+    return {
+        name: {subset: _centred(values, points[name][subset]) for subset, values in by_subset.items()}
+        for name, by_subset in found.items()
+    }
 
 
 def paired_bootstrap(
@@ -165,6 +175,15 @@ def _interval(values: Float | None) -> list[float] | None:
         return None
     low, high = np.percentile(defined, _TAILS)
     return [float(low), float(high)]
+
+
+def _centred(values: Float | None, point: Float | None) -> list[float] | None:
+    """Percentiles around the score instead of around the replicates' own mean."""
+    raw = _interval(values)
+    if raw is None or values is None or point is None or np.isnan(point[0]):
+        return None
+    move = float(point[0]) - float(np.nanmean(values))
+    return [min(100.0, max(0.0, end + move)) for end in raw]
 
 
 def seed_interval(values: Sequence[float]) -> tuple[float, float] | None:

@@ -30,14 +30,22 @@ def rescored(
     return found
 
 
+def centred(defined: list[float], point: float | None) -> list[float] | None:
+    if not defined or point is None:
+        return None
+    moved = np.percentile(np.array(defined) - np.mean(defined), [2.5, 97.5]) + point
+    return [float(end) for end in np.clip(moved, 0.0, 100.0)]
+
+
 def check(logits: NDArray[np.float32], truth: NDArray[np.int8], replicates: int, seed: int) -> None:
     groups: dict[str, list[int]] = {"first": [0], "rest": list(range(1, truth.shape[1]))}
     intervals = bootstrap_intervals(logits, truth, groups, list(METRICS), replicates, seed)
+    points = evaluate(logits, truth, groups, list(METRICS))
     for name, by_subset in rescored(logits, truth, groups, replicates, seed).items():
         assert intervals[name].keys() == by_subset.keys()
         for subset, values in by_subset.items():
             defined = [v for v in values if v is not None]
-            expected = list(np.percentile(defined, [2.5, 97.5])) if defined else None
+            expected = centred(defined, points[name][subset])
             found = intervals[name][subset]
             assert found == (expected if expected is None else pytest.approx(expected, rel=1e-10, abs=1e-10))
 
@@ -61,7 +69,20 @@ def test_a_class_that_loses_its_positives_is_left_out_of_that_replicate() -> Non
     assert not all(lost)
     values = rescored(logits, truth, {}, 40, 0)["mAP"]["total"]
     found = bootstrap_intervals(logits, truth, replicates=40)["mAP"]["total"]
-    assert found == pytest.approx(np.percentile([v for v in values if v is not None], [2.5, 97.5]))
+    point = evaluate(logits, truth)["mAP"]["total"]
+    assert found == pytest.approx(centred([v for v in values if v is not None], point))
+
+
+def test_a_score_lies_in_its_interval_even_where_positives_are_rare() -> None:
+    generator = np.random.default_rng(2)
+    truth = np.full((400, 60), -1, dtype=np.int8)
+    for column in range(60):
+        truth[generator.choice(400, 3, replace=False), column] = 1
+    logits = (generator.normal(size=truth.shape) + 1.5 * truth).astype(np.float32)
+    score = evaluate(logits, truth)["mAP"]["total"]
+    low, high = bootstrap_intervals(logits, truth, replicates=200)["mAP"]["total"]  # type: ignore[misc]
+    assert score is not None
+    assert low < score < high
 
 
 def test_draws_are_n_with_replacement_and_independent_of_their_number() -> None:

@@ -183,12 +183,13 @@ def write_stamps(folder: Path, content: FolderContent) -> None:
     write_atomic(folder / "stamps.json", json.dumps(stamps))
 
 
-def open_folder(folder: Path, images: Path | None = None) -> DataSet:
+def open_folder(folder: Path, images: Path | None = None, fallback: Path | None = None) -> DataSet:
     """Open a task folder as a data set.
 
     Args:
         folder: a task folder (its newest version) or one of its version folders.
         images: folder of images; None takes the one noted when the task was made.
+        fallback: folder of images for when the noted one is gone.
 
     Raises:
         UserError: the folder is no task folder, is damaged, or was written by another version of ltbench.
@@ -203,6 +204,8 @@ def open_folder(folder: Path, images: Path | None = None) -> DataSet:
         )
     source = read_json(top / "source.json", top) if images is None else {"images": str(images)}
     place = Path(source["images"]) if source.get("images") else None
+    if place is not None and fallback is not None and not place.is_dir():
+        place = fallback
     stamps = read_json(version / "stamps.json", top)
 
     def open_part(part: str) -> Part:

@@ -63,12 +63,9 @@ def open_data_set(task: Task, root: DataRoot) -> DataSet:
     """
     if task.family == "custom" and task.data_set.startswith("folder:"):
         from ltbench.data.folder import open_folder
-        from ltbench.tasks.custom import find_custom
+        from ltbench.tasks.custom import folder_of
 
-        folder = find_custom(task.name)
-        if folder is None:
-            raise UserError(f"the folder of task {task.name} is gone", "ltbench task new --help")
-        return open_folder(Path(folder))
+        return open_folder(folder_of(task), images=root.root)
     data = _open(task.data_set, root)
     if task.test_data_set is None and not task.published:
         return data

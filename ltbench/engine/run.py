@@ -17,7 +17,7 @@ import torch
 
 from ltbench.backbones.base import Backbone
 from ltbench.backbones.registry import open_backbone
-from ltbench.data.base import DataSet
+from ltbench.data.base import DataSet, default_offline
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.encode import Encoder
 from ltbench.engine.failures import Diverged
@@ -87,7 +87,7 @@ def prepare(request: RunRequest, reporter: Reporter = SILENT) -> Prepared:
     torch.set_num_threads(request.threads)
     resolved = resolve_method(request)
     device = pick_device(request.device)
-    backbone = open_backbone(request.backbone, weights=request.weights, device=str(device))
+    backbone = open_backbone(request.backbone, weights=request.weights, device=str(device), offline=default_offline())
     data = open_data_set(request.task, request.root(reporter))
     needs = resolved.method.needs()
     check_fit(request.method, needs, request.task, bool(data.label_groups), request.backbone, backbone.card.offers)

@@ -65,7 +65,11 @@ def open_data_set(task: Task, root: DataRoot) -> DataSet:
         from ltbench.data.folder import open_folder
         from ltbench.tasks.custom import folder_of
 
-        return open_folder(folder_of(task), images=root.root)
+        folder = folder_of(task)
+        if folder is None:
+            raise UserError(f"the folder of task {task.name} is gone", "ltbench task new --help")
+        # LTBENCH_DATA may name other data sets, so it only stands in for a folder of images that has gone.
+        return open_folder(folder, fallback=root.root)
     data = _open(task.data_set, root)
     if task.test_data_set is None and not task.published:
         return data

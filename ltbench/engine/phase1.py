@@ -206,6 +206,7 @@ class Phase1:
                 rows=len(rowset),
                 seed=seed_for(self.setup.seed, "stage", stage.name),
                 stats=self._stats,
+                reporter=self.setup.reporter,
             )
         )
 

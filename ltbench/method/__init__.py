@@ -1,5 +1,6 @@
 """What a method author imports: the contract of section "plugin" of the reference."""
 
+from ltbench.data.progress import SILENT, Reporter
 from ltbench.method.config import MethodConfig, Needs, Preset
 from ltbench.method.method import Context, Method
 from ltbench.method.search import Choice, SearchSpace, Uniform
@@ -18,6 +19,7 @@ from ltbench.method.stages import (
 )
 
 __all__ = [
+    "SILENT",
     "Augment",
     "Batch",
     "Choice",
@@ -30,6 +32,7 @@ __all__ = [
     "Needs",
     "ParamGroup",
     "Preset",
+    "Reporter",
     "Sampler",
     "Scan",
     "Schedule",

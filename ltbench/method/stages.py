@@ -12,6 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from ltbench.data.progress import SILENT, Reporter
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -216,12 +218,14 @@ class FitData:
         rows: number of rows.
         seed: seed of this stage.
         stats: observed counts.
+        reporter: a long fit shows its progress here.
     """
 
     scan: Scan
     rows: int
     seed: int
     stats: Stats
+    reporter: Reporter = SILENT
 
     def gather(self) -> tuple[Tensor, Tensor]:
         """All inputs [N, …] (the global features where there are regions) and observed labels int8 [N, C]."""

@@ -179,6 +179,7 @@ class LinearProbe(Method):
             choice=config.c_choice,
             c=config.c,
             max_iter=config.max_iter,
+            reporter=data.reporter,
         )
         with torch.no_grad():
             head.weight.copy_(torch.from_numpy(fit.weight))

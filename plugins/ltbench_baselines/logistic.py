@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
+from ltbench.method import SILENT, Reporter
 from ltbench.plugin import UserError
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -45,6 +46,7 @@ def fit_logistic(
     choice: Choice = "common",
     c: float | None = None,
     max_iter: int = 1000,
+    reporter: Reporter = SILENT,
 ) -> LogisticFit:
     """Fit one logistic regression a class by L-BFGS: minimise ``|w|^2 / 2 + C sum_k log(1 + exp(-y_k (w x_k + b)))``.
 
@@ -62,6 +64,7 @@ def fit_logistic(
             ``per-class``: each class its own.
         c: take this C and choose nothing.
         max_iter: iteration limit of L-BFGS.
+        reporter: told how many classes are done.
 
     Raises:
         UserError: C is to be chosen, and no class has two positives and two negatives.
@@ -75,8 +78,11 @@ def fit_logistic(
         chosen[fitted] = c
     elif fitted:
         used = _usable_folds(observed, folds)
-        for k in _splittable(observed, used):
-            losses[k] = _heldout_loss(reduced, observed[:, k], grid, used, max_iter)
+        splittable = _splittable(observed, used)
+        with reporter.task("choosing C", len(splittable)) as advance:
+            for k in splittable:
+                losses[k] = _heldout_loss(reduced, observed[:, k], grid, used, max_iter)
+                advance(1)
         chosen[fitted] = _choose(losses, grid, choice)[fitted]
     weight = np.zeros((classes, features.shape[1]))
     bias = np.log(((observed == 1).sum(axis=0) + 0.5) / ((observed == -1).sum(axis=0) + 0.5))

@@ -1,7 +1,7 @@
 """Where data sets lie below ``--data-root`` (or ``LTBENCH_DATA``), in the layouts that people already have.
 
-A data set is looked for below the data root first and below ``data`` in the cache second, where ``ltbench data
-prepare`` unpacks. The first folder that holds what marks the data set is taken; folders are never merged.
+A data set is looked for in ``DataRoot.places``: below the data root first, then where ``ltbench data prepare`` puts
+things without one. The first folder that holds what marks the data set is taken; folders are never merged.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from pathlib import Path
 from ltbench.data.base import DataRoot
 from ltbench.data.status import DataStatus, folder_bytes
 from ltbench.plugin.errors import UserError
-
-PREPARED = "data"
-"""Folder of the cache that prepared data sets are unpacked into."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +41,9 @@ class Layout:
         return f"ltbench data prepare TASK, or --data-root DIR with {self.advice} in it"
 
 
-def places(root: DataRoot) -> list[Path]:
-    """Folders to look below, in order."""
-    return [*([] if root.root is None else [root.root]), root.cache / PREPARED]
-
-
 def find(root: DataRoot, layout: Layout) -> Path | None:
     """The folder of a data set; None when it is not here."""
-    for place in places(root):
+    for place in root.places:
         for folder in layout.folders:
             there = [(place / folder / mark).exists() for mark in layout.marks]
             if any(there) if layout.any_mark else all(there):

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from ltbench.data.base import DataRoot, DataSet, FileImages, Labels, Part
-from ltbench.data.layouts import Layout, find, first, layout_status, locate, need, places, read_lines, refuse_repeated
+from ltbench.data.layouts import Layout, find, first, layout_status, locate, need, read_lines, refuse_repeated
 from ltbench.data.names import VOC_CLASSES, VOC_GROUPS
 from ltbench.data.status import DataStatus
 from ltbench.data.voc_xml import read_objects
@@ -64,7 +64,7 @@ def _open(year: str, root: DataRoot) -> DataSet:
 
 def _folder(root: DataRoot, layout: Layout, year: str) -> Path:
     """The folder of one year; the data root may be that folder, if it is called so."""
-    for place in places(root):
+    for place in root.places:
         if place.name == f"VOC{year}" and (place / layout.marks[0]).exists():
             return place
     others = [other for other in _PARTS if other != year and find(root, voc_layout(other))]

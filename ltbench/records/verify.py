@@ -33,16 +33,25 @@ class VerifyReport:
         path: the record.
         problems: one line each; none when the record is right.
         checked: what was checked, in order.
+        absent: what would be needed to check the rest; empty when nothing is missing.
     """
 
     path: Path
     problems: list[str] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)
+    absent: str = ""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.problems
+        """Whether everything was checked and nothing is wrong."""
+        return not self.problems and not self.absent
+
+    @property
+    def verdict(self) -> str:
+        """``right``; ``WRONG``; or ``unscored``: nothing is wrong, and the figures could not be recomputed."""
+        if self.problems:
+            return "WRONG"
+        return "unscored" if self.absent else "right"
 
     def note(self, what: str, problems: Iterable[str]) -> None:
         """Remember a check with what it found."""
@@ -158,9 +167,7 @@ def _find_logits(record: RunRecord, path: Path, logits_dirs: Iterable[Path], rep
     places += [directory / name for directory in logits_dirs for name in (by_hash, "logits.safetensors")]
     present = [place for place in places if place.is_file()]
     if not present:
-        report.note(
-            "logits", [f"logits with sha256 {record.logits.sha256} were not found: give their folder with --logits"]
-        )
+        report.absent = f"logits with sha256 {record.logits.sha256} were not found: give their folder with --logits"
         return None
     right = [place for place in present if file_sha256(place) == record.logits.sha256]
     if not right:

@@ -69,7 +69,9 @@ def test_logits_are_found_in_the_usual_places(run: b.Run, tmp_path: Path) -> Non
     board = tmp_path / "board" / "records" / "all-coop-s0.json"
     board.parent.mkdir(parents=True)
     shutil.copy(run.path, board)
-    assert "were not found" in check(board).problems[0]
+    without = check(board)
+    assert (without.ok, without.verdict, without.problems) == (False, "unscored", [])
+    assert "were not found" in without.absent
     bundle = tmp_path / "bundle"
     for place in (
         board.with_suffix(".safetensors"),

@@ -24,7 +24,8 @@ def verify(
     """Score recorded runs again and compare.
 
     A RECORD is a record, or a folder with records at any depth. Schema, hashes, fingerprints and every figure are
-    computed again from the logits; whatever differs is named. Exit code 1 when something does.
+    computed again from the logits; whatever differs is named. A record whose logits are not at hand is unscored: the
+    rest of it is checked. Exit code 1 when a record is wrong or unscored.
     """
     paths = [path for given in records for path in _expand(given)]
     from ltbench.cli.output import fold, print_json
@@ -38,12 +39,13 @@ def verify(
     reports = [check(path, open_registered(root), logits_dirs) for path in paths]
     wrong = [report for report in reports if not report.ok]
     if as_json:
-        print_json([{"path": str(r.path), "ok": r.ok, "checked": r.checked, "problems": r.problems} for r in reports])
+        stated = ("verdict", "ok", "checked", "problems", "absent")
+        print_json([{"path": str(r.path), **{name: getattr(r, name) for name in stated}} for r in reports])
     else:
         for report in reports:
-            click.echo(f"{'right' if report.ok else 'WRONG'}  {report.path}")
-            for problem in report.problems:
-                click.echo(f"       {problem}")
+            click.echo(f"{report.verdict:8}  {report.path}")
+            for problem in [*report.problems, *([report.absent] if report.absent else [])]:
+                click.echo(f"          {problem}")
         what = "record" if len(reports) == 1 else "records"
         looked = ", ".join(reports[0].checked)
         click.echo(fold(f"{len(reports) - len(wrong)} of {len(reports)} {what} verified. Looked at: {looked}."))

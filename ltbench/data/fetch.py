@@ -15,7 +15,7 @@ from ltbench.data.base import DataRoot
 from ltbench.data.download import GaveUp, NotThere, download, forget
 from ltbench.data.mirror import VARIABLE, Mirror, mirror
 from ltbench.data.progress import Advance, Reporter
-from ltbench.data.sources import Source
+from ltbench.data.sources import Source, cached
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import explain_os_error, write_atomic
 
@@ -40,6 +40,19 @@ def bring(source: Source, target: Path, root: DataRoot) -> Path:
         if _is_there(source, target, root, mend=True):
             return target
         return _bring(source, target, root)
+
+
+def cached_or_near(source: Source, root: DataRoot) -> Path | None:
+    """The file in the cache or in a mirror folder, whichever is what it should be; None when neither is.
+
+    Raises:
+        UserError: ``LTBENCH_MIRROR`` is no mirror.
+    """
+    target = cached(source, root)
+    for path in (target, _nearby(source)):
+        if path is not None and path.is_file() and expected(source, target) in (None, sha256_of(path)):
+            return path
+    return None
 
 
 def sha256_of(path: Path) -> str:

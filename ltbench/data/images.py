@@ -43,7 +43,7 @@ def check_images(
             except OSError as error:
                 problems[file] = f"image {file!r} cannot be read ({error.strerror})"
             else:
-                problem = _undecodable(content)
+                problem = undecodable(content)
                 if problem:
                     problems[file] = f"image {file!r} cannot be decoded ({problem})"
                 else:
@@ -53,7 +53,7 @@ def check_images(
     return found, problems
 
 
-def _undecodable(content: bytes) -> str:
+def undecodable(content: bytes) -> str:
     """Why bytes are no whole image; empty when they are. Decodes all of it: a header alone does not show a cut file."""
     from PIL import Image, UnidentifiedImageError
 

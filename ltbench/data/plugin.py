@@ -24,6 +24,7 @@ def ltbench_datasets() -> list[DatasetSpec]:
             licence="photographs under Flickr's terms of use; annotations free for research",
             size="0.9 GB",
             status="ltbench.data.voc:voc2007_status",
+            pieces="ltbench.data.archives:voc2007",
         ),
         DatasetSpec(
             name="voc2012",
@@ -32,6 +33,7 @@ def ltbench_datasets() -> list[DatasetSpec]:
             licence="photographs under Flickr's terms of use; annotations free for research",
             size="2 GB",
             status="ltbench.data.voc:voc2012_status",
+            pieces="ltbench.data.archives:voc2012",
         ),
         DatasetSpec(
             name="coco2014",
@@ -40,6 +42,7 @@ def ltbench_datasets() -> list[DatasetSpec]:
             licence="photographs under Flickr's terms of use; annotations CC BY 4.0",
             size="21 GB",
             status="ltbench.data.coco:coco2014_status",
+            pieces="ltbench.data.archives:coco2014",
         ),
         DatasetSpec(
             name="coco2017",
@@ -48,6 +51,7 @@ def ltbench_datasets() -> list[DatasetSpec]:
             licence="photographs under Flickr's terms of use; annotations CC BY 4.0",
             size="20 GB",
             status="ltbench.data.coco:coco2017_status",
+            pieces="ltbench.data.archives:coco2017",
         ),
         DatasetSpec(
             name="nus-wide",
@@ -56,6 +60,7 @@ def ltbench_datasets() -> list[DatasetSpec]:
             licence="for research only; photographs under Flickr's terms of use",
             size="about 10 GB, and 0.6 GB of tags",
             status="ltbench.data.nus_wide:nus_wide_status",
+            pieces="ltbench.data.archives:nus",
         ),
         DatasetSpec(
             name="vg-200",
@@ -64,6 +69,7 @@ def ltbench_datasets() -> list[DatasetSpec]:
             licence="CC BY 4.0",
             size="15 GB",
             status="ltbench.data.vg200:vg200_status",
+            pieces="ltbench.data.archives:vg_200",
         ),
         DatasetSpec(
             name="cub",
@@ -72,6 +78,7 @@ def ltbench_datasets() -> list[DatasetSpec]:
             licence="for non-commercial research and education",
             size="1.2 GB",
             status="ltbench.data.cub:cub_status",
+            pieces="ltbench.data.archives:cub_200_2011",
         ),
         DatasetSpec(
             name="folder",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -20,7 +22,9 @@ CHUNK = 1 << 20
 MB = 1_000_000
 _BLOCK = 512
 _PADDING = 64 << 20
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+# What the libraries raise when an archive's own numbers make no sense.
+_ABSURD = (ValueError, OverflowError, struct.error, IndexError, KeyError)
+_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, *_ABSURD)
 
 
 class BadArchive(UserError):
@@ -109,8 +113,9 @@ def unpack(
         except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
             raise BadArchive(f"archive {called} uses one name for a file and a folder ({error.filename})") from error
         except OSError as error:
-            # gzip and bzip2 report spoilt data as an error of the system that has no number.
-            if error.errno is None:
+            # gzip and bzip2 report spoilt data as an error of the system without a number; an offset that makes no
+            # sense is an invalid argument, of no file.
+            if error.errno is None or (error.errno == errno.EINVAL and error.filename is None):
                 raise _broken(called, archive, error) from error
             raise
     return hashes

@@ -140,17 +140,21 @@ class DatasetSpec(Spec):
         size: what it takes on disk, one line.
         status: ``module:function``, called as ``(root: DataRoot) -> list[DataStatus]``: what is here and what is
             missing, told without reading the data; None where nobody can tell.
+        pieces: ``module:function``, called as ``() -> tuple[Piece, ...]``: the archives that ``ltbench data prepare``
+            brings; None where nothing has to be brought.
     """
 
     kind: ClassVar[str] = "dataset"
     licence: str = ""
     size: str = ""
     status: str | None = None
+    pieces: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.status is not None and not _TARGET.match(self.status):
-            raise PluginError(f"dataset {self.name!r}: status {self.status!r} is not of the form 'module:object'")
+        for field_name, target in (("status", self.status), ("pieces", self.pieces)):
+            if target is not None and not _TARGET.match(target):
+                raise PluginError(f"dataset {self.name!r}: {field_name} {target!r} is not of the form 'module:object'")
 
 
 @dataclass(frozen=True, kw_only=True)

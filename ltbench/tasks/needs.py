@@ -1,0 +1,87 @@
+"""What a task or a data set needs on this machine, in terms that ``ltbench.data.prepare`` understands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ltbench.data.archives import Piece
+from ltbench.data.prepare import Needs
+from ltbench.data.sources import Source
+from ltbench.plugin.errors import UnknownName
+from ltbench.plugin.manager import registry
+from ltbench.tasks.task import Task
+
+
+def sources_of(task: Task, checks: bool = False) -> list[Source]:
+    """The published files of a task.
+
+    Args:
+        checks: also those that it is only compared with.
+    """
+    wanted = [file for file in task.published if checks or file.use == "defines"]
+    made = [
+        Source(file.name, file.origin, file.sha256, file.size, file.licence, unpinned=file.unpinned) for file in wanted
+    ]
+    return list(dict.fromkeys(made))
+
+
+def parts_of(task: Task) -> dict[str, tuple[str, ...]]:
+    """The parts that a task opens, by data set."""
+    train = [task.train_part, *([task.validation.part] if task.validation.part else [])]
+    parts = {task.data_set: train}
+    parts.setdefault(task.test_data_set or task.data_set, []).append(task.test_part)
+    return {name: tuple(dict.fromkeys(found)) for name, found in parts.items()}
+
+
+def pieces_of(data_set: str, parts: Iterable[str] | None = None) -> list[Piece]:
+    """What a data set consists of on disk; empty for one that needs nothing, or whose plugin does not say.
+
+    Args:
+        parts: only what these parts need; None for all.
+
+    Raises:
+        UnknownName: no plugin registers the data set.
+    """
+    if data_set.startswith("folder:"):
+        return []
+    spec = registry().datasets.get(data_set).spec
+    if spec.pieces is None:
+        return []
+    found: Callable[[], Iterable[Piece]] = spec.load_target(spec.pieces)
+    wanted = None if parts is None else list(parts)
+    return [piece for piece in found() if wanted is None or any(piece.needed_by(part) for part in wanted)]
+
+
+def needs_of_task(tasks: Iterable[Task], name: str, checks: bool = False) -> Needs:
+    """What some settings of a task need together.
+
+    Args:
+        name: as typed.
+        checks: also the files that they are only compared with.
+    """
+    sources: dict[Source, None] = {}
+    pieces: dict[Piece, None] = {}
+    for task in tasks:
+        sources |= dict.fromkeys(sources_of(task, checks))
+        for data_set, parts in parts_of(task).items():
+            pieces |= dict.fromkeys(pieces_of(data_set, parts))
+    return Needs(name, tuple(sources), tuple(pieces))
+
+
+def needs_of(name: str, checks: bool = False) -> Needs:
+    """What a task (all settings, or one: ``task@setting``) or a whole data set needs.
+
+    Raises:
+        UnknownName: neither a task nor a data set has the name.
+    """
+    from ltbench.tasks.registry import resolve
+
+    if name in registry().datasets:
+        return Needs(name, (), tuple(pieces_of(name)))
+    try:
+        return needs_of_task(resolve(name), name, checks)
+    except UnknownName as error:
+        if error.kind != "task":
+            raise
+        known = [*registry().tasks.names(), *registry().datasets.names()]
+        raise UnknownName("task or data set", name, known, "ltbench list tasks, ltbench list datasets") from error

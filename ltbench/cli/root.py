@@ -17,7 +17,7 @@ COMMANDS = {
     "leaderboard": (f"{_AT}.leaderboard:leaderboard", "Rank recorded runs of a task."),
     "verify": (f"{_AT}.verify:verify", "Score recorded runs again and compare."),
     "task": (f"{_AT}.task:group", "Make a task from your own photographs."),
-    "data": (f"{_AT}.data:group", "See which data are here."),
+    "data": (f"{_AT}.data:group", "Prepare, check and bundle data."),
     "backbone": (f"{_AT}.backbone:group", "Pre-train the bundled backbone."),
     "plugins": (f"{_AT}.plugins:plugins", "List plugins and their health."),
     "plugin": (f"{_AT}.plugin:group", "Check a plugin against the contract."),

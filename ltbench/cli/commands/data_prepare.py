@@ -1,0 +1,46 @@
+"""``ltbench data prepare``: bring what a task or data set needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ltbench.cli.options import data_root_option, go_offline, json_option, offline_option
+
+
+@click.command()
+@click.argument("name", metavar="TASK|DATASET")
+@data_root_option
+@click.option("--keep-archives", is_flag=True, help="Keep archives in the cache after they are unpacked.")
+@click.option("--repair", is_flag=True, help="Unpack again, and replace files that differ from the official ones.")
+@offline_option
+@json_option
+def prepare(name: str, data_root: Path | None, keep_archives: bool, repair: bool, offline: bool, as_json: bool) -> None:
+    """Bring what a task or data set needs.
+
+    Says how much that is, downloads it (going on where an earlier attempt stopped), checks it and puts it below
+    --data-root, or into the cache. What is here is left alone. LTBENCH_MIRROR (a folder or web address) answers first.
+    """
+    from ltbench.cli.commands import data
+    from ltbench.cli.output import print_json, size
+    from ltbench.cli.reporting import reporter
+    from ltbench.data.prepare import items
+    from ltbench.data.prepare import prepare as bring
+    from ltbench.tasks.needs import needs_of
+
+    go_offline(offline)
+    root = data.open_root(data_root, reporter())
+    needs = needs_of(name)
+    brought = bring(needs, root, keep_archives, repair)
+    if as_json:
+        found = [data.item_json(item) for item in items(needs, root)]
+        print_json({"name": name, "items": found, "brought": [item.name for item in brought]})
+    elif not needs.sources and not needs.pieces:
+        click.echo(f"{name} needs no files from elsewhere.")
+    elif not brought:
+        click.echo(f"All that {name} needs is here.")
+    else:
+        click.echo(
+            f"All that {name} needs is here now; brought {len(brought)}: {size(sum(each.bytes for each in brought))}."
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 import zlib
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -508,3 +509,40 @@ ALL: dict[str, type[Method]] = {
     "noisy": Noisy,
 }
 """Toys that finish; ``Diverging`` does not."""
+
+
+class _Slow(_Rewriter):
+    """Rewrites labels, draws random numbers, and takes its time."""
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        time.sleep(0.02)
+        dropped = nn.functional.dropout(features(batch), 0.3, training=self.training)
+        return {"loss": known_bce(self.linear(dropped), self.labels[batch.rows])}
+
+
+class Slow(Plain):
+    """Two slow stages with everything that a resumed run can lose: sampler state, averages, momentum, own labels."""
+
+    class Config(Plain.Config):
+        epochs: int = 6
+
+    config: Config
+
+    def needs(self) -> Needs:
+        return Needs(unknown="own")
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        dim, classes = context.backbone.card.dim, len(context.class_names)
+        stages = []
+        for name in ("first", "second"):
+            hidden = context.observed * (torch.arange(len(context.observed)) % 2)[:, None].to(torch.int8)
+            module = _Slow(dim, classes, hidden, sure=0.55)
+            groups = [ParamGroup(list(module.linear.parameters()), 0.05, schedule=Schedule("cosine"))]
+            sampler = ClassAwareSampler(context.observed, 24)
+            stages.append(
+                GradientStage(
+                    name, module, groups, epochs=self.config.epochs, batch_size=8, optimizer="adamw",
+                    sampler=sampler, ema=0.9, augment=Augment("flip"),
+                )
+            )  # fmt: skip
+        return stages

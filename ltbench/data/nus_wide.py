@@ -8,7 +8,8 @@ concepts from ``Groundtruth/AllLabels/Labels_<concept>.txt`` (the files of ``Tra
 Columns are the 81 concepts and then the 925 tags that are no concept: 1,006, as the zero-shot split 925/81 has them.
 
 * ``train``, ``test``: all columns; needs the tags.
-* ``train+concepts``, ``test+concepts``: tags are 0, unknown, and their files are not looked at.
+* ``all``: the images of ``Imagelist.txt``, both of them together, for splits of other people.
+* ``…+concepts``: tags are 0, unknown, and their files are not looked at.
 
 Flickr no longer has all photographs; a run needs every image of its rows.
 """
@@ -53,7 +54,7 @@ def open_nus_wide(root: DataRoot) -> DataSet:
     return DataSet(
         name="nus-wide",
         class_names=NUS_CLASSES,
-        parts=tuple(part + columns for part in ("train", "test") for columns in ("", CONCEPTS_ONLY)),
+        parts=tuple(part + columns for part in ("train", "test", "all") for columns in ("", CONCEPTS_ONLY)),
         open_part=partial(_open_part, root, folder),
         label_groups=dict(NUS_GROUPS),
     )
@@ -61,7 +62,7 @@ def open_nus_wide(root: DataRoot) -> DataSet:
 
 def _open_part(root: DataRoot, folder: Path, name: str) -> Part:
     part = name.removesuffix(CONCEPTS_ONLY)
-    ids = _image_list(folder, f"{part.capitalize()}Imagelist.txt")
+    ids = _image_list(folder, "Imagelist.txt" if part == "all" else f"{part.capitalize()}Imagelist.txt")
     pictures = first_of(folder, _PICTURES, "the photographs", LAYOUT)
     return Part(
         name=name,

@@ -15,12 +15,14 @@ def write_nus_wide(plan: Plan) -> dict[str, tuple[str, ...]]:
     folder = plan.root / "NUS-WIDE"
     # The official list of all images is in the order of the names, whatever the parts.
     every = sorted(plan.labels)
-    for title, ids in (("", every), *((part.capitalize(), ids) for part, ids in plan.ids.items())):
+    lists = {part.capitalize(): ids for part, ids in plan.ids.items()}
+    plan.ids["all"] = tuple(every)
+    for title, ids in {"": tuple(every), **lists}.items():
         _write(folder / "ImageList" / f"{title}Imagelist.txt", [name.replace("/", "\\") for name in ids])
     _write(folder / "ConceptsList" / "Concepts81.txt", NUS_CONCEPTS, "\r\n")
     _write_labels(plan, folder / "Groundtruth" / "AllLabels", every, "")
-    for part, ids in plan.ids.items():
-        _write_labels(plan, folder / "Groundtruth" / "TrainTestLabels", ids, f"_{part.capitalize()}")
+    for title, ids in lists.items():
+        _write_labels(plan, folder / "Groundtruth" / "TrainTestLabels", ids, f"_{title}")
     # Concepts that are tags as well stand among the others in the official file; where does not matter here.
     tags = [*NUS_TAGS, *(name for name in NUS_CONCEPTS if name not in _NO_TAGS)]
     _write(folder / "NUS_WID_Tags" / "TagList1k.txt", tags, "\r\n")

@@ -43,11 +43,14 @@ class Layout:
 
 def find(root: DataRoot, layout: Layout) -> Path | None:
     """The folder of a data set; None when it is not here."""
+    own = Path(layout.folders[0]).name
     for place in root.places:
-        for folder in layout.folders:
-            there = [(place / folder / mark).exists() for mark in layout.marks]
+        # The data root may be the data set's own folder, where it is called so.
+        itself = [place] if place.name == own else []
+        for folder in (*itself, *(place / name for name in layout.folders)):
+            there = [(folder / mark).exists() for mark in layout.marks]
             if any(there) if layout.any_mark else all(there):
-                return place / folder
+                return folder
     return None
 
 

@@ -63,10 +63,7 @@ def _open(year: str, root: DataRoot) -> DataSet:
 
 
 def _folder(root: DataRoot, layout: Layout, year: str) -> Path:
-    """The folder of one year; the data root may be that folder, if it is called so."""
-    for place in root.places:
-        if place.name == f"VOC{year}" and (place / layout.marks[0]).exists():
-            return place
+    """The folder of one year; an error says which other year is here."""
     others = [other for other in _PARTS if other != year and find(root, voc_layout(other))]
     return locate(root, layout, f"; VOC{others[0]} is here" if others else "")
 

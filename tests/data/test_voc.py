@@ -94,6 +94,7 @@ def test_layouts(kit_folder: str, tree: Tree, tmp_path: Path) -> None:
 def test_the_data_root_may_be_the_year_itself(tree: Tree, tmp_path: Path) -> None:
     root = DataRoot(cache=tmp_path / "cache", root=kit(tree))
     assert open_voc2007(root).part("val").ids == tree.ids["val"]
+    assert voc2007_status(root)[0].state == "here"
     with pytest.raises(UserError, match="VOC2012 is not below VOC2007"):
         open_voc2012(root)
 

@@ -26,12 +26,14 @@ from ltbench.engine.phase1 import Outcome, Phase1, Setup
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
+from ltbench.records.canonical import without_paths
 from ltbench.records.environment import collect_environment, cpu_model
 from ltbench.records.facts import BackboneFacts, Cost, LogitsFacts, MethodFacts, Selection, TaskFacts, Tuning
 from ltbench.records.judge import Judgement, check_alignment, judge
 from ltbench.records.logits import file_sha256, read_logits, write_logits
 from ltbench.records.record import RunContent, RunRecord, run_key, seal, utc_now
 from ltbench.records.store import AttemptFolder, Overwrite, RunStore
+from ltbench.tasks.needs import bring_missing
 from ltbench.tasks.registry import open_data_set
 from ltbench.tasks.views import check_fingerprints, open_test, open_train, open_truth
 
@@ -78,8 +80,11 @@ def pick_device(name: str) -> torch.device:
         raise UserError(f"{name!r} is no device", "--device auto|cpu|cuda") from error
 
 
-def prepare(request: RunRequest, reporter: Reporter = SILENT) -> Prepared:
+def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True) -> Prepared:
     """Resolve the recipe, open backbone and data set, and check that they fit together.
+
+    Args:
+        bring: download data that are missing, unless offline.
 
     Raises:
         UserError: anything that cannot work, before anything is written.
@@ -88,7 +93,10 @@ def prepare(request: RunRequest, reporter: Reporter = SILENT) -> Prepared:
     resolved = resolve_method(request)
     device = pick_device(request.device)
     backbone = open_backbone(request.backbone, weights=request.weights, device=str(device), offline=default_offline())
-    data = open_data_set(request.task, request.root(reporter))
+    root = request.root(reporter)
+    if bring:
+        bring_missing(request.task, root)
+    data = open_data_set(request.task, root)
     needs = resolved.method.needs()
     check_fit(request.method, needs, request.task, bool(data.label_groups), request.backbone, backbone.card.offers)
     return Prepared(request, resolved, backbone, data, device, unknown_policy(needs, request.task))
@@ -161,7 +169,7 @@ def _facts(prepared: Prepared) -> _Facts:
 
 def plan(request: RunRequest, reporter: Reporter = SILENT) -> dict[str, Any]:
     """What a run would do (``--dry-run``): resolved configuration, key, rows, and whether it is finished already."""
-    prepared = prepare(request, reporter)
+    prepared = prepare(request, reporter, bring=False)
     facts = _facts(prepared)
     train = open_train(request.task, prepared.data).limited(request.limit)
     done = RunStore(request.out).finished(facts.key, Overwrite(request.overwrite))
@@ -346,8 +354,8 @@ def _unfinished(
     prepared: Prepared, facts: _Facts, attempt: AttemptFolder, status: Any, reason: str, step: int | None
 ) -> RunContent:
     line = reason.strip().splitlines()[0] if reason.strip() else status
-    # Records name no paths: anything that looks like one is cut from the reason; the whole text is in error.txt.
-    line = re.sub(r"(?:[A-Za-z]:)?(?:[\\/][\w.+-]+){2,}", "<path>", line)
+    # Records name no paths; the whole text is in error.txt.
+    line = without_paths(line)
     return RunContent(
         **_common(prepared, facts, attempt),
         status=status,

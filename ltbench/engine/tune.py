@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 import yaml
+from filelock import FileLock, Timeout
 
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.encode import Encoder
 from ltbench.engine.failures import Diverged, OutOfTime
 from ltbench.engine.phase1 import Phase1, Setup
-from ltbench.engine.request import RunRequest, resolve_method
+from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.run import prepare
 from ltbench.engine.seeds import seed_for
 from ltbench.method import Choice
@@ -28,7 +29,10 @@ from ltbench.method.search import SearchSpace, draw
 from ltbench.metrics.contract import evaluate
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
+from ltbench.records.canonical import without_paths
 from ltbench.tasks.views import open_train
+
+RECORD = "trials.json"
 
 
 @dataclass(frozen=True)
@@ -104,10 +108,34 @@ def tune(
         json.dumps(base, sort_keys=True), repr(sorted(chosen.items())), request.threads,
     )  # fmt: skip
     folder = request.out / "tuning" / request.task.address / request.method / f"{identity:016x}"
-    record = folder / "trials.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            done = _search(request, trials, seconds_per_trial, chosen, identity, base, folder, reporter)
+    except Timeout as error:
+        raise UserError(f"another process is tuning {request.method} here", "wait for it, or give --out DIR") from error
+    scored = [trial for trial in done if trial.score is not None]
+    if not scored:
+        raise UserError(f"none of {trials} trials of {request.method} completed", "read trials.json below --out")
+    best = max(scored, key=lambda trial: (trial.score or 0.0, -trial.number))
+    return TuneReport(tuple(done), best, folder / RECORD, _write_preset(request, resolved, best, len(done), folder))
+
+
+def _search(
+    request: RunRequest,
+    trials: int,
+    seconds_per_trial: float,
+    space: SearchSpace,
+    identity: int,
+    base: dict[str, Any],
+    folder: Path,
+    reporter: Reporter,
+) -> list[Trial]:
+    """The first trials, those on record taken from there; each new one is recorded before the next begins."""
+    record = folder / RECORD
     done = [Trial(**entry) for entry in json.loads(record.read_text())["trials"]] if record.exists() else []
     for number in range(len(done), trials):
-        overrides = {} if number == 0 else draw(chosen, np.random.default_rng(seed_for(identity, "trial", number)))
+        overrides = {} if number == 0 else draw(space, np.random.default_rng(seed_for(identity, "trial", number)))
         trial = _try(request, number, overrides, seconds_per_trial, folder / f"trial-{number}", reporter)
         score = trial.status if trial.score is None else f"{trial.score:.2f}"
         reporter.line(f"trial {number + 1}/{trials}: {request.task.headline} {score} {overrides or '(unchanged)'}")
@@ -123,23 +151,23 @@ def tune(
             "trials": [asdict(each) for each in done],
         }
         write_atomic(record, json.dumps(document, indent=1, sort_keys=True) + "\n")
-    counted = done[:trials]
-    scored = [trial for trial in counted if trial.score is not None]
-    if not scored:
-        raise UserError(f"none of {trials} trials of {request.method} completed", f"read {record.name}")
-    best = max(scored, key=lambda trial: (trial.score or 0.0, -trial.number))
-    preset = folder / "preset.yaml"
-    base_overrides = dict(resolved.preset.overrides) if resolved.preset is not None else {}
+    return done[:trials]
+
+
+def _write_preset(request: RunRequest, resolved: Resolved, best: Trial, trials: int, folder: Path) -> Path:
+    path = folder / "preset.yaml"
+    before = dict(resolved.preset.overrides) if resolved.preset is not None else {}
     entry = {
         "name": "tuned",
         "tasks": [request.task.address],
         "backbones": [request.backbone],
         "variant": resolved.variant,
-        "origin": f"tuned({len(counted)})",
-        "overrides": {**base_overrides, **dict(request.overrides), **best.overrides},
+        "origin": f"tuned({trials})",
+        "overrides": {**before, **dict(request.overrides), **best.overrides},
     }
-    write_atomic(preset, yaml.safe_dump({request.method: [entry]}, sort_keys=False))
-    return TuneReport(tuple(counted), best, record, preset)
+    # Through JSON, because YAML has no tuples.
+    write_atomic(path, yaml.safe_dump({request.method: [json.loads(json.dumps(entry))]}, sort_keys=False))
+    return path
 
 
 def _try(
@@ -157,6 +185,10 @@ def _try(
         return ended("timeout", None, str(error))
     except Diverged as error:
         return ended("diverged", None, str(error))
+    except UserError:
+        raise
+    except Exception as error:
+        return ended("failed", None, without_paths(f"{type(error).__name__}: {error}"))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -121,7 +121,8 @@ class CoOp(Method):
         return {
             "optimizer": Choice(("adam", "adam", "sgd")),
             "learn_scale": Choice((False, True)),
-            "epochs": Choice((30, 50)),
+            "augment": Choice(("none", "flip")),
+            "epochs": Choice((30, 60)),
             "lr": Uniform(3e-4, 1e-2, log=True),
         }
 

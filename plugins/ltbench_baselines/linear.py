@@ -133,6 +133,7 @@ class LinearProbe(Method):
         """Scaling of the features, and what the gradient solver is sensitive to; L-BFGS finds C by itself."""
         return {
             "features": Choice(("scaled", "l2")),
+            "augment": Choice(("none", "flip")),
             "epochs": Choice((30, 60)),
             "weight_decay": Uniform(1e-5, 1e-1, log=True),
             "lr": Uniform(1e-3, 3e-2, log=True),

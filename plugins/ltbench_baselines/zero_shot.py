@@ -85,7 +85,7 @@ class ZeroShot(Method):
     @classmethod
     def search_space(cls) -> SearchSpace:
         """Which texts stand for a class."""
-        return {"templates": Choice(("single", "ensemble", "openai-80"))}
+        return {"templates": Choice((("single",), ("ensemble",), ("openai-80",)))}
 
     def needs(self) -> Needs:
         """A text tower. Logits rank images; they are no probabilities. Labels are not used, so no policy matters."""

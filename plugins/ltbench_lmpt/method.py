@@ -156,7 +156,9 @@ class LMPT(Method):
         return {
             "optimizer": Choice(("adam",)),
             "logit_bias": Choice((True,)),
-            "loss": Choice(("db", "db", "db-focal")),
+            "loss": Choice(("db",)),
+            "augment": Choice(("none", "flip")),
+            "epochs": Choice((30, 60)),
             "learn_scale": Choice((False, True)),
             "neg_scale": Choice((1.0, 2.0, 5.0)),
             "normalise": Choice(("all", "present")),

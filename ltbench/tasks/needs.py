@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ltbench.data.archives import Piece
-from ltbench.data.prepare import Needs
+from ltbench.data.base import DataRoot, DataSet
+from ltbench.data.prepare import Needs, items, prepare
 from ltbench.data.sources import Source
-from ltbench.plugin.errors import UnknownName
+from ltbench.plugin.errors import UnknownName, UserError
 from ltbench.plugin.manager import registry
 from ltbench.tasks.task import Task
 
@@ -85,3 +86,35 @@ def needs_of(name: str, checks: bool = False) -> Needs:
             raise
         known = [*registry().tasks.names(), *registry().datasets.names()]
         raise UnknownName("task or data set", name, known, "ltbench list tasks, ltbench list datasets") from error
+
+
+def bring_missing(task: Task, root: DataRoot) -> None:
+    """Download what a run of the task lacks; the size is told first. Nothing is done offline.
+
+    A data set whose parts open is taken as it is, whatever of its official files is not there.
+
+    Raises:
+        UserError: something could not be brought.
+    """
+    if root.offline:
+        return
+    pieces: list[Piece] = []
+    for data_set, parts in parts_of(task).items():
+        needed = pieces_of(data_set, parts)
+        if needed and not _opens(data_set, parts, root):
+            pieces += needed
+    needs = Needs(task.address, tuple(sources_of(task)), tuple(pieces))
+    if any(item.state != "here" for item in items(needs, root)):
+        prepare(needs, root)
+
+
+def _opens(data_set: str, parts: Iterable[str], root: DataRoot) -> bool:
+    opener: Callable[[DataRoot], DataSet] = registry().datasets.get(data_set).spec.load()
+    try:
+        opened = opener(root)
+        for part in parts:
+            opened.part(part)
+    except UserError:
+        # What is wrong is told by whoever opens it for the run, if it still is after the download.
+        return False
+    return True

@@ -47,7 +47,12 @@ def verify(ctx: click.Context, /, name: str, data_root: Path | None, as_json: bo
             f"{seen.images} images opened, {seen.hashes} hashes compared, labels of {seen.rows} rows read{beside}."
         )
         if seen.faults:
-            click.echo(f"{_count(len(seen.faults))} → ltbench data prepare {name} --repair")
+            mend = (
+                f"ltbench data prepare {name} --repair"
+                if needs.sources or needs.pieces
+                else "mend the files named above"
+            )
+            click.echo(f"{_count(len(seen.faults))} → {mend}")
         else:
             click.echo("No fault.")
     if seen.faults:

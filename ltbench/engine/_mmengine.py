@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -303,6 +304,8 @@ def run_gradient_stage(
         log_level="ERROR",
         experiment_name=f"ltbench-{next(_counter)}",
         randomness={"seed": seed % 2**31},
+        # Left alone, mmengine forces "fork" on the whole process, also on a sweep that spawns its workers.
+        env_cfg={"mp_cfg": {"mp_start_method": multiprocessing.get_start_method()}, "dist_cfg": {"backend": "nccl"}},
     )
     try:
         runner.train()

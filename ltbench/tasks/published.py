@@ -1,8 +1,8 @@
 """Reading the lists that authors released, in the forms they use.
 
 * one id a line (``2008_000023``);
-* an image and class numbers: ``VOCdevkit/VOC2012/JPEGImages/2008_000023.jpg 14 4 19`` or ``2008_000008.jpg,12``, with or
-  without spaces after the comma, with or without a newline at the end;
+* an image and class numbers: ``VOCdevkit/VOC2012/JPEGImages/2008_000023.jpg 14 4 19`` or ``2008_000008.jpg,12``, with
+  or without spaces after the comma, with or without a newline at the end;
 * an image and its caption, one space between.
 """
 
@@ -73,7 +73,9 @@ def keys_of(image: str) -> tuple[str, ...]:
     """Ids that a data set may have for an image as a list writes it, best first."""
     base = image.rpartition("/")[2]
     stem = base.rpartition(".")[0] or base
-    padded = (f"{stem}.jpg", f"{int(stem):012d}.jpg") if stem.isdecimal() else ()
+    # COCO's images are called by a number: plain in lists, padded in 2017, padded and prefixed in 2014.
+    number = stem.removeprefix("COCO_train2014_").removeprefix("COCO_val2014_")
+    padded = (f"{number}.jpg", f"{int(number):012d}.jpg") if number.isdecimal() else ()
     flickr = _FLICKR.match(stem)
     return (image, base, stem, *padded, *([f"flickr:{flickr[1]}"] if flickr else []))
 

@@ -19,7 +19,7 @@ from ltbench.data.base import DataSet, ImageRows, Images, Labels
 from ltbench.plugin.errors import UserError
 from ltbench.tasks.masks import random_state_split
 from ltbench.tasks.opened import file_of, test_set
-from ltbench.tasks.published import Line, class_numbers, read_lines, row_numbers
+from ltbench.tasks.published import Line, class_numbers, keys_of, read_lines, row_numbers
 from ltbench.tasks.task import PublishedFile, Task
 
 Numbers = NDArray[np.int64]
@@ -199,12 +199,20 @@ def held_out(task: Task, ids: Sequence[str]) -> NDArray[np.bool_]:
     return held
 
 
-def unused_rows(task: Task, part_ids: Sequence[str], train_ids: Sequence[str]) -> Numbers:
-    """Rows of a validation part that training leaves out: as many as the task asks for, drawn by hash, in part order."""
-    used = set(train_ids)
-    free = np.array([row for row, name in enumerate(part_ids) if name not in used], dtype=np.int64)
-    drawn = np.argsort(_scores(task, [part_ids[int(row)] for row in free]), kind="stable")[: task.validation.unused]
-    return np.sort(free[drawn])
+def unused_rows(task: Task, data: DataSet, part_ids: Sequence[str], train_ids: Sequence[str]) -> Numbers:
+    """Rows of a validation part that training leaves out: as many as the task asks for, by hash, in its order.
+
+    Raises:
+        UserError: the published file that lists what they are drawn from cannot be had.
+    """
+    free = set(part_ids) - set(train_ids)
+    pool = task.defining("validation")
+    if pool is not None:
+        listed = read_lines(file_of(task, data, pool))
+        free &= {key for line in listed for key in keys_of(line.image)}
+    rows = np.array([row for row, name in enumerate(part_ids) if name in free], dtype=np.int64)
+    drawn = np.argsort(_scores(task, [part_ids[int(row)] for row in rows]), kind="stable")[: task.validation.unused]
+    return np.sort(rows[drawn])
 
 
 def _scores(task: Task, ids: Sequence[str]) -> NDArray[np.uint64]:

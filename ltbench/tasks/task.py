@@ -111,10 +111,11 @@ class PublishedFile(Frozen):
     """A file that authors released, which defines a part of a task or is what a task can be checked against.
 
     Attributes:
-        role: ``train`` and ``test`` list rows, in order; ``observed`` lists training rows with the labels a method sees;
-            ``captions`` has a caption of each training row.
-        use: ``defines`` (the task takes its rows, labels or captions from it) or ``checks`` (the task rebuilds them, and
-            cards and tests compare).
+        role: ``train`` and ``test`` list rows, in order; ``observed`` lists training rows with the labels that a method
+            sees; ``captions`` has a caption of each training row; ``validation`` lists the images that unused rows of a
+            validation part are drawn from.
+        use: ``defines`` (the task takes its rows, labels or captions from it) or ``checks`` (the task rebuilds them,
+            and cards and tests compare).
         labels: the class numbers in it are complete labels, and a defining file's are the task's.
         name: short name for people; no slashes.
         origin: ``github:<owner>/<repo>@<commit>:<path>`` or an address.
@@ -124,7 +125,7 @@ class PublishedFile(Frozen):
         unpinned: why there is no sha256.
     """
 
-    role: Literal["train", "test", "observed", "captions"]
+    role: Literal["train", "test", "observed", "captions", "validation"]
     use: Literal["defines", "checks"] = "defines"
     labels: bool = False
     name: str
@@ -250,6 +251,8 @@ class Task(Frozen):
         defining = [file.role for file in self.published if file.use == "defines"]
         if len(set(defining)) != len(defining) or {"train", "observed"} <= set(defining):
             raise ValueError(f"two published files define the same rows, labels or captions: {defining}")
+        if "validation" in defining and self.validation.unused is None:
+            raise ValueError("a file of validation images needs validation by unused rows")
         if "captions" in defining and self.captions != "given":
             raise ValueError("a file of captions needs captions 'given'")
         if (getattr(self.protocol, "draw", None) == "published") != ("observed" in defining):

@@ -152,13 +152,10 @@ def open_train(task: Task, data: DataSet, purpose: Purpose = "final") -> TrainVi
         UserError: the data set lacks a part, a class, a listed image or a published file.
     """
     source = training_rows(task, data)
+    names = task.seen
     captions = source.captions
     if task.captions == "observed":
-        captions = tuple(
-            caption_from_labels([name for name, value in zip(task.seen, row, strict=True) if value == 1])
-            for row in source.observed
-        )
-    names = task.seen
+        captions = tuple(caption_from_labels([names[c] for c in np.flatnonzero(row == 1)]) for row in source.observed)
     groups = _groups_within(data.label_groups, names)
     view = TrainView(source.ids, source.images, source.observed, names, captions, groups)
     withheld = task.validation.classes if purpose == "tune" else ()
@@ -194,7 +191,7 @@ def _validation_part(task: Task, data: DataSet, names: Sequence[str], train_ids:
     """Rows of a validation part over the named classes; rows that show an unseen class are left out."""
     part = data.part(task.validation.part or "")
     complete = part.read_labels()
-    rows = np.arange(len(part)) if task.validation.unused is None else unused_rows(task, part.ids, train_ids)
+    rows = np.arange(len(part)) if task.validation.unused is None else unused_rows(task, data, part.ids, train_ids)
     if task.unseen:
         rows = rows[~(complete[np.ix_(rows, columns_of(data.class_names, task.unseen, task))] == 1).any(axis=1)]
     labels = np.ascontiguousarray(complete[np.ix_(rows, columns_of(data.class_names, names, task))])
@@ -282,4 +279,4 @@ def _validation_ids(task: Task, data: DataSet, train_ids: Sequence[str]) -> list
     ids = data.part(task.validation.part or "").ids
     if task.validation.unused is None:
         return list(ids)
-    return [ids[int(row)] for row in unused_rows(task, ids, train_ids)]
+    return [ids[int(row)] for row in unused_rows(task, data, ids, train_ids)]

@@ -7,12 +7,53 @@ from ltbench.plugin import TaskSpec, hookimpl
 _SHAPES = "ltbench.tasks.official.shapes"
 PLT_SETTINGS = ("mr0", "mr30", "mr40", "mr50")
 PARTIAL_SETTINGS = tuple(f"p{share}" for share in range(10, 100, 10))
+SPML_SETTINGS = ("largeloss", "splc")
+
+#: Module of ``official``, family and settings of each group of tasks; then task, data set and summary.
+_PAPERS: dict[tuple[str, str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
+    ("ltml", "ltml", ()): (
+        ("voc-lt", "voc2012", "long-tailed Pascal VOC: 1,142 training images, 20 classes (6 head, 6 medium, 8 tail)"),
+        ("coco-lt", "coco2017", "long-tailed MS-COCO: 1,909 training images, 80 classes (22 head, 33 medium, 25 tail)"),
+    ),
+    ("plt", "plt", PLT_SETTINGS): (
+        ("plt-voc", "voc2012", "long-tailed Pascal VOC with a share of its positive labels removed and no negatives"),
+        ("plt-coco", "coco2017", "long-tailed MS-COCO with a share of its positive labels removed and no negatives"),
+    ),
+    ("spml", "spml", SPML_SETTINGS): (
+        ("spml-voc", "voc2012", "Pascal VOC 2012, one positive label an image"),
+        ("spml-coco", "coco2014", "MS-COCO 2014, one positive label an image"),
+        ("spml-nus", "nus-wide", "NUS-WIDE, 81 concepts, one positive label an image"),
+        ("spml-cub", "cub", "CUB-200-2011, 312 attributes, one positive label an image"),
+    ),
+    ("partial", "partial", PARTIAL_SETTINGS): (
+        ("partial-voc2007", "voc2007", "Pascal VOC 2007, 10 to 90 % of all labels known"),
+        ("partial-coco", "coco2014", "MS-COCO 2014, 10 to 90 % of all labels known"),
+        ("partial-vg200", "vg-200", "Visual Genome, 200 classes, 10 to 90 % of all labels known"),
+    ),
+    ("zero_shot", "zero-shot", ()): (
+        ("zsl-coco", "coco2014", "MS-COCO 2014: 48 seen classes in training, 17 more at test (ZSL and GZSL)"),
+        ("zsl-nus", "nus-wide", "NUS-WIDE: 925 tags in training, 81 concepts more at test (ZSL and GZSL)"),
+    ),
+}
 
 
 @hookimpl
 def ltbench_tasks() -> list[TaskSpec]:
-    """The tasks of the bundled data set."""
+    """The tasks of the papers, and those of the bundled data set."""
     return [
+        *(
+            TaskSpec(
+                name=name,
+                target=f"ltbench.tasks.official.{module}:{name.replace('-', '_')}",
+                summary=summary,
+                family=family,
+                version=1,
+                data_set=data_set,
+                settings=settings,
+            )
+            for (module, family, settings), tasks in _PAPERS.items()
+            for name, data_set, summary in tasks
+        ),
         TaskSpec(
             name="shapes-lt",
             target=f"{_SHAPES}:shapes_lt",

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ltbench.data.base import DataRoot
-from ltbench.data.fetch import bring, cached_or_near, check_room, in_words, sha256_of, writable
+from ltbench.data.fetch import bring, cached_or_near, check_room, in_words, writable
+from ltbench.data.hashes import sha256_of
 from ltbench.data.prepare import Needs
 from ltbench.data.sources import Source
 from ltbench.plugin.errors import UserError

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ltbench.data.base import DataRoot, DataSet, FileImages, Images
-from ltbench.data.fetch import expected, likely_cause, sha256_of
+from ltbench.data.fetch import expected
+from ltbench.data.hashes import likely_cause, sha256_of
 from ltbench.data.images import undecodable
 from ltbench.data.prepare import Needs, is_here, read_manifest
 from ltbench.data.sources import cached

@@ -17,7 +17,8 @@ from typing import Literal
 
 from ltbench.data.archives import Piece
 from ltbench.data.base import DataRoot
-from ltbench.data.fetch import check_room, in_words, locked, sha256_of, writable
+from ltbench.data.fetch import check_room, in_words, locked, writable
+from ltbench.data.hashes import sha256_of
 from ltbench.data.sources import Source, cached, fetch
 from ltbench.data.unpack import BadArchive, unpack
 from ltbench.plugin.errors import UserError

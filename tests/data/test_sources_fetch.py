@@ -19,6 +19,7 @@ from ltbench.data import download as download_module
 from ltbench.data import fetch as fetch_module
 from ltbench.data.base import DataRoot
 from ltbench.data.download import Patience
+from ltbench.data.hashes import likely_cause
 from ltbench.data.sources import Source, cached, fetch
 from ltbench.plugin.errors import UserError
 
@@ -298,8 +299,8 @@ def test_a_wrong_hash_shows_both_and_the_likely_cause(
 def test_line_ends_that_belong_to_the_file_and_were_taken_away(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"a\nb\n")
     wanted = hashlib.sha256(b"a\r\nb\r\n").hexdigest()
-    assert "line ends" in fetch_module.likely_cause(tmp_path / "a.txt", wanted, 6)
-    assert "cut short" in fetch_module.likely_cause(tmp_path / "a.txt", "0" * 64, 6)
+    assert "line ends" in likely_cause(tmp_path / "a.txt", wanted, 6)
+    assert "cut short" in likely_cause(tmp_path / "a.txt", "0" * 64, 6)
 
 
 def test_a_mirror_folder_that_lacks_the_file_is_named_and_the_origin_asked(

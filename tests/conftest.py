@@ -19,7 +19,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LTBENCH_CACHE", str(cache))
-        for name in ("LTBENCH_DATA", "LTBENCH_PLUGINS", "LTBENCH_MIRROR", "LTBENCH_TASKS"):
+        for name in ("LTBENCH_DATA", "LTBENCH_PLUGINS", "LTBENCH_MIRROR", "LTBENCH_TASKS", "LTBENCH_OFFLINE"):
             patch.delenv(name, raising=False)
         patch.setenv("COLUMNS", "80")
         patch.setenv("NO_COLOR", "1")

@@ -91,7 +91,7 @@ def resolve_method(request: RunRequest) -> Resolved:
     if name is not None and name.endswith((".yaml", ".yml")):
         presets = read_presets(Path(name), spec.name)
         name = presets[0].name
-    preset = choose_preset(presets, name, request.task.name, request.task.setting, request.backbone, variant)
+    preset = choose_preset(presets, name, request.task.name, request.task.setting, request.backbone, variant, spec.name)
     cls: type[Method] = spec.load()
     layers = [spec.config, preset.overrides if preset else {}, dict(request.overrides)]
     config = build_config(cls.Config, spec.name, *layers)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ltbench.backbones.base import Backbone
-from ltbench.backbones.registry import open_backbone
+from ltbench.backbones.registry import find_backbone, open_backbone
 from ltbench.data.base import DataSet, default_offline
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.encode import Encoder
@@ -92,12 +92,16 @@ def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True
     torch.set_num_threads(request.threads)
     resolved = resolve_method(request)
     device = pick_device(request.device)
+    needs = resolved.method.needs()
+    # Before weights or data are downloaded; label groups are only known once the data set is open.
+    check_fit(
+        request.method, needs, request.task, True, request.backbone, find_backbone(request.backbone)[0].spec.offers
+    )
     backbone = open_backbone(request.backbone, weights=request.weights, device=str(device), offline=default_offline())
     root = request.root(reporter)
     if bring:
         bring_missing(request.task, root)
     data = open_data_set(request.task, root)
-    needs = resolved.method.needs()
     check_fit(request.method, needs, request.task, bool(data.label_groups), request.backbone, backbone.card.offers)
     return Prepared(request, resolved, backbone, data, device, unknown_policy(needs, request.task))
 

@@ -122,7 +122,13 @@ def read_presets(path: Path, recipe: str) -> tuple[Preset, ...]:
 
 
 def choose_preset(
-    presets: tuple[Preset, ...], name: str | None, task: str, setting: str | None, backbone: str, variant: str
+    presets: tuple[Preset, ...],
+    name: str | None,
+    task: str,
+    setting: str | None,
+    backbone: str,
+    variant: str,
+    recipe: str = "NAME",
 ) -> Preset | None:
     """Pick the preset of a run: the named one, else the first that fits and names the task, else none.
 
@@ -137,7 +143,7 @@ def choose_preset(
         return None
     named = [p for p in presets if p.name == name]
     if not named:
-        raise UnknownName("preset", str(name), [p.name for p in presets], "ltbench show method NAME")
+        raise UnknownName("preset", str(name), [p.name for p in presets], f"ltbench show method {recipe}")
     for preset in named:
         if preset.fits(task, setting, backbone, variant):
             return preset
@@ -146,7 +152,7 @@ def choose_preset(
         f"variant {p.variant or 'any'}"
         for p in named
     )
-    raise UserError(f"preset {name!r} is for {made_for}", "ltbench show method NAME")
+    raise UserError(f"preset {name!r} is for {made_for}", f"ltbench show method {recipe}")
 
 
 def first_problem(error: ValidationError) -> str:

@@ -18,6 +18,7 @@ def ltbench_methods() -> list[MethodSpec]:
             families=EVERY_FAMILY | {"zero-shot"},
             deterministic=True,
             card="cards/zero-shot.md",
+            presets="presets.yaml",
         ),
         MethodSpec(
             name="linear-probe",

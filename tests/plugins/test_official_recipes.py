@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import resources
+from typing import Any
 
 import pytest
+import yaml
 
 from ltbench.method import Method, MethodConfig
 from ltbench.method.config import build_config, choose_preset, load_presets
@@ -75,3 +77,9 @@ def test_no_preset_is_taken_where_none_was_made():
 def test_plugin_modules_import_no_torch():
     code = "import sys, ltbench_baselines.plugin, ltbench_lmpt.plugin; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("recipes", "package"), [(baselines, "ltbench_baselines"), (lmpt, "ltbench_lmpt")])
+def test_every_preset_in_a_file_belongs_to_a_recipe_that_reads_the_file(recipes: Any, package: str) -> None:
+    document = yaml.safe_load(resources.files(package).joinpath("presets.yaml").read_text(encoding="utf-8"))
+    assert set(document) <= {spec.name for spec in recipes() if spec.presets == "presets.yaml"}

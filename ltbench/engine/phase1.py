@@ -20,7 +20,7 @@ from ltbench.engine.failures import OutOfTime
 from ltbench.engine.inputs import Inputs, Rowset, apply_unknown_policy
 from ltbench.engine.log import RunLog
 from ltbench.engine.seeds import KeptRandomState, reseed, seed_for
-from ltbench.method import Augment, Batch, Context, FitData, FitStage, GradientStage, Method, Stage, Stats
+from ltbench.method import Augment, Batch, Context, FitData, FitStage, GradientStage, Method, Stage, Stats, Validation
 from ltbench.method.config import Variant
 from ltbench.tasks.views import TestView, TrainView
 
@@ -95,10 +95,25 @@ class Phase1:
             # A copy: a method that writes into it must not change what batches show.
             observed=observed.clone(),
             label_groups=setup.train.label_groups,
+            validation=self._validation() if needs.validation else None,
         )
         reseed(setup.seed, "init")
         self.stages: list[Stage] = list(setup.method.stages(self.context))
         self.decisions: list[tuple[int, int, int]] = []
+
+    def _validation(self) -> Validation | None:
+        view = self.setup.train.validation
+        if view is None:
+            return None
+        observed = apply_unknown_policy(view.observed, self.setup.policy)
+        rows: list[Rowset] = []
+
+        def scan() -> Iterator[Batch]:
+            if not rows:  # encoded when they are first looked at
+                rows.append(Rowset(self.test_inputs(view, "encoding validation images"), observed))
+            return rows[0].scan(PREDICT_ROWS, self.setup.device)
+
+        return Validation(len(view), view.class_names, scan)
 
     @property
     def module(self) -> nn.Module:

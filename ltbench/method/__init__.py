@@ -2,7 +2,7 @@
 
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.method.config import MethodConfig, Needs, Preset
-from ltbench.method.method import Context, Method
+from ltbench.method.method import Context, Method, Validation
 from ltbench.method.search import Choice, SearchSpace, Uniform
 from ltbench.method.stages import (
     Augment,
@@ -40,4 +40,5 @@ __all__ = [
     "Stage",
     "Stats",
     "Uniform",
+    "Validation",
 ]

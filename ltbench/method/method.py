@@ -12,7 +12,22 @@ import torch
 from ltbench.backbones.base import Backbone
 from ltbench.method.config import MethodConfig, Needs, Variant
 from ltbench.method.search import SearchSpace
-from ltbench.method.stages import Stage, Stats
+from ltbench.method.stages import Scan, Stage, Stats
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Rows for a method's own choices (early stopping, a plateau); never the test part.
+
+    Attributes:
+        rows: number of rows.
+        class_names: columns of their labels; other ones than those of training while a zero-shot task is tuned.
+        scan: iterates over batches in row order, as often as wanted; row numbers are those of the validation rows.
+    """
+
+    rows: int
+    class_names: tuple[str, ...]
+    scan: Scan
 
 
 @dataclass(frozen=True)
@@ -26,6 +41,7 @@ class Context:
             class-aware sampler is made from. Empty only in contexts that are built by hand without labels.
         backbone: the encoder; frozen unless the method trains ``backbone.visual`` itself.
         label_groups: semantic groups of classes, possibly empty.
+        validation: rows for the method's own choices, for methods whose ``needs()`` ask for them.
         device: where modules will run; build them on the CPU, the engine moves them.
         seed: seed of model initialisation; torch's generator is already seeded from it.
         variant: ``paper`` or ``code``.
@@ -39,6 +55,7 @@ class Context:
     variant: Variant = "paper"
     observed: torch.Tensor = field(default_factory=lambda: torch.zeros((0, 0), dtype=torch.int8))
     label_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    validation: Validation | None = None
 
 
 class Method(ABC):

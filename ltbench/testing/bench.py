@@ -128,6 +128,7 @@ class Bench:
     variant: Variant | None = None
     reporter: Reporter = SILENT
     _temporary: Any = field(default=None, repr=False)
+    _trains_tower: bool = False
 
     def __enter__(self) -> Bench:
         self._threads = torch.get_num_threads()
@@ -232,11 +233,16 @@ class Bench:
             Interrupted: the watcher stopped the run.
         """
         asked = task or self.task
+        if backbone is None and self._trains_tower:
+            backbone = self.fresh_backbone()
         train, test = open_train(asked, self.data), open_test(asked, self.data)
         watcher = watcher or Watcher()
         scramble()
         phase = Phase1(self._setup(asked, train, self.folder / folder, seed, watcher, on_stages, backbone))
         inputs = phase.test_inputs(test, "encoding test images")
+        self._trains_tower = self._trains_tower or _trains_tower(phase)
+        if self._trains_tower:
+            self.__dict__.pop("backbone", None)  # what a method trained is no encoder for the next run
         outcome = phase.run()
         return Trained(phase, outcome, phase.predict(inputs, test.class_names), watcher.steps, self.folder / folder)
 
@@ -272,6 +278,18 @@ def scramble() -> None:
     random.seed(value)
     np.random.seed(value)
     torch.manual_seed(value)
+
+
+def _trains_tower(phase: Phase1) -> bool:
+    encoder = phase.setup.backbone
+    towers = [tower for tower in (encoder.visual, encoder.text) if tower is not None]
+    inside = {id(parameter) for tower in towers for parameter in tower.parameters()}
+    return any(
+        id(parameter) in inside
+        for stage in gradient_stages(phase.stages)
+        for group in stage.param_groups
+        for parameter in group.params
+    )
 
 
 def gradient_stages(stages: Sequence[Stage]) -> list[GradientStage]:

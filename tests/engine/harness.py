@@ -22,7 +22,7 @@ from ltbench.engine.phase1 import Logits, Outcome, Phase1, Setup
 from ltbench.method import Augment, Method
 from ltbench.tasks.views import TestView, TrainView, caption_from_labels
 
-DIM, TRAIN, TEST = 16, 44, 60
+DIM, TRAIN, TEST, VAL = 16, 44, 60, 30
 NAMES = ("cat", "dog", "tram", "bus", "kite")
 EXTRA = ("boat", "pear")
 
@@ -94,7 +94,11 @@ def make_world(observed: Callable[[Labels], Labels] = lambda labels: labels, uns
     table = dict(zip(train_ids, make_features(complete, NAMES, 3), strict=True))
     table |= dict(zip(test_ids, make_features(truth, names, 4), strict=True))
     captions = tuple(caption_from_labels([n for n, y in zip(NAMES, row, strict=True) if y == 1]) for row in complete)
-    train = TrainView(train_ids, None, observed(complete), NAMES, captions)  # type: ignore[arg-type]
+    clean = make_labels(VAL, len(NAMES), 5)
+    val_ids = tuple(f"val-{k}" for k in range(VAL))
+    table |= dict(zip(val_ids, make_features(clean, NAMES, 6), strict=True))
+    validation = TrainView(val_ids, None, clean, NAMES)  # type: ignore[arg-type]
+    train = TrainView(train_ids, None, observed(complete), NAMES, captions, validation=validation)  # type: ignore[arg-type]
     return World(train, TestView(test_ids, None, names), truth, table)  # type: ignore[arg-type]
 
 

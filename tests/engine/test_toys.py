@@ -162,6 +162,22 @@ def test_unknown_policy_reaches_stats_sampler_batches_and_scan(policy: str, expe
     np.testing.assert_array_equal(rowset.batch(np.array([5, 3])).observed.numpy(), seen[[5, 3]])
 
 
+def test_validation_rows_come_to_those_who_ask(tmp_path: Path) -> None:
+    world = make_world()
+    found = run(build("watchful", epochs=6, lr=3.0), world, tmp_path / "asked")
+    module = found.phase.module
+    assert len(module.looks) == 6
+    assert float(module.best) == min(module.looks) < module.looks[0]
+    validation = found.phase.context.validation
+    assert validation is not None
+    assert (validation.rows, validation.class_names) == (30, NAMES)
+    (batch,) = validation.scan()
+    assert world.train.validation is not None
+    np.testing.assert_array_equal(batch.observed.numpy(), world.train.validation.observed)
+    np.testing.assert_array_equal(batch.input.numpy(), [world.table[row][0] for row in world.train.validation.ids])
+    assert run(build("plain", epochs=1), world, tmp_path / "silent").phase.context.validation is None
+
+
 def _by_hand(epochs: int, world: object, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """What ``Grouped`` should do, in plain torch; returns weight and bias averages."""
     rows = len(world.train)

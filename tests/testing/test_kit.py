@@ -49,7 +49,9 @@ def test_a_good_method_passes_every_check(check: Callable[..., dict[str, CheckRe
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("name", ["TwoStages", "ClassAware", "Prepared", "Noisy", "Grouped", "Captioned"])
+@pytest.mark.parametrize(
+    "name", ["TwoStages", "ClassAware", "Prepared", "Noisy", "Grouped", "Captioned", "FineTune", "Watchful"]
+)
 def test_every_part_of_the_contract_passes(name: str, check: Callable[..., dict[str, CheckResult]]) -> None:
     results = check(f"engine.toys:{name}")
     # Captions are no labels: what they say under 'ignore' is the method's business, so no unknown label is involved.

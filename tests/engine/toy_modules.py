@@ -1,0 +1,362 @@
+"""What the toy methods train: modules and samplers, each for one part of the contract."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, normalize, softplus
+
+from ltbench.backbones.base import Backbone
+from ltbench.method import (
+    Batch,
+    FitData,
+    Scan,
+    Stats,
+    Validation,
+)
+
+
+def features(batch: Batch) -> Tensor:
+    return batch.input[0] if isinstance(batch.input, tuple) else batch.input
+
+
+def known_bce(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy over +1 and -1; 0 adds nothing to value or gradient."""
+    each = binary_cross_entropy_with_logits(logits, (labels > 0).float(), reduction="none")
+    return each[labels != 0].sum() / max(1, int((labels != 0).sum()))
+
+
+class Head(nn.Module):
+    """Linear classifier on the global feature."""
+
+    def __init__(self, dim: int, classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, classes)
+
+    def logits(self, batch: Batch) -> Tensor:
+        answer: Tensor = self.linear(features(batch))
+        return answer
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": known_bce(self.logits(batch), batch.observed)}
+
+
+class OnTop(nn.Module):
+    """A head on what an earlier module learned; the earlier module is part of this one's state and not trained."""
+
+    def __init__(self, first: nn.Module, width: int, classes: int) -> None:
+        super().__init__()
+        self.first = first
+        self.head = nn.Linear(width, classes)
+
+    def logits(self, batch: Batch) -> Tensor:
+        answer: Tensor = self.head(self.first.hidden(batch))
+        return answer
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": known_bce(self.logits(batch), batch.observed)}
+
+
+class Reducer(nn.Module):
+    """Learns a low-dimensional code by a classifier that is thrown away."""
+
+    def __init__(self, dim: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(dim, width)
+        self.spare = nn.Linear(width, classes)
+
+    def hidden(self, batch: Batch) -> Tensor:
+        answer: Tensor = self.down(features(batch)).tanh()
+        return answer
+
+    def logits(self, batch: Batch) -> Tensor:
+        answer: Tensor = self.spare(self.hidden(batch))
+        return answer
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": known_bce(self.logits(batch), batch.observed)}
+
+
+class RowWeighted(nn.Module):
+    """A linear head whose loss weighs each training row by a learned trust in it."""
+
+    def __init__(self, dim: int, classes: int, rows: int) -> None:
+        super().__init__()
+        self.head = Head(dim, classes)
+        self.trust = nn.Parameter(torch.zeros(rows))
+
+    def logits(self, batch: Batch) -> Tensor:
+        return self.head.logits(batch)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        logits = self.logits(batch)
+        each = softplus(-logits * batch.observed).mean(dim=1)
+        weight = torch.sigmoid(self.trust[batch.rows])
+        # Rows that fit badly pay to be trusted; the second term keeps trust from vanishing everywhere.
+        return {"loss": (weight * each).mean(), "loss_trust": -0.5 * weight.log().mean()}
+
+
+class Rewriter(Head):
+    """Keeps labels of its own: an unknown one becomes positive once the head is sure enough of it."""
+
+    labels: Tensor
+
+    def __init__(self, dim: int, classes: int, observed: Tensor, sure: float) -> None:
+        super().__init__(dim, classes)
+        self.register_buffer("labels", observed.clone())
+        self.sure = sure
+        self.changed: list[tuple[int, int]] = []
+
+    def on_epoch_start(self, epoch: int, scan: Scan) -> None:
+        self.changed = []
+        if epoch == 0:
+            return
+        with torch.no_grad():
+            for batch in scan():
+                found = (self.logits(batch).sigmoid() > self.sure) & (self.labels[batch.rows] == 0)
+                for at, column in found.nonzero().tolist():
+                    row = int(batch.rows[at])
+                    self.labels[row, column] = 1
+                    self.changed.append((row, column))
+
+    def decisions(self) -> list[tuple[int, int]]:
+        return self.changed
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": known_bce(self.logits(batch), self.labels[batch.rows])}
+
+
+class ClassAwareSampler:
+    """Goes round the classes; each class walks through its own rows, going on where the last epoch stopped."""
+
+    def __init__(self, observed: Tensor, length: int) -> None:
+        self._members = [np.flatnonzero(column == 1) for column in observed.numpy().T]
+        self._cursors = [0] * len(self._members)
+        self._length = length
+
+    def epoch(self, epoch: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        rows = []
+        for number in range(self._length):
+            column = number % len(self._members)
+            members = self._members[column]
+            rows.append(members[self._cursors[column] % len(members)])
+            self._cursors[column] += 1
+        return rng.permutation(np.array(rows, dtype=np.int64))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"cursors": self._cursors}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._cursors = list(state["cursors"])
+
+
+class GrowingSampler:
+    """Epochs of different lengths, as curricula have them."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+
+    def epoch(self, epoch: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        return rng.permutation(self._rows)[: 10 + 12 * epoch]
+
+
+class Neighbours(nn.Module):
+    """Remembers all training rows; a logit is the mean observed label of the nearest ones."""
+
+    keys: Tensor
+    values: Tensor
+
+    def __init__(self, rows: int, dim: int, classes: int, k: int) -> None:
+        super().__init__()
+        self.k = k
+        self.register_buffer("keys", torch.zeros(rows, dim))
+        self.register_buffer("values", torch.zeros(rows, classes))
+
+    def fit(self, data: FitData) -> None:
+        inputs, observed = data.gather()
+        self.keys.copy_(normalize(inputs, dim=1))
+        self.values.copy_(observed.float())
+
+    def logits(self, batch: Batch) -> Tensor:
+        near = (normalize(features(batch), dim=1) @ self.keys.T).topk(self.k, dim=1).indices
+        return self.values[near].mean(dim=1)
+
+
+def name_vector(name: str, dim: int) -> Tensor:
+    """A fixed direction for a name, the same in every process; stands in for a text tower."""
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    return normalize(torch.randn(dim, generator=generator), dim=0)
+
+
+class ByName(nn.Module):
+    """Compares a learned projection of the feature with a vector of each class name."""
+
+    classes: Tensor
+
+    def __init__(self, dim: int, names: Sequence[str]) -> None:
+        super().__init__()
+        self.dim = dim
+        self.project = nn.Linear(dim, dim)
+        self.scale = nn.Parameter(torch.tensor(3.0))
+        self.register_buffer("classes", torch.zeros(0), persistent=False)
+        self.set_classes(names)
+
+    def set_classes(self, names: Sequence[str]) -> None:
+        self.classes = torch.stack([name_vector(name, self.dim) for name in names]).to(self.scale.device)
+
+    def logits(self, batch: Batch) -> Tensor:
+        return self.scale * self.project(features(batch)) @ self.classes.T
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": known_bce(self.logits(batch), batch.observed)}
+
+
+class Exploding(Head):
+    """Adds a term that is infinite from a given step on."""
+
+    step: Tensor
+
+    def __init__(self, dim: int, classes: int, at: int, how: str) -> None:
+        super().__init__(dim, classes)
+        self.at, self.how = at, how
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        self.step += 1
+        value = known_bce(self.logits(batch), batch.observed)
+        if int(self.step) < self.at:
+            return {"loss": value}
+        if self.how == "gradient":
+            # The square root is 0 with an infinite slope: the loss stays finite, the parameters do not.
+            return {"loss": value + (self.linear.weight - self.linear.weight.detach()).square().sum().sqrt()}
+        return {"loss": value, "loss_big": value * math.inf}
+
+
+class Reader(Head):
+    """Learns one bias a class from how often captions name it; keeps what it was given last."""
+
+    named: Tensor
+
+    def __init__(self, dim: int, names: Sequence[str]) -> None:
+        super().__init__(dim, len(names))
+        self.names = tuple(names)
+        self.register_buffer("named", torch.zeros(len(names)))
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        assert batch.captions is not None
+        mentioned = torch.tensor([[float(name in text) for name in self.names] for text in batch.captions])
+        self.named += mentioned.sum(dim=0)
+        return {"loss": known_bce(self.logits(batch), 2 * mentioned - 1)}
+
+
+class PreparedHead(Head):
+    """Registers a buffer when the fit starts, scans the training view before each epoch, reports rows as decisions."""
+
+    def __init__(self, dim: int, classes: int) -> None:
+        super().__init__(dim, classes)
+        self.heard: list[str] = []
+
+    def on_fit_start(self, stats: Stats) -> None:
+        self.heard.append("fit")
+        # Its size is known here only: a resumed run has to make it again before it can fill it.
+        self.register_buffer("prior", torch.from_numpy(np.log((stats.positives + 1.0) / (stats.rows + 1.0))).float())
+        self.register_buffer("mean", torch.zeros(self.linear.in_features))
+
+    def on_epoch_start(self, epoch: int, scan: Scan) -> None:
+        self.heard.append(f"epoch {epoch}")
+        assert not self.training
+        batches = list(scan())
+        self.mean.copy_(torch.cat([features(batch) for batch in batches]).mean(dim=0))
+        self.rows = torch.cat([batch.rows for batch in batches])
+        self.epoch = epoch
+
+    def logits(self, batch: Batch) -> Tensor:
+        answer: Tensor = self.linear(features(batch) - self.mean) + self.prior
+        return answer
+
+    def decisions(self) -> list[tuple[int, int]]:
+        return [(int(self.rows[self.epoch]), self.epoch)]
+
+
+class OnPrepared(nn.Module):
+    def __init__(self, first: PreparedHead) -> None:
+        super().__init__()
+        self.first = first
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def logits(self, batch: Batch) -> Tensor:
+        return self.scale * self.first.logits(batch)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": known_bce(self.logits(batch), batch.observed)}
+
+
+class NoisyHead(Head):
+    """Draws from every global source of randomness in every step."""
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        noise = torch.randn(()) + float(np.random.rand()) + random.random()
+        dropped = nn.functional.dropout(features(batch), 0.5, training=self.training)
+        return {"loss": known_bce(self.linear(dropped), batch.observed) * (1 + 0.1 * noise)}
+
+
+class WatchfulHead(Head):
+    """Predicts with the weights that did best on the validation rows so far."""
+
+    best: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, dim: int, classes: int, validation: Validation) -> None:
+        super().__init__(dim, classes)
+        self.validation = validation
+        self.register_buffer("best", torch.tensor(math.inf))
+        self.register_buffer("weight", torch.zeros(classes, dim))
+        self.register_buffer("bias", torch.zeros(classes))
+        self.looks: list[float] = []
+
+    def on_epoch_start(self, epoch: int, scan: Scan) -> None:
+        with torch.no_grad():
+            losses = [known_bce(self.linear(features(batch)), batch.observed) for batch in self.validation.scan()]
+        now = torch.stack(losses).mean()
+        self.looks.append(float(now))
+        if now < self.best:
+            self.best.copy_(now)
+            self.weight.copy_(self.linear.weight.detach())
+            self.bias.copy_(self.linear.bias.detach())
+
+    def logits(self, batch: Batch) -> Tensor:
+        if self.training:
+            return super().logits(batch)
+        return nn.functional.linear(features(batch), self.weight, self.bias)
+
+
+class SlowHead(Rewriter):
+    """Rewrites labels, draws random numbers, and takes its time."""
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        time.sleep(0.02)
+        dropped = nn.functional.dropout(features(batch), 0.3, training=self.training)
+        return {"loss": known_bce(self.linear(dropped), self.labels[batch.rows])}
+
+
+class TowerHead(Head):
+    """A linear head on features that the image tower computes as it trains."""
+
+    def __init__(self, backbone: Backbone, classes: int) -> None:
+        super().__init__(backbone.card.dim, classes)
+        self.tower = backbone.visual
+        self.encode = backbone.encode_global
+
+    def logits(self, batch: Batch) -> Tensor:
+        answer: Tensor = self.linear(self.encode(batch.input))
+        return answer

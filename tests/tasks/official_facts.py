@@ -85,6 +85,17 @@ def voc2012() -> dict[str, tuple[tuple[str, ...], Labels]]:
     return parts
 
 
+def labelled_rows(name: str, part: str) -> dict[str, tuple[str, ...]]:
+    """Row id → names of the classes present, of a part whose labels are known."""
+    source = data_set(name)
+    found = source.part(part)
+    labels = found.read_labels()
+    return {
+        row_id: tuple(source.class_names[c] for c in np.flatnonzero(row == 1))
+        for row_id, row in zip(found.ids, labels, strict=True)
+    }
+
+
 def _data_set(name: str, classes: Sequence[str], parts: dict[str, tuple[Sequence[str], Labels | None]]) -> DataSet:
     """A data set of known ids; where labels are not known, every class is present, and no pin may depend on them."""
 

@@ -9,12 +9,12 @@ import click
 
 from ltbench.cli.lazy import LazyGroup
 from ltbench.cli.options import PATH, json_option
-from ltbench.cli.output import fold, print_facts, print_json
+from ltbench.cli.output import print_facts, print_json
 from ltbench.plugin.errors import UserError
 
 _HERE = "ltbench.cli.commands.show"
 SHOW = {
-    "task": (f"{_HERE}:task", "What a task asks, and its traps."),
+    "task": ("ltbench.cli.commands.show_task:task", "What a task asks, and its traps."),
     "method": ("ltbench.cli.commands.show_method:method", "A method's card, options and presets."),
     "backbone": (f"{_HERE}:backbone", "What a backbone offers."),
     "run": (f"{_HERE}:run", "What a run scored."),
@@ -24,61 +24,6 @@ SHOW = {
 @click.group("show", cls=LazyGroup, lazy=SHOW)
 def group() -> None:
     """Show one task, method, backbone or run."""
-
-
-@click.command()
-@click.argument("name")
-@json_option
-def task(name: str, as_json: bool) -> None:
-    """What a task asks, and its traps."""
-    from ltbench.tasks.registry import resolve
-
-    found = resolve(name)
-    if as_json:
-        print_json([each.model_dump(mode="json") for each in found])
-        return
-    first = found[0]
-    settings = [each.setting for each in found if each.setting is not None]
-    groups = first.groups
-    thresholds = f"head n >= {groups.head_from}, medium n >= {groups.medium_from}, tail below"
-    fixed = [f"{group.name} ({len(group.classes)})" for group in groups.fixed]
-    facts = {
-        "task": f"{first.address if len(found) == 1 else first.name} (version {first.version}, family {first.family})",
-        "title": first.title if len(found) == 1 else f"{len(found)} settings, a run for each: {name}@SETTING is one",
-        "settings": "\n".join(f"{each.setting}: {each.protocol.summary}" for each in found) if settings else "none",
-        "data set": f"{first.data_set}: trains on {first.train_part}, tests on {first.test_part}",
-        "labels": first.protocol.summary if len(found) == 1 else "depends on the setting",
-        "unknown": f"{first.unknown_policy} (unless a method says otherwise)",
-        "classes": f"{len(first.classes)}: {', '.join(first.classes)}",
-        "unseen": ", ".join(first.unseen) or "none",
-        "groups": "; ".join([*([thresholds] if groups.by_count else []), *fixed]),
-        "metrics": f"{', '.join(first.metrics)}; {first.headline} ranks (contract {first.contract})",
-        "validation": _validation(first.validation),
-        "captions": first.captions,
-        "ranked": _ranked(first),
-        "licence": first.licence,
-    }
-    print_facts(facts)
-    for trap in first.traps:
-        click.echo(fold(f"! {trap}", "  "))
-    method = "linear-probe" if first.family == "custom" else "zero-shot"
-    click.echo(f"Run: ltbench run --task {name} --method {method}")
-
-
-def _validation(validation: Any) -> str:
-    if validation.kind == "part":
-        return f"part {validation.part}, labels {validation.labels}"
-    if validation.kind == "holdout":
-        return f"{validation.fraction:.0%} of the training rows, labels {validation.labels}"
-    return "none"
-
-
-def _ranked(task: Any) -> str:
-    if not task.ranked:
-        return "no: made for tests"
-    if task.unpinned:
-        return "no: " + "; ".join(f"{name} is not pinned ({why})" for name, why in sorted(task.unpinned.items()))
-    return "yes"
 
 
 @click.command()

@@ -1,0 +1,62 @@
+"""``ltbench show task``: a task's card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ltbench.cli.options import json_option
+from ltbench.cli.output import Column, fold, print_facts, print_json, print_table
+
+
+@click.command()
+@click.argument("name")
+@json_option
+def task(name: str, as_json: bool) -> None:
+    """What a task asks, and its traps.
+
+    The card has rows, counts per class, published files with their hashes, and fingerprints. Counts come from published
+    files where these are at hand (LTBENCH_MIRROR, or after ltbench data prepare).
+    """
+    from ltbench.tasks.card import make_card
+    from ltbench.tasks.registry import resolve
+
+    found = resolve(name)
+    card = make_card(found, _at_hand)
+    first = found[0]
+    if as_json:
+        print_json([each.model_dump(mode="json") for each in found])
+        return
+    from ltbench.report.task_figures import figures_in_words
+
+    printed = figures_in_words(first.name, first.headline)
+    print_facts({**card.facts, **({"printed": printed} if printed else {})})
+    for table in card.tables:
+        if table.title in ("Published files", "Fingerprints"):
+            # Hashes do not fit beside other columns.
+            click.echo(f"\n{table.title}")
+            for row in table.rows:
+                click.echo(fold("  " + "  ".join(cell for cell in row if cell), "      "))
+        else:
+            click.echo()
+            print_table([Column(title, right=right) for title, right in zip(table.columns, table.right, strict=True)],
+                        table.rows, title=table.title)  # fmt: skip
+    click.echo()
+    for line in card.notes:
+        click.echo(fold(f"* {line}", "  "))
+    for line in card.traps:
+        click.echo(fold(f"! {line}", "  "))
+    method = "linear-probe" if first.family == "custom" else "zero-shot"
+    click.echo(f"Run: ltbench run --task {name} --method {method}")
+
+
+def _at_hand(file: object) -> Path:
+    """A published file in the cache or in the mirror; the network is left alone."""
+    from ltbench.data.base import DataRoot
+    from ltbench.data.sources import Source, fetch
+    from ltbench.tasks.task import PublishedFile
+
+    assert isinstance(file, PublishedFile)
+    source = Source(file.name, file.origin, file.sha256, file.size, file.licence, unpinned=file.unpinned)
+    return fetch(source, DataRoot(offline=True))

@@ -1,0 +1,114 @@
+"""Cards: counts from files at hand, and the pages made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ltbench.plugin.errors import UserError
+from ltbench.tasks.card import as_markdown, counts_at_hand, make_card
+from ltbench.tasks.registry import resolve
+from ltbench.tasks.task import PublishedFile
+from tests.docs import task_pages
+from tests.tasks import official_facts as facts
+
+
+def nothing(file: PublishedFile) -> Path:
+    raise UserError(f"{file.name} is not here")
+
+
+@pytest.mark.parametrize(
+    ("name", "groups", "total"), [("voc-lt", "6/6/8", ("2346", "7632")), ("coco-lt", "22/33/25", ("8316", "14631"))]
+)
+def test_counts_are_those_of_the_published_lists(shared: Path, name: str, groups: str, total: tuple[str, str]) -> None:
+    tasks = resolve(name)
+    found, files = counts_at_hand(tasks[0], facts.in_mirror)
+    assert found.train == tasks[0].counts.train
+    assert found.test == tasks[0].counts.test
+    assert len(files) == 2
+    card = make_card(tasks, facts.in_mirror)
+    assert f"{groups} classes" in card.facts["groups"]
+    assert card.facts["counts"].startswith("counted in ")
+    table = card.table("Classes")
+    assert table is not None
+    assert table.rows[-1] == ("total", "", *total)
+
+
+def test_without_files_a_card_shows_what_was_counted_when_it_was_pinned() -> None:
+    card = make_card(resolve("voc-lt"), nothing)
+    assert card.facts["counts"] == "as counted when the task was pinned"
+    assert card.facts["rows"] == "1,142 training, 1,000 validation, 4,952 test"
+    table = card.table("Classes")
+    assert table is not None
+    assert ("pottedplant", "head", "100", "254") in table.rows
+
+
+def test_a_list_of_another_draw_is_refused(tmp_path: Path) -> None:
+    other = tmp_path / "voc_lt_train.txt"
+    other.write_text("VOCdevkit/VOC2012/JPEGImages/2008_000023.jpg 14 4 19\n")
+
+    def only_that(file: PublishedFile) -> Path:
+        return other if file.name == other.name else nothing(file)
+
+    with pytest.raises(UserError, match=r"voc_lt_train.txt does not give the pinned counts"):
+        make_card(resolve("voc-lt"), only_that)
+
+
+def test_settings_state_realised_shares() -> None:
+    card = make_card(resolve("plt-voc"))
+    table = card.table("Settings")
+    assert table is not None
+    shares = {row[0]: (row[3], row[4], row[5]) for row in table.rows}
+    assert shares["mr0"] == ("5,283", "100.0%", "9/7/4")
+    assert shares["mr40"] == ("3,686", "69.8%", "8/6/6")
+    assert shares["mr30"][2] == "8/7/5"
+
+
+def test_a_card_says_what_is_not_pinned_and_why() -> None:
+    card = make_card(resolve("spml-nus@splc"))
+    assert "observed_labels" in card.facts["ranked"]
+    assert "missing from every copy" in card.facts["ranked"]
+    files = card.table("Published files")
+    assert files is not None
+    assert any("not pinned" in row[4] for row in files.rows)
+
+
+def test_every_fingerprint_of_an_official_task_is_pinned_or_has_a_reason() -> None:
+    for family in facts.FAMILIES:
+        for task in facts.official_tasks(family):
+            pinned = {name for name, value in task.fingerprints.model_dump().items() if value is not None}
+            expected = {
+                "class_names",
+                "train_ids",
+                "observed_labels",
+                "train_labels",
+                "test_ids",
+                "test_labels",
+                "groups",
+            }
+            expected |= {"val_ids"} if task.validation.in_final_runs else set()
+            expected |= {"captions"} if task.captions == "given" else set()
+            assert expected <= pinned | set(task.unpinned), task.address
+            assert not (pinned & set(task.unpinned)), task.address
+            assert all(task.unpinned.values())
+
+
+def test_markdown_holds_files_fingerprints_and_traps() -> None:
+    text = as_markdown(make_card(resolve("voc-lt")), "## Printed figures\n\nnone")
+    assert text.startswith("# voc-lt\n")
+    for part in (
+        "2111a5e58ae8",
+        "| train_ids | 21d64ee973b7",
+        "## Traps",
+        "## Printed figures",
+        "| cow | tail | 4 | 127 |",
+    ):
+        assert part in text
+
+
+def test_pages_are_up_to_date() -> None:
+    made = task_pages.pages()
+    stored = {path.name: path.read_text(encoding="utf-8") for path in task_pages.FOLDER.glob("*.md")}
+    stale = sorted(name for name in made.keys() | stored.keys() if made.get(name) != stored.get(name))
+    assert not stale, "python tests/docs/task_pages.py"

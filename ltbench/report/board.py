@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from ltbench.metrics.judged import TOTAL
+from ltbench.records.judge import ZSL
 from ltbench.records.record import RunRecord
 from ltbench.report.published import papers_on
 from ltbench.report.ranks import Comparisons, Ranked, rank
@@ -109,7 +111,9 @@ def _section(equals: Equals, rows: list[Row], comparisons: Comparisons) -> Secti
         for r, label in zip(ranked, labels, strict=True)
     ]
     tables = []
-    for number, metric in enumerate(shown_metrics(rows)):
+    metrics = shown_metrics(rows)
+    apart = [metric for metric in metrics[1:] if ZSL in shown_subsets(rows, metric)]
+    for number, metric in enumerate([*metrics[:1], *apart]):
         subsets = shown_subsets(rows, metric)
         columns: list[str] = [*subsets]
         body = [[score_cell(row.score(metric, subset)) for subset in subsets] for row in rows]
@@ -121,6 +125,12 @@ def _section(equals: Equals, rows: list[Row], comparisons: Comparisons) -> Secti
         numeric = (True, False, *(True for _ in columns))
         filled = tuple((*head, *cells) for head, cells in zip(lead, body, strict=True))
         tables.append(Table(metric, ("#", "method", *columns), numeric, filled))
+    others = [metric for metric in metrics[1:] if metric not in apart]
+    if others:
+        totals = [[score_cell(row.score(metric, TOTAL)) for metric in others] for row in rows]
+        filled = tuple((*head, *cells) for head, cells in zip(lead, totals, strict=True))
+        numeric = (True, False, *(True for _ in others))
+        tables.append(Table("Other metrics, over all classes", ("#", "method", *others), numeric, filled))
     tables.append(_origins(rows, lead))
     return Section(equals, tuple(ranked), tuple(tables), tuple(_notes(rows, ranked, labels)))
 
@@ -139,6 +149,10 @@ def _label(row: Row, namesakes: Sequence[Row]) -> str:
         lambda r: f"{r.first.method.distribution} {r.first.method.version}",
         origin_text,
     )
+    presets = [other.first.method.preset for other in namesakes]
+    if len(namesakes) > 1 and len(set(presets)) == len(presets):
+        preset = row.first.method.preset
+        return row.name if preset is None else f"{row.name} [{preset}]"
     telling = [fact(row) for fact in facts if len({fact(other) for other in namesakes}) > 1]
     return f"{row.name} [{', '.join(telling)}]" if telling else row.name
 

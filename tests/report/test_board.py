@@ -209,8 +209,27 @@ def test_metrics_and_subsets_come_in_the_contracts_order() -> None:
     spans = {metric: dict.fromkeys(subsets, (0.0, 9.0)) for metric, subsets in made.items()}
     record = b.record(scores=made, intervals=spans)
     (section,) = build_board([record], "toy-lt", 1).sections
-    assert [table.title for table in section.tables[:-1]] == ["mAP", "mAP_softmax", "CF1", "P@7"]
+    assert [table.title for table in section.tables] == [
+        "mAP",
+        "Other metrics, over all classes",
+        "How the rows were made",
+    ]
+    assert section.tables[1].columns == ("#", "method", "mAP_softmax", "CF1", "P@7")
     assert shown_subsets([section.ranked[0].row], "mAP") == ["total", "head", "tail", "zsl", "odd"]
+
+
+def test_metrics_of_zero_shot_tasks_keep_their_subsets() -> None:
+    made = {metric: {"total": 1.0, "gzsl": 1.0, "zsl": 3.0} for metric in ("mAP", "F1@3")}
+    spans = {metric: dict.fromkeys(subsets, (0.0, 9.0)) for metric, subsets in made.items()}
+    (section,) = build_board([b.record(scores=made, intervals=spans)], "toy-lt", 1).sections
+    assert [table.title for table in section.tables[:-1]] == ["mAP", "F1@3"]
+    assert "zsl" in section.tables[1].columns
+
+
+def test_rows_of_one_recipe_are_told_apart_by_their_presets() -> None:
+    plain, named = (b.method_facts(name="a", preset=preset, config={"k": k}) for preset, k in ((None, 1), ("best", 2)))
+    (section,) = build_board([b.record(method=plain), b.record(method=named)], "toy-lt", 1).sections
+    assert sorted(row[1].text for row in section.tables[0].rows) == ["a", "a [best]"]
 
 
 def test_a_board_does_not_depend_on_the_order_of_records() -> None:

@@ -1,0 +1,59 @@
+"""Tables of the README, from what is registered: ``python tests/docs/tables.py`` writes them into it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+WHAT = {
+    "tasks": ("task", "family", "settings", "what it asks"),
+    "methods": ("method", "made for", "what it does"),
+    "backbones": ("backbone", "offers", "what it is"),
+}
+
+
+def listed(what: str) -> list[dict[str, object]]:
+    """What ``ltbench list`` says, of ltbench's own distribution only."""
+    command = [sys.executable, "-m", "ltbench", "list", what, "--json"]
+    rows = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return [row for row in rows if row["distribution"] == "ltbench"]
+
+
+def table(what: str) -> str:
+    """One table, in Markdown."""
+    cells = {"tasks": _task, "methods": _method, "backbones": _backbone}[what]
+    rows = [WHAT[what], tuple("---" for _ in WHAT[what]), *(cells(row) for row in listed(what))]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def _task(row: dict[str, object]) -> tuple[object, ...]:
+    return f"`{row['name']}`", row["family"], _words(row["settings"]), row["summary"]
+
+
+def _method(row: dict[str, object]) -> tuple[object, ...]:
+    return f"`{row['name']}`", _words(row["families"]), row["summary"]
+
+
+def _backbone(row: dict[str, object]) -> tuple[object, ...]:
+    return f"`{row['name']}`", _words(row["offers"]), row["summary"]
+
+
+def _words(value: object) -> str:
+    assert isinstance(value, list)
+    return ", ".join(str(each) for each in value)
+
+
+def place(what: str) -> re.Pattern[str]:
+    """Where a table stands: between two comments."""
+    return re.compile(rf"(?<=<!-- {what} -->\n\n).*?(?=\n\n<!-- end of {what} -->)", re.S)
+
+
+if __name__ == "__main__":
+    text = README.read_text(encoding="utf-8")
+    for name in WHAT:
+        text = place(name).sub(lambda match, name=name: table(name), text)  # type: ignore[misc]
+    README.write_text(text, encoding="utf-8")

@@ -235,13 +235,19 @@ def open_truth(task: Task, data: DataSet) -> Truth:
 
 
 def _groups(task: Task, source: TrainRows) -> dict[str, tuple[int, ...]]:
-    """Groups from observed counts; tasks that hide labels also get groups from complete counts (``head_fixed`` …)."""
+    """Groups from observed counts of the rows that a final run trains on.
+
+    Tasks that hide labels also get groups from complete counts (``head_fixed`` …).
+    """
+    trained = np.ones(len(source.ids), dtype=bool)
+    if task.validation.kind == "holdout" and task.validation.in_final_runs:
+        trained = ~held_out(task, source.ids)
     counts = np.zeros(len(task.classes), dtype=np.int64)
-    counts[columns_of(task.classes, task.seen, task)] = (source.observed == 1).sum(axis=0)
+    counts[columns_of(task.classes, task.seen, task)] = (source.observed[trained] == 1).sum(axis=0)
     groups = dict(groups_from_counts(counts, task.groups, task.classes))
     if task.groups.by_count and task.protocol.kind != "full":
         by_count = task.groups.model_copy(update={"fixed": ()})
-        groups.update(groups_from_counts((source.complete == 1).sum(axis=0), by_count, suffix="_fixed"))
+        groups.update(groups_from_counts((source.complete[trained] == 1).sum(axis=0), by_count, suffix="_fixed"))
     return groups
 
 

@@ -112,3 +112,13 @@ def test_pages_are_up_to_date() -> None:
     stored = {path.name: path.read_text(encoding="utf-8") for path in task_pages.FOLDER.glob("*.md")}
     stale = sorted(name for name in made.keys() | stored.keys() if made.get(name) != stored.get(name))
     assert not stale, "python tests/docs/task_pages.py"
+
+
+def test_group_sizes_on_cards_are_those_that_judging_uses(shared: Path) -> None:
+    from ltbench.tasks.views import open_truth
+
+    for address in ("voc-lt", "plt-voc@mr40", "spml-voc@splc"):
+        (task,) = resolve(address)
+        groups = open_truth(task, facts.task_data(task)).groups
+        sizes = "/".join(str(len(groups[name])) for name in ("head", "medium", "tail"))
+        assert f"{sizes} classes" in make_card([task]).facts["groups"]

@@ -155,3 +155,15 @@ def test_pins_follow_from_the_facts() -> None:
     assert spml_voc("splc").official
     official = {task.address for task in facts.official_tasks("spml") if task.official}
     assert official == {"spml-voc@splc"}
+
+
+def test_groups_are_counted_without_the_validation_rows() -> None:
+    task = spml_cub("largeloss")
+    data = facts.task_data(task)
+    counts = (open_train(task, data).observed == 1).sum(axis=0)
+    groups = open_truth(task, data).groups
+    assert groups["head"] == tuple(np.flatnonzero(counts >= 100))
+    assert groups["medium"] == tuple(np.flatnonzero((counts >= 20) & (counts < 100)))
+    everything = facts.task_data(task).part("train").ids
+    assert len(everything) == 5994
+    assert counts.sum() == 4795

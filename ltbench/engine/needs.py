@@ -44,7 +44,11 @@ def check_fit(method: str, needs: Needs, task: Task, has_groups: bool, backbone:
         )
     missing = backbone_problems(needs, offers)
     if missing:
-        fitting = [item.spec.name for item in registry().backbones if not backbone_problems(needs, item.spec.offers)]
+        fitting = [
+            item.spec.name
+            for item in registry().backbones
+            if not item.spec.prefix and not backbone_problems(needs, item.spec.offers)
+        ]
         raise UserError(
             f"method {method} needs {' and '.join(missing)}, which backbone {backbone} does not offer",
             f"--backbone {'|'.join(fitting)}" if fitting else "ltbench list backbones",

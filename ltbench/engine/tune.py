@@ -137,8 +137,8 @@ def _search(
     for number in range(len(done), trials):
         overrides = {} if number == 0 else draw(space, np.random.default_rng(seed_for(identity, "trial", number)))
         trial = _try(request, number, overrides, seconds_per_trial, folder / f"trial-{number}", reporter)
-        score = trial.status if trial.score is None else f"{trial.score:.2f}"
-        reporter.line(f"trial {number + 1}/{trials}: {request.task.headline} {score} {overrides or '(unchanged)'}")
+        score = trial.status if trial.score is None else f"{request.task.headline} {trial.score:.2f}"
+        reporter.line(f"trial {number} ({number + 1}/{trials}): {score} {overrides or '(unchanged)'}")
         done.append(trial)
         document = {
             "task": request.task.address,

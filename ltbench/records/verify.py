@@ -86,7 +86,8 @@ def verify(
     Args:
         record_path: the record.
         open_truth: opens the task that the record names.
-        logits_dirs: further folders in which to look for the logits, by the first 16 digits of their hash.
+        logits_dirs: further folders to look for the logits in: named by the first 16 digits of their hash, or run
+            folders at any depth.
         replicates: resamplings behind the intervals.
 
     Returns:
@@ -164,8 +165,9 @@ def _find_logits(record: RunRecord, path: Path, logits_dirs: Iterable[Path], rep
     by_hash = f"{record.logits.sha256[:16]}.safetensors"
     folder = path.parent
     places = [folder / "logits.safetensors", path.with_suffix(".safetensors"), folder.parent / "logits" / by_hash]
-    places += [directory / name for directory in logits_dirs for name in (by_hash, "logits.safetensors")]
     present = [place for place in places if place.is_file()]
+    if not present:
+        present = [place for directory in logits_dirs if (place := _logits_below(directory, record.logits.sha256))]
     if not present:
         report.absent = f"logits with sha256 {record.logits.sha256} were not found: give their folder with --logits"
         return None
@@ -180,6 +182,15 @@ def _find_logits(record: RunRecord, path: Path, logits_dirs: Iterable[Path], rep
         return None
     report.note("logits", [])
     return file
+
+
+def _logits_below(directory: Path, sha256: str) -> Path | None:
+    """Logits with this hash at any depth: named by it, as on leaderboards, or beside a record, as in run folders."""
+    named = directory / f"{sha256[:16]}.safetensors"
+    if named.is_file():
+        return named
+    beside = sorted(directory.rglob("logits.safetensors"))
+    return next((place for place in beside if file_sha256(place) == sha256), None)
 
 
 def _check_figures(

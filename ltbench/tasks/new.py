@@ -113,10 +113,10 @@ def _hash_images(order: Order, table: Table, reporter: Reporter) -> dict[str, tu
     lines = {row.file: row.line for row in table.rows}
     found, problems = check_images(order.images, list(lines), reporter)
     if len(problems) == len(lines) and lines and all(text.endswith("is missing") for text in problems.values()):
-        raise UserError(
-            f"none of the {len(lines)} files of {table.name} is in {order.images} (first: {next(iter(lines))})",
-            "--images DIR: the folder that the column file starts from",
-        )
+        what = f"none of the {len(lines)} files of {table.name} is in {order.images} (first: {next(iter(lines))})"
+        if not table.problems:
+            raise UserError(what, "--images DIR: the folder that the column file starts from")
+        problems = {next(iter(lines)): what}
     table.problems.extend((lines[file], text) for file, text in problems.items())
     return found
 
@@ -227,6 +227,7 @@ def _task(order: Order, content: FolderContent, version: int, notes: tuple[str, 
         groups=GroupRule(),
         metrics=METRICS,
         validation=validation,
+        captions="observed",
         fingerprints=Fingerprints(images=content.images_sha256),
         licence="your own",
         traps=notes,

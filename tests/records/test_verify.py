@@ -83,6 +83,8 @@ def test_logits_are_found_in_the_usual_places(run: b.Run, tmp_path: Path) -> Non
         assert check(board, bundle).ok
         place.unlink()
     assert not check(board, bundle).ok
+    # A folder of runs is searched at any depth, by the hash alone.
+    assert check(board, run.folder.parent).ok
 
 
 def leaves(value: Any, where: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -55,7 +55,15 @@ def runs(folders: tuple[Path, ...], address: str | None, method: str | None, as_
         print_json(rows)
     elif rows:
         print_table(
-            ["task", "method", "backbone", Column("seed", right=True), "status", Column("score", right=True), "key"],
+            [
+                "task",
+                Column("method", whole=True),
+                "backbone",
+                Column("seed", right=True),
+                "status",
+                Column("score", right=True),
+                "key",
+            ],
             [
                 [
                     str(row["task"]),

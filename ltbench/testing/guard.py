@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -27,13 +27,15 @@ class Leak:
     Attributes:
         labels: name of the labels.
         kind: type of the object that holds them.
+        thing: the object itself.
     """
 
     labels: str
     kind: str
+    thing: object = field(repr=False, compare=False)
 
 
-def find_labels(forbidden: Mapping[str, Labels]) -> list[Leak]:
+def find_labels(forbidden: Mapping[str, Labels], known: Sequence[Leak] = ()) -> list[Leak]:
     """Objects that hold one of the forbidden matrices, in any of the usual codes.
 
     Found are arrays and tensors with the same number of elements (any layout, transposed too) whose positive entries
@@ -42,6 +44,7 @@ def find_labels(forbidden: Mapping[str, Labels]) -> list[Leak]:
 
     Args:
         forbidden: name → int8 [N, C]. Matrices without both present and other labels are of no use: anything matches.
+        known: what was found before and is not to be found again (what a caller held before a run began).
 
     Raises:
         ValueError: a matrix is constant.
@@ -51,13 +54,14 @@ def find_labels(forbidden: Mapping[str, Labels]) -> list[Leak]:
     own = {id(labels) for labels in forbidden.values()}
     own |= {id(array) for target in wanted.values() for array in target.matrices}
     own |= {id(target.rows) for target in wanted.values()}
+    own |= {id(leak.thing) for leak in known}
     leaks = []
     for thing in _reachable({target.size for target in wanted.values()}, {len(t.rows) for t in wanted.values()}):
         if id(thing) in own:
             continue
         for name, target in wanted.items():
             if target.matches(thing):
-                leaks.append(Leak(name, f"{type(thing).__module__}.{type(thing).__qualname__}"))
+                leaks.append(Leak(name, f"{type(thing).__module__}.{type(thing).__qualname__}", thing))
     return leaks
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib import resources
 
@@ -39,6 +40,14 @@ def data() -> DataSet:
 def opened(address: str) -> tuple[Task, TrainView, Truth]:
     task = load_task(address)
     return task, open_train(task, data()), open_truth(task, data())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def let_go() -> Iterator[None]:
+    """Tests of other modules look for labels that should not be there."""
+    yield
+    opened.cache_clear()
+    data.cache_clear()
 
 
 def present(view: TrainView) -> np.ndarray:

@@ -46,6 +46,7 @@ def test_labels_are_found_in_any_form_and_gone_when_they_are_gone() -> None:
     assert "torch.nn.parameter.Parameter" in kinds
     assert "builtins.list" in kinds
     holder.clear()
+    leaks.clear()  # a leak holds what it found
     assert find_labels(forbidden()) == []
 
 
@@ -70,6 +71,15 @@ def test_labels_are_found_in_a_running_function() -> None:
 
     assert running()
     assert not find_labels(forbidden())
+
+
+def test_what_was_known_before_is_not_found_again() -> None:
+    held = LABELS.copy()
+    before = find_labels(forbidden())
+    assert [leak.thing is held for leak in before] == [True]
+    assert find_labels(forbidden(), before) == []
+    more = LABELS.copy()
+    assert [leak.thing is more for leak in find_labels(forbidden(), before)] == [True]
 
 
 def test_other_matrices_of_the_same_shape_are_no_leak() -> None:

@@ -100,6 +100,19 @@ def test_a_frozen_encoder_that_changes_is_seen(check: Callable[..., dict[str, Ch
     assert "the frozen encoder changed" in failed(check("testing.broken:ChangesEncoder"))[ALL[2]]
 
 
+def test_labels_that_the_caller_holds_are_not_the_methods_doing(
+    check: Callable[..., dict[str, CheckResult]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ltbench.data.base import DataRoot
+    from ltbench.tasks.registry import load_task, open_data_set
+
+    task = load_task("shapes-micro")
+    held = open_data_set(task, DataRoot()).part(task.test_part).read_labels()
+    monkeypatch.setattr(kit, "CHECKS", {"no judged label reachable": checks.CHECKS["no judged label reachable"]})
+    assert failed(check("engine.toys:Plain")) == {}
+    assert held.shape == (16, 20)
+
+
 def test_labels_that_a_method_read_by_itself_are_found(check: Callable[..., dict[str, CheckResult]]) -> None:
     found = failed(check("testing.broken:ReadsLabels"))
     assert set(found) == {"no judged label reachable"}

@@ -9,6 +9,8 @@ from itertools import groupby
 from ltbench.metrics.judged import TOTAL
 from ltbench.records.judge import ZSL
 from ltbench.records.record import RunRecord
+from ltbench.report.cells import Cell, Table, score_cell
+from ltbench.report.curves import curve_tables
 from ltbench.report.published import papers_on
 from ltbench.report.ranks import Comparisons, Ranked, rank
 from ltbench.report.rows import Equals, Row, Score, failures, make_rows, shown_metrics, shown_subsets
@@ -18,32 +20,6 @@ _HOW = {
     "seeds": "overlap of the intervals over seeds, because logits of both were not at hand",
     "images": "overlap of the bootstrap intervals over test images, because neither row has an interval over seeds",
 }
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What is shown, and the number it sorts by."""
-
-    text: str
-    value: float | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of cells.
-
-    Attributes:
-        title: of this table.
-        columns: names.
-        numeric: per column, whether it is a column of numbers (aligned right).
-        keys: leading columns that name a row and are repeated when a table is split.
-    """
-
-    title: str
-    columns: tuple[str, ...]
-    numeric: tuple[bool, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    keys: int = 2
 
 
 @dataclass(frozen=True)
@@ -68,6 +44,7 @@ class Board:
         sections: one per setting and class of equals.
         unranked: rows that are shown, never ranked.
         failed: attempts that did not complete.
+        overview: recipes over all settings of the task.
         extra: tables for ``unranked`` and ``failed``.
         printed: papers that printed figures on this task, see :mod:`ltbench.report.published`.
     """
@@ -80,6 +57,7 @@ class Board:
     failed: tuple[RunRecord, ...] = ()
     extra: tuple[Table, ...] = ()
     printed: tuple[str, ...] = ()
+    overview: tuple[Table, ...] = ()
 
     @property
     def settings(self) -> list[str | None]:
@@ -100,7 +78,8 @@ def build_board(records: Iterable[RunRecord], task: str, version: int, compariso
     failed = tuple(failures(own))
     extra = (*_unranked_tables(unranked), *_failed_tables(failed))
     headline = rows[0].first.task.headline if rows else (failed[0].task.headline if failed else "mAP")
-    return Board(task, version, headline, sections, unranked, failed, extra, papers_on(task))
+    overview = tuple(curve_tables(task, ranked))
+    return Board(task, version, headline, sections, unranked, failed, extra, papers_on(task), overview)
 
 
 def _section(equals: Equals, rows: list[Row], comparisons: Comparisons) -> Section:
@@ -155,14 +134,6 @@ def _label(row: Row, namesakes: Sequence[Row]) -> str:
         return row.name if preset is None else f"{row.name} [{preset}]"
     telling = [fact(row) for fact in facts if len({fact(other) for other in namesakes}) > 1]
     return f"{row.name} [{', '.join(telling)}]" if telling else row.name
-
-
-def score_cell(score: Score) -> Cell:
-    """``63.45 ± 1.20``; a dash where undefined."""
-    if score.mean is None:
-        return Cell("–")
-    spread = "" if score.half is None else f" ± {score.half:.2f}"
-    return Cell(f"{score.mean:.2f}{spread}", score.mean)
 
 
 def _cost_cells(row: Row, oracle: bool) -> list[Cell]:

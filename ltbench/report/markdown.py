@@ -68,6 +68,9 @@ def _blocks(board: Board) -> Iterator[str]:
         yield f"Figures printed in papers, not ranked with these: {listed}."
     if not board.sections and not board.extra:
         yield "No records yet."
+    for table in board.overview:
+        yield f"## {table.title}"
+        yield table_text(table)
     for section in board.sections:
         yield from _section(board, section)
     for table in board.extra:

@@ -258,3 +258,34 @@ def test_entries_are_flat_and_complete() -> None:
 )
 def test_parameters_are_readable(number: float, text: str) -> None:
     assert human(number) == text
+
+
+def test_a_complete_set_of_settings_has_an_average_and_an_incomplete_one_has_none() -> None:
+    def at(setting: str, name: str, value: float) -> RunRecord:
+        task = b.task_facts(b.task(name="shapes-plt", setting=setting))
+        return b.record(
+            task=task,
+            method=b.method_facts(name=name),
+            scores={"mAP": {"total": value}},
+            intervals={"mAP": {"total": (0.0, 100.0)}},
+        )
+
+    values = {"mr0": 80.0, "mr30": 70.0, "mr40": 60.0, "mr50": 50.0}
+    records = [at(setting, "whole", value) for setting, value in values.items()] + [at("mr0", "half", 99.0)]
+    (table,) = build_board(records, "shapes-plt", 1).overview
+    assert table.columns == ("method", "backbone", "average", "mr0", "mr30", "mr40", "mr50")
+    assert [row[0].text for row in table.rows] == ["whole", "half"]
+    assert [row[2].text for row in table.rows] == ["65.00", "–"]
+    assert table.rows[1][4].text == "–"
+    twice = [
+        *records,
+        b.record(
+            task=records[0].task,
+            method=b.method_facts(name="whole", config={"k": 2}),
+            scores=records[0].scores,
+            intervals=records[0].intervals,
+        ),
+    ]
+    (ambiguous,) = build_board(twice, "shapes-plt", 1).overview
+    assert [row[0].text for row in ambiguous.rows] == ["half"]
+    assert build_board([], "shapes-plt", 1).overview == ()

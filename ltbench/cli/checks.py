@@ -170,6 +170,33 @@ def check_shapes() -> Iterator[Check]:
         yield Check("shapes", "ok", status.detail)
 
 
+def check_data() -> Iterator[Check]:
+    """The official data sets: what is not here is no fault, since most users need few of them."""
+    from ltbench.data.base import DataRoot
+    from ltbench.plugin.manager import registry
+
+    here, missing = [], []
+    for item in registry().datasets:
+        name, status = item.spec.name, item.spec.status
+        if name in ("shapes", "folder") or status is None:
+            continue
+        try:
+            found = item.spec.load_target(status)(DataRoot())
+        except UserError as error:
+            yield Check("data", "warn", f"{name}: {error.message}", error.hint)
+            continue
+        broken = [each for each in found if each.state not in ("here", "missing")]
+        if broken:
+            yield Check("data", "warn", f"{name} is here in part: {broken[0].detail}", f"ltbench data prepare {name}")
+        else:
+            (here if found and found[0].state == "here" else missing).append(name)
+    if here:
+        yield Check("data", "ok", f"here: {', '.join(here)}")
+    if missing:
+        what = "ltbench data prepare TASK, or --data-root DIR with what you have"
+        yield Check("data", "ok", f"not here: {', '.join(missing)}", what)
+
+
 CHECKS: dict[str, Callable[[], Iterator[Check]]] = {
     "python": check_python,
     "libraries": check_libraries,
@@ -178,4 +205,5 @@ CHECKS: dict[str, Callable[[], Iterator[Check]]] = {
     "plugins": check_plugins,
     "tiny-clip": check_weights,
     "shapes": check_shapes,
+    "data": check_data,
 }

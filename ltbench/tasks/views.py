@@ -137,7 +137,8 @@ def _select(view: TrainView, rows: np.ndarray) -> TrainView:
 
 def caption_from_labels(names: Sequence[str]) -> str:
     """The caption that observed labels allow: "a photo of a cup and a star." names only what was observed."""
-    listed = [f"a {name.replace('_', ' ')}" for name in names] or ["a scene"]
+    spoken = [name.replace("_", " ") for name in names] or ["scene"]
+    listed = [f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}" for name in spoken]
     joined = listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} and {listed[-1]}"
     return f"a photo of {joined}."
 

@@ -36,7 +36,7 @@ class UnknownName(UserError):
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
-        close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+        close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
         suggestion = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
         super().__init__(f"unknown {kind} {name!r}{suggestion}", hint or f"ltbench list {kind}s")
         self.kind = kind

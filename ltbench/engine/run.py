@@ -3,39 +3,28 @@
 from __future__ import annotations
 
 import json
-import re
-import resource
 import shutil
-import sys
 import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ltbench.backbones.base import Backbone
-from ltbench.backbones.registry import find_backbone, open_backbone
-from ltbench.data.base import DataSet, default_offline
 from ltbench.data.progress import SILENT, Reporter
-from ltbench.engine.encode import Encoder
+from ltbench.engine.facts import RunFacts, common_content, cost_of, facts_of
 from ltbench.engine.failures import Diverged
-from ltbench.engine.needs import check_fit, unknown_policy
-from ltbench.engine.phase1 import Outcome, Phase1, Setup
-from ltbench.engine.request import Resolved, RunRequest, resolve_method
+from ltbench.engine.phase1 import Outcome, Phase1
+from ltbench.engine.prepare import Prepared, prepare, setup_for
+from ltbench.engine.request import RunRequest
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
 from ltbench.records.canonical import without_paths
-from ltbench.records.environment import collect_environment, cpu_model
-from ltbench.records.facts import BackboneFacts, Cost, LogitsFacts, MethodFacts, Selection, TaskFacts, Tuning
+from ltbench.records.facts import LogitsFacts, Selection
 from ltbench.records.judge import Judgement, check_alignment, judge
 from ltbench.records.logits import file_sha256, read_logits, write_logits
-from ltbench.records.record import RunContent, RunRecord, run_key, seal, utc_now
+from ltbench.records.record import RunContent, RunRecord, seal
 from ltbench.records.store import AttemptFolder, Overwrite, RunStore
-from ltbench.tasks.needs import bring_missing
-from ltbench.tasks.registry import open_data_set
-from ltbench.tasks.views import check_fingerprints, open_test, open_train, open_truth
+from ltbench.tasks.views import open_test, open_train, open_truth
 
 
 @dataclass(frozen=True)
@@ -52,129 +41,10 @@ class Finished:
     reused: bool
 
 
-@dataclass
-class Prepared:
-    """A request with everything opened that phase 1 needs."""
-
-    request: RunRequest
-    resolved: Resolved
-    backbone: Backbone
-    data: DataSet
-    device: torch.device
-    policy: str
-
-
-def pick_device(name: str) -> torch.device:
-    """``auto`` takes CUDA when there is one.
-
-    Raises:
-        UserError: CUDA was asked for and there is none, or the name is no device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("device cuda was asked for, and torch finds none", "ltbench doctor")
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"{name!r} is no device", "--device auto|cpu|cuda") from error
-
-
-def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True) -> Prepared:
-    """Resolve the recipe, open backbone and data set, and check that they fit together.
-
-    Args:
-        bring: download data that are missing, unless offline.
-
-    Raises:
-        UserError: anything that cannot work, before anything is written.
-    """
-    torch.set_num_threads(request.threads)
-    resolved = resolve_method(request)
-    device = pick_device(request.device)
-    needs = resolved.method.needs()
-    # Before weights or data are downloaded; label groups are only known once the data set is open.
-    check_fit(
-        request.method, needs, request.task, True, request.backbone, find_backbone(request.backbone)[0].spec.offers
-    )
-    backbone = open_backbone(request.backbone, weights=request.weights, device=str(device), offline=default_offline())
-    root = request.root(reporter)
-    if bring:
-        bring_missing(request.task, root)
-    data = open_data_set(request.task, root)
-    check_fit(request.method, needs, request.task, bool(data.label_groups), request.backbone, backbone.card.offers)
-    return Prepared(request, resolved, backbone, data, device, unknown_policy(needs, request.task))
-
-
-def found_fingerprints(prepared: Prepared) -> dict[str, str | None]:
-    """Fingerprints of the data as found, checked against the task's.
-
-    The truth is opened for its hashes alone and let go before any method exists.
-
-    Raises:
-        UserError: the data are not those of the task's version.
-    """
-    found = open_truth(prepared.request.task, prepared.data).fingerprints
-    check_fingerprints(prepared.request.task, found)
-    return found.model_dump()
-
-
-def _method_facts(prepared: Prepared) -> MethodFacts:
-    resolved = prepared.resolved
-    spec = resolved.registered.spec
-    altered = bool(prepared.request.overrides)
-    preset = resolved.preset
-    return MethodFacts(
-        name=spec.name,
-        distribution=resolved.registered.distribution,
-        version=resolved.registered.version,
-        variant=resolved.variant,
-        preset=None if preset is None else preset.name + ("+overrides" if altered else ""),
-        origin="default" if preset is None or altered else preset.origin,
-        config=resolved.config.model_dump(mode="json"),
-        deterministic=spec.deterministic,
-        calibrated=resolved.method.needs().calibrated,
-        unknown_policy=prepared.policy,
-    )
-
-
-def _extras(prepared: Prepared) -> tuple[str, ...]:
-    uses_captions = prepared.resolved.method.needs().captions and prepared.request.task.captions == "given"
-    return ("captions",) if uses_captions else ()
-
-
-@dataclass(frozen=True)
-class _Facts:
-    task: TaskFacts
-    method: MethodFacts
-    backbone: BackboneFacts
-    extras: tuple[str, ...]
-    key: str
-
-
-def _facts(prepared: Prepared) -> _Facts:
-    request = prepared.request
-    task = TaskFacts.of(request.task, found_fingerprints(prepared))
-    method = _method_facts(prepared)
-    backbone = BackboneFacts.of(prepared.backbone.card)
-    extras = _extras(prepared)
-    key = run_key(
-        task=task,
-        method=method,
-        backbone=backbone,
-        selection_rule=request.task.selection,
-        threads=request.threads,
-        seed=request.seed,
-        limit=request.limit,
-        extras=extras,
-    )
-    return _Facts(task, method, backbone, extras, key)
-
-
 def plan(request: RunRequest, reporter: Reporter = SILENT) -> dict[str, Any]:
     """What a run would do (``--dry-run``): resolved configuration, key, rows, and whether it is finished already."""
     prepared = prepare(request, reporter, bring=False)
-    facts = _facts(prepared)
+    facts = facts_of(prepared)
     train = open_train(request.task, prepared.data).limited(request.limit)
     done = RunStore(request.out).finished(facts.key, Overwrite(request.overwrite))
     return {
@@ -204,7 +74,7 @@ def run_one(request: RunRequest, reporter: Reporter = SILENT) -> Finished:
         UserError: what the user asked for cannot be run; nothing is recorded.
     """
     prepared = prepare(request, reporter)
-    facts = _facts(prepared)
+    facts = facts_of(prepared)
     store = RunStore(request.out)
     with store.begin(request.task.address, request.method, facts.key, wait=24 * 3600.0) as attempt:
         # Checked under the lock: another process may have finished the key while this one waited.
@@ -217,7 +87,7 @@ def run_one(request: RunRequest, reporter: Reporter = SILENT) -> Finished:
     return Finished(record, attempt.path, False)
 
 
-def _attempt(prepared: Prepared, facts: _Facts, attempt: AttemptFolder, reporter: Reporter) -> RunRecord:
+def _attempt(prepared: Prepared, facts: RunFacts, attempt: AttemptFolder, reporter: Reporter) -> RunRecord:
     """Phase 1 and phase 2 of one attempt; a failure is recorded, an interruption is not."""
     if attempt.resumed:
         reporter.line("an interrupted run of this key is continued from its last finished epoch")
@@ -242,26 +112,7 @@ def _phase1(prepared: Prepared, attempt: AttemptFolder, reporter: Reporter) -> O
     request = prepared.request
     train = open_train(request.task, prepared.data).limited(request.limit)
     test = open_test(request.task, prepared.data).limited(request.limit)
-    encoder = Encoder(
-        backbone=prepared.backbone,
-        needs=prepared.resolved.method.needs(),
-        cache=request.root().cache / "features",
-        device=prepared.device,
-        reporter=reporter,
-        max_bytes=request.max_cache_bytes,
-    )
-    setup = Setup(
-        method=prepared.resolved.method,
-        variant=prepared.resolved.variant,
-        backbone=prepared.backbone,
-        train=train,
-        seed=request.seed,
-        device=prepared.device,
-        policy=prepared.policy,
-        encoder=encoder,
-        folder=attempt.path,
-        reporter=reporter,
-    )
+    setup = setup_for(prepared, train, attempt.path, reporter)
     phase = Phase1(setup)
     started = time.perf_counter()
     inputs = phase.test_inputs(test, "encoding test images")
@@ -294,7 +145,7 @@ def _write_weights(path: Path, phase: Phase1) -> None:
 
 
 def _phase2(
-    prepared: Prepared, facts: _Facts, attempt: AttemptFolder, outcome: Outcome, reporter: Reporter
+    prepared: Prepared, facts: RunFacts, attempt: AttemptFolder, outcome: Outcome, reporter: Reporter
 ) -> RunContent:
     """Open the true labels and judge what phase 1 wrote."""
     request = prepared.request
@@ -309,14 +160,14 @@ def _phase2(
     judgement = judge(request.task, truth, opened.logits, calibrated=calibrated)
     oracle, oracle_epoch = _oracle(request, attempt, truth, calibrated) if request.audit_selection else (None, None)
     return RunContent(
-        **_common(prepared, facts, attempt),
+        **common_content(prepared, facts, attempt),
         status="completed",
         selection=Selection(rule=request.task.selection, oracle=oracle, oracle_epoch=oracle_epoch),
         scores=judgement.scores,
         intervals=judgement.intervals,
         per_class_ap=judgement.per_class_ap,
         excluded_classes=judgement.excluded,
-        cost=_cost(prepared, outcome, time.perf_counter() - started),
+        cost=cost_of(prepared, outcome, time.perf_counter() - started),
         logits=LogitsFacts(sha256=opened.sha256, rows=opened.logits.shape[0], classes=opened.logits.shape[1]),
         decisions=file_sha256(attempt.decisions) if attempt.decisions.exists() else None,
     )
@@ -334,56 +185,19 @@ def _oracle(request: RunRequest, attempt: AttemptFolder, truth: Any, calibrated:
     return (None, None) if best is None else (best[2].scores, best[1])
 
 
-def _common(prepared: Prepared, facts: _Facts, attempt: AttemptFolder) -> dict[str, Any]:
-    request = prepared.request
-    tuned = re.match(r"^tuned\((\d+)", facts.method.origin)
-    return {
-        "key": facts.key,
-        "attempt": attempt.number,
-        "created": utc_now(),
-        "task": facts.task,
-        "method": facts.method,
-        "backbone": facts.backbone,
-        "seed": request.seed,
-        "threads": request.threads,
-        "device": prepared.device.type,
-        "tuning": Tuning(trials=int(tuned[1])) if tuned else None,
-        "limit": request.limit,
-        "environment": collect_environment(),
-        "extras": facts.extras,
-    }
-
-
 def _unfinished(
-    prepared: Prepared, facts: _Facts, attempt: AttemptFolder, status: Any, reason: str, step: int | None
+    prepared: Prepared, facts: RunFacts, attempt: AttemptFolder, status: Any, reason: str, step: int | None
 ) -> RunContent:
     line = reason.strip().splitlines()[0] if reason.strip() else status
     # Records name no paths; the whole text is in error.txt.
     line = without_paths(line)
     return RunContent(
-        **_common(prepared, facts, attempt),
+        **common_content(prepared, facts, attempt),
         status=status,
         reason=line,
         step=step,
         selection=Selection(rule=prepared.request.task.selection),
-        cost=_cost(prepared, None, None),
-    )
-
-
-def _cost(prepared: Prepared, outcome: Outcome | None, evaluate_seconds: float | None) -> Cost:
-    device = prepared.device
-    on_gpu = device.type == "cuda"
-    # ru_maxrss is in KiB on Linux and in bytes on macOS.
-    unit = 1 if sys.platform == "darwin" else 1024
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return Cost(
-        trainable_parameters=outcome.trainable if outcome else 0,
-        total_parameters=outcome.total if outcome else 0,
-        encode_seconds=round(outcome.encode_seconds, 3) if outcome else None,
-        train_seconds=round(outcome.train_seconds, 3) if outcome else None,
-        evaluate_seconds=None if evaluate_seconds is None else round(evaluate_seconds, 3),
-        peak_memory_bytes=int(torch.cuda.max_memory_allocated(device)) if on_gpu else int(resident),
-        device=torch.cuda.get_device_name(device) if on_gpu else cpu_model(),
+        cost=cost_of(prepared, None, None),
     )
 
 

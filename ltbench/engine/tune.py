@@ -18,11 +18,10 @@ import yaml
 from filelock import FileLock, Timeout
 
 from ltbench.data.progress import SILENT, Reporter
-from ltbench.engine.encode import Encoder
 from ltbench.engine.failures import Diverged, OutOfTime
-from ltbench.engine.phase1 import Phase1, Setup
+from ltbench.engine.phase1 import Phase1
+from ltbench.engine.prepare import prepare, setup_for
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
-from ltbench.engine.run import prepare
 from ltbench.engine.seeds import seed_for
 from ltbench.method import Choice
 from ltbench.method.search import SearchSpace, draw
@@ -209,29 +208,9 @@ def validation_score(
     view = open_train(request.task, prepared.data, "tune").limited(request.limit)
     validation = view.validation
     assert validation is not None
-    encoder = Encoder(
-        backbone=prepared.backbone,
-        needs=prepared.resolved.method.needs(),
-        cache=request.root().cache / "features",
-        device=prepared.device,
-        reporter=reporter,
-        max_bytes=request.max_cache_bytes,
-    )
-    phase = Phase1(
-        Setup(
-            method=prepared.resolved.method,
-            variant=prepared.resolved.variant,
-            backbone=prepared.backbone,
-            train=view,
-            seed=request.seed,
-            device=prepared.device,
-            policy=prepared.policy,
-            encoder=encoder,
-            folder=folder,
-            reporter=reporter,
-            deadline=deadline,
-        )
-    )
+    setup = setup_for(prepared, view, folder, reporter)
+    setup.deadline = deadline
+    phase = Phase1(setup)
     phase.run()
     logits = phase.predict(phase.test_inputs(validation, "encoding validation images"), validation.class_names)
     found = evaluate(logits, validation.observed, None, (request.task.headline,))

@@ -37,7 +37,7 @@ from tests.cli.conftest import Cli
         ),
         (
             ["run", "--task", "shapes-plt@mr41", "--method", "lmpt"],
-            "error: unknown setting of shapes-plt 'mr41'; did you mean 'mr40' or 'mr0' or 'mr50'? "
+            "error: unknown setting of shapes-plt 'mr41'; did you mean 'mr40'? "
             "→ ltbench show task shapes-plt",
         ),
         (

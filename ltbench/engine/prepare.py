@@ -1,0 +1,113 @@
+"""From a request to everything phase 1 needs: recipe, backbone and data opened, and checked to fit together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ltbench.backbones.base import Backbone
+from ltbench.backbones.registry import find_backbone, open_backbone
+from ltbench.data.base import DataSet, default_offline
+from ltbench.data.progress import SILENT, Reporter
+from ltbench.engine.encode import Encoder
+from ltbench.engine.needs import check_fit, unknown_policy
+from ltbench.engine.phase1 import Setup
+from ltbench.engine.request import Resolved, RunRequest, resolve_method
+from ltbench.plugin.errors import UserError
+from ltbench.tasks.needs import bring_missing
+from ltbench.tasks.registry import open_data_set
+from ltbench.tasks.views import TrainView, check_fingerprints, open_truth
+
+
+@dataclass
+class Prepared:
+    """A request with everything opened that phase 1 needs."""
+
+    request: RunRequest
+    resolved: Resolved
+    backbone: Backbone
+    data: DataSet
+    device: torch.device
+    policy: str
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` takes CUDA when there is one.
+
+    Raises:
+        UserError: CUDA was asked for and there is none, or the name is no device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("device cuda was asked for, and torch finds none", "ltbench doctor")
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"{name!r} is no device", "--device auto|cpu|cuda") from error
+
+
+def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True) -> Prepared:
+    """Resolve the recipe, open backbone and data set, and check that they fit together.
+
+    Args:
+        bring: download data that are missing, unless offline.
+
+    Raises:
+        UserError: anything that cannot work, before anything is written.
+    """
+    torch.set_num_threads(request.threads)
+    resolved = resolve_method(request)
+    device = pick_device(request.device)
+    needs = resolved.method.needs()
+    # Before weights or data are downloaded; label groups are only known once the data set is open.
+    check_fit(
+        request.method, needs, request.task, True, request.backbone, find_backbone(request.backbone)[0].spec.offers
+    )
+    backbone = open_backbone(request.backbone, weights=request.weights, device=str(device), offline=default_offline())
+    root = request.root(reporter)
+    if bring:
+        bring_missing(request.task, root)
+    data = open_data_set(request.task, root)
+    check_fit(request.method, needs, request.task, bool(data.label_groups), request.backbone, backbone.card.offers)
+    return Prepared(request, resolved, backbone, data, device, unknown_policy(needs, request.task))
+
+
+def found_fingerprints(prepared: Prepared) -> dict[str, str | None]:
+    """Fingerprints of the data as found, checked against the task's.
+
+    The truth is opened for its hashes alone and let go before any method exists.
+
+    Raises:
+        UserError: the data are not those of the task's version.
+    """
+    found = open_truth(prepared.request.task, prepared.data).fingerprints
+    check_fingerprints(prepared.request.task, found)
+    return found.model_dump()
+
+
+def setup_for(prepared: Prepared, train: TrainView, folder: Path, reporter: Reporter) -> Setup:
+    """What phase 1 works with, for one training view and one folder."""
+    request, resolved = prepared.request, prepared.resolved
+    encoder = Encoder(
+        backbone=prepared.backbone,
+        needs=resolved.method.needs(),
+        cache=request.root().cache / "features",
+        device=prepared.device,
+        reporter=reporter,
+        max_bytes=request.max_cache_bytes,
+    )
+    return Setup(
+        method=resolved.method,
+        variant=resolved.variant,
+        backbone=prepared.backbone,
+        train=train,
+        seed=request.seed,
+        device=prepared.device,
+        policy=prepared.policy,
+        encoder=encoder,
+        folder=folder,
+        reporter=reporter,
+    )

@@ -175,7 +175,8 @@ def check_data() -> Iterator[Check]:
     from ltbench.data.base import DataRoot
     from ltbench.plugin.manager import registry
 
-    here, missing = [], []
+    here: list[str] = []
+    missing: list[str] = []
     for item in registry().datasets:
         name, status = item.spec.name, item.spec.status
         if name in ("shapes", "folder") or status is None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from tabulate import tabulate
 
-from ltbench.report.board import Board, Table, equals_title
+from ltbench.report.board import Board, equals_title
+from ltbench.report.cells import Table
 
 _SYMBOLS = {"±": r"$\pm$", "≈": r"$\approx$", "–": "--", "…": r"\ldots{}", "→": r"$\to$"}
 _SPECIAL = {

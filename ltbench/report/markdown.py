@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from tabulate import tabulate
 
-from ltbench.report.board import Board, Section, Table, equals_title
+from ltbench.report.board import Board, Section, equals_title
+from ltbench.report.cells import Table
 from ltbench.report.published import PAPERS
 
 WIDTH = 120

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.plugin.files import write_atomic
-from ltbench.report.board import Cell, Table
+from ltbench.report.cells import Cell, Table
 from ltbench.report.markdown import table_text
 from ltbench.report.published import DATA, PAPERS, PARAMETERS, Figure, Published, published
 from ltbench.report.rows import SUBSETS, natural

@@ -8,7 +8,8 @@ from records import builders as b
 
 from ltbench.records.facts import Selection
 from ltbench.records.record import RunRecord
-from ltbench.report.board import Board, build_board, human, score_cell
+from ltbench.report.board import Board, build_board, human
+from ltbench.report.cells import score_cell
 from ltbench.report.frames import entries, frame
 from ltbench.report.ranks import Comparison, Comparisons
 from ltbench.report.rows import Score, make_rows, natural, shown_subsets, why_not_ranked

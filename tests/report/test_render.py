@@ -12,7 +12,8 @@ from records import builders as b
 
 from ltbench.plugin.errors import UserError
 from ltbench.records.facts import Selection
-from ltbench.report.board import Board, Cell, Table, build_board
+from ltbench.report.board import Board, build_board
+from ltbench.report.cells import Cell, Table
 from ltbench.report.html import render_html
 from ltbench.report.latex import escape, render_latex
 from ltbench.report.markdown import render_markdown, split, table_text

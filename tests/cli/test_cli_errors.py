@@ -37,8 +37,7 @@ from tests.cli.conftest import Cli
         ),
         (
             ["run", "--task", "shapes-plt@mr41", "--method", "lmpt"],
-            "error: unknown setting of shapes-plt 'mr41'; did you mean 'mr40'? "
-            "→ ltbench show task shapes-plt",
+            "error: unknown setting of shapes-plt 'mr41'; did you mean 'mr40'? → ltbench show task shapes-plt",
         ),
         (
             ["run", "--task", "shapes-lt", "--method", "zero-shoot"],

@@ -5,6 +5,23 @@ from __future__ import annotations
 from ltbench.plugin import MethodSpec, hookimpl
 
 EVERY_FAMILY = frozenset({"ltml", "plt", "spml", "partial"})
+BOTH_FORMS = ("paper", "code")
+
+
+def _visual(
+    name: str, loss: str, summary: str, class_aware: bool = False, variants: tuple[str, ...] = ("paper",)
+) -> MethodSpec:
+    """A recipe of the trainer that fine-tunes the image tower."""
+    return MethodSpec(
+        name=name,
+        target="ltbench_baselines.visual:FineTune",
+        summary=f"fine-tunes the image tower: {summary}",
+        families=EVERY_FAMILY,
+        config={"loss": loss, "sampler": "class-aware"} if class_aware else {"loss": loss},
+        variants=variants,
+        card="cards/visual.md",
+        presets="presets.yaml",
+    )
 
 
 @hookimpl
@@ -46,4 +63,22 @@ def ltbench_methods() -> list[MethodSpec]:
             card="cards/coop.md",
             presets="presets.yaml",
         ),
+        _visual("erm", "bce", "binary cross-entropy, rows drawn evenly"),
+        _visual("rw", "rw", "binary cross-entropy weighted by the inverse square root of class frequency"),
+        _visual("rs", "bce", "binary cross-entropy on rows drawn class by class", class_aware=True),
+        _visual("focal", "focal", "focal loss"),
+        _visual("cb-focal", "cb-focal", "focal loss weighted by the effective number of images"),
+        _visual("r-bce-focal", "r-bce-focal", "focal loss with rebalanced weights, class-aware rows", class_aware=True),
+        _visual("db", "db", "distribution-balanced loss, class-aware rows", class_aware=True, variants=BOTH_FORMS),
+        _visual(
+            "db-focal",
+            "db-focal",
+            "distribution-balanced focal loss, class-aware rows",
+            class_aware=True,
+            variants=BOTH_FORMS,
+        ),
+        _visual("asl", "asl", "asymmetric loss", variants=BOTH_FORMS),
+        _visual("mls", "mls", "multi-label soft margin loss, which is binary cross-entropy by another name"),
+        _visual("lsep", "lsep", "log-sum-exp pairwise ranking loss"),
+        _visual("zlpr", "zlpr", "zero-bounded log-sum-exp pairwise ranking loss"),
     ]

@@ -15,6 +15,7 @@ from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench_baselines.plugin import ltbench_methods as baselines
 from ltbench_lmpt.plugin import ltbench_methods as lmpt
 
+VISUAL = {"erm", "rw", "rs", "focal", "cb-focal", "r-bce-focal", "db", "db-focal", "asl", "mls", "lsep", "zlpr"}
 SPECS = {spec.name: spec for spec in [*baselines(), *lmpt()]}
 
 
@@ -24,7 +25,7 @@ def spec(request):
 
 
 def test_recipes_of_the_packages():
-    assert set(SPECS) == {"zero-shot", "linear-probe", "linear-probe-lbfgs", "coop", "lmpt"}
+    assert set(SPECS) == {"zero-shot", "linear-probe", "linear-probe-lbfgs", "coop", "lmpt"} | VISUAL
     assert {name for name, spec in SPECS.items() if spec.deterministic} == {"zero-shot", "linear-probe-lbfgs"}
 
 
@@ -33,7 +34,7 @@ def test_target_is_a_method_whose_base_configuration_is_valid(spec):
     assert issubclass(method, Method)
     config = build_config(method.Config, spec.name, spec.config)
     assert isinstance(config, MethodConfig)
-    assert method(config).needs().input == "global"
+    assert method(config).needs().input == ("image" if spec.name in VISUAL else "global")
 
 
 def test_every_option_says_what_it_is(spec):

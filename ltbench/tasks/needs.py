@@ -69,23 +69,32 @@ def needs_of_task(tasks: Iterable[Task], name: str, checks: bool = False) -> Nee
     return Needs(name, tuple(sources), tuple(pieces))
 
 
-def needs_of(name: str, checks: bool = False) -> Needs:
-    """What a task (all settings, or one: ``task@setting``) or a whole data set needs.
+def tasks_of(name: str) -> list[Task]:
+    """Tasks of an address, where a data set's name could have been given as well.
 
     Raises:
         UnknownName: neither a task nor a data set has the name.
     """
     from ltbench.tasks.registry import resolve
 
-    if name in registry().datasets:
-        return Needs(name, (), tuple(pieces_of(name)))
     try:
-        return needs_of_task(resolve(name), name, checks)
+        return resolve(name)
     except UnknownName as error:
         if error.kind != "task":
             raise
         known = [*registry().tasks.names(), *registry().datasets.names()]
         raise UnknownName("task or data set", name, known, "ltbench list tasks, ltbench list datasets") from error
+
+
+def needs_of(name: str, checks: bool = False) -> Needs:
+    """What a task (all settings, or one: ``task@setting``) or a whole data set needs.
+
+    Raises:
+        UnknownName: neither a task nor a data set has the name.
+    """
+    if name in registry().datasets:
+        return Needs(name, (), tuple(pieces_of(name)))
+    return needs_of_task(tasks_of(name), name, checks)
 
 
 def bring_missing(task: Task, root: DataRoot) -> None:

@@ -67,14 +67,14 @@ def _what(name: str, root: DataRoot) -> tuple[Needs, list[Opened]]:
     """Files that are needed, and data sets to open with their parts."""
     from ltbench.data.check import Opened
     from ltbench.plugin.manager import registry
-    from ltbench.tasks.needs import needs_of, needs_of_task, parts_of
-    from ltbench.tasks.registry import open_data_set, resolve
+    from ltbench.tasks.needs import needs_of, needs_of_task, parts_of, tasks_of
+    from ltbench.tasks.registry import open_data_set
 
     catalogue = registry().datasets
     if name in catalogue:
         opener: Callable[[DataRoot], DataSet] = catalogue.get(name).spec.load()
         return needs_of(name), [Opened(name, partial(opener, root))]
-    tasks = resolve(name)
+    tasks = tasks_of(name)
     found: list[Opened] = []
     for task in tasks:
         for data_set, parts in parts_of(task).items():

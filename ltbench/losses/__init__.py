@@ -7,20 +7,24 @@ neither loss nor gradient. See :mod:`ltbench.losses.base` for precision, checks 
 from ltbench.losses.asl import AsymmetricLoss
 from ltbench.losses.base import MultiLabelLoss, Reduction, bce_elements, labels_from_binary
 from ltbench.losses.bce import BCELoss, ReweightedBCELoss, WeightedLoss
+from ltbench.losses.circle import CircleLoss
 from ltbench.losses.cse import ClassSpecificEmbeddingLoss, cosine_distance, token_cosine_distance
 from ltbench.losses.distribution_balanced import DistributionBalancedLoss, RebalancedBCELoss, rebalanced_weights
 from ltbench.losses.focal import ClassBalancedLoss, FocalLoss, focal_elements
+from ltbench.losses.ldam import LDAMLoss
 from ltbench.losses.ntr import NegativeTolerantRegularization
 from ltbench.losses.ranking import DistributionallyRobustLoss, LSEPLoss, ZLPRLoss
 
 __all__ = [
     "AsymmetricLoss",
     "BCELoss",
+    "CircleLoss",
     "ClassBalancedLoss",
     "ClassSpecificEmbeddingLoss",
     "DistributionBalancedLoss",
     "DistributionallyRobustLoss",
     "FocalLoss",
+    "LDAMLoss",
     "LSEPLoss",
     "MultiLabelLoss",
     "NegativeTolerantRegularization",

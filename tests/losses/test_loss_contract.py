@@ -13,10 +13,12 @@ from torch import Tensor
 from ltbench.losses import (
     AsymmetricLoss,
     BCELoss,
+    CircleLoss,
     ClassBalancedLoss,
     DistributionallyRobustLoss,
     DistributionBalancedLoss,
     FocalLoss,
+    LDAMLoss,
     LSEPLoss,
     MultiLabelLoss,
     NegativeTolerantRegularization,
@@ -52,12 +54,17 @@ LOSSES: dict[str, Callable[..., MultiLabelLoss]] = {
     "asl-no-clip": lambda **o: AsymmetricLoss(clip=0.0, gamma_neg=0.5, gamma_pos=0.5, **o),
     "asl-root": lambda **o: AsymmetricLoss(gamma_neg=0.5, **o),
     "asl-code": lambda **o: AsymmetricLoss(variant="code", **o),
+    "ldam": lambda **o: LDAMLoss(COUNTS, **o),
+    "ldam-scaled": lambda **o: LDAMLoss(COUNTS, max_margin=1.0, scale=3.0, **o),
     "lsep": lambda **o: LSEPLoss(gamma=5.0, **o),
     "c-lsep": lambda **o: LSEPLoss(gamma=5.0, axis="class", **o),
     "zlpr": lambda **o: ZLPRLoss(**o),
     "c-zlpr": lambda **o: ZLPRLoss(axis="class", **o),
     "dr": lambda **o: DistributionallyRobustLoss(**o),
     "dr-gc": lambda **o: DistributionallyRobustLoss(gamma2=10.0, constraint="both", **o),
+    # Paces that are constants to the gradient would not agree with differences of values; see test_ldam_circle.py.
+    "circle": lambda **o: CircleLoss(gamma=2.0, detach_paces=False, **o),
+    "c-circle": lambda **o: CircleLoss(gamma=2.0, scale=4.0, axis="class", detach_paces=False, **o),
     "db-lmpt-code": lambda **o: DistributionBalancedLoss(COUNTS, N, variant="lmpt-code", **o),
 }
 MEAN_ONLY = {"db-lmpt-code"}

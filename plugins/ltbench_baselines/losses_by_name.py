@@ -14,6 +14,7 @@ from ltbench.losses import (
     ClassBalancedLoss,
     DistributionBalancedLoss,
     FocalLoss,
+    LDAMLoss,
     LSEPLoss,
     MultiLabelLoss,
     RebalancedBCELoss,
@@ -23,7 +24,7 @@ from ltbench.losses import (
 from ltbench.method import MethodConfig, Stats
 
 LossName = Literal[
-    "bce", "rw", "focal", "cb-focal", "r-bce", "r-bce-focal", "db", "db-focal", "asl", "mls", "lsep", "zlpr"
+    "bce", "rw", "focal", "cb-focal", "r-bce", "r-bce-focal", "db", "db-focal", "ldam", "asl", "mls", "lsep", "zlpr"
 ]
 
 LOSSES: tuple[str, ...] = get_args(LossName)
@@ -55,6 +56,12 @@ class LossConfig(MethodConfig):
     kappa: float = Field(0.05, ge=0, description="scale of the class bias; db* [DB's code]")
     neg_scale: float = Field(
         5.0, gt=0, description="scale lambda of negative logits; db* [DB's code: VOC-LT 5, COCO-LT 2]"
+    )
+    ldam_max_margin: float = Field(
+        0.5, ge=0, description="margin of the rarest class, in logits; ldam only [LDAM's code]"
+    )
+    ldam_scale: float = Field(
+        1.0, gt=0, description="factor of the logits; ldam only [LDAM's code: 30, on cosines; ours]"
     )
     asl_gamma_neg: float = Field(4.0, ge=0, description="exponent of absent labels; asl only [ASL 4.1]")
     asl_gamma_pos: float = Field(0.0, ge=0, description="exponent of present labels; asl only [ASL 4.1]")
@@ -104,6 +111,8 @@ def build_loss(config: LossConfig, stats: Stats, variant: Literal["paper", "code
             **rebalanced,
             **({"gamma": None} if name == "db" else focal),
         )
+    if name == "ldam":
+        return LDAMLoss(counts, max_margin=config.ldam_max_margin, scale=config.ldam_scale)
     if name == "asl":
         return AsymmetricLoss(
             gamma_neg=config.asl_gamma_neg, gamma_pos=config.asl_gamma_pos, clip=config.asl_clip, variant=variant

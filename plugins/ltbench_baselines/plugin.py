@@ -77,6 +77,7 @@ def ltbench_methods() -> list[MethodSpec]:
             class_aware=True,
             variants=BOTH_FORMS,
         ),
+        _visual("ldam", "ldam", "binary cross-entropy with larger margins for rarer classes"),
         _visual("asl", "asl", "asymmetric loss", variants=BOTH_FORMS),
         _visual("mls", "mls", "multi-label soft margin loss, which is binary cross-entropy by another name"),
         _visual("lsep", "lsep", "log-sum-exp pairwise ranking loss"),

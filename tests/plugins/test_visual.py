@@ -31,7 +31,21 @@ from ltbench_baselines.visual import FineTune, FineTuned
 SIDE, DIM, ROWS = 8, 6, 40
 NAMES = ("cat", "dog", "tram", "bus", "kite")
 SPECS = {spec.name: spec for spec in ltbench_methods() if spec.target.endswith(":FineTune")}
-RECIPES = ("erm", "rw", "rs", "focal", "cb-focal", "r-bce-focal", "db", "db-focal", "asl", "mls", "lsep", "zlpr")
+RECIPES = (
+    "erm",
+    "rw",
+    "rs",
+    "focal",
+    "cb-focal",
+    "r-bce-focal",
+    "db",
+    "db-focal",
+    "ldam",
+    "asl",
+    "mls",
+    "lsep",
+    "zlpr",
+)
 
 
 class ToyTower(nn.Module):

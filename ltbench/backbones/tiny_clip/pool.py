@@ -65,11 +65,11 @@ _Arrays = tuple[NDArray[np.uint8], NDArray[np.int16], NDArray[np.bool_]]
 
 
 def _collect(results: Iterable[_Arrays], arrays: _Arrays, progress: Callable[[int, int], None] | None) -> None:
-    start, total = 0, len(arrays[0])
+    images, tokens, shown = arrays
+    start, total = 0, len(images)
     for result in results:
         stop = start + len(result[0])
-        for whole, piece in zip(arrays, result, strict=True):
-            whole[start:stop] = piece
+        images[start:stop], tokens[start:stop], shown[start:stop] = result
         start = stop
         if progress is not None:
             progress(stop, total)

@@ -32,7 +32,6 @@ class Encoder:
 
     Attributes:
         cache: folder of the feature cache.
-        dtype: dtype the tower computes in.
         max_bytes: cap on new cache files.
     """
 

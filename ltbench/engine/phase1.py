@@ -144,7 +144,8 @@ class Phase1:
     def _trained_addresses(self) -> set[int]:
         return {p.data_ptr() for p in self._trained()}
 
-    def _capture(self) -> dict[str, Tensor]:
+    def capture(self) -> dict[str, Tensor]:
+        """State of all stages' modules, ``<stage number>.<name>``, without the frozen towers they refer to."""
         trained = self._trained_addresses()
         return {
             f"{number}.{name}": tensor
@@ -187,7 +188,7 @@ class Phase1:
             else:
                 self._fit(stage, rowset)
             seconds += time.perf_counter() - started
-            checkpoint.save(path, {"done": True, "module": self._capture(), "decisions": self.decisions})
+            checkpoint.save(path, {"done": True, "module": self.capture(), "decisions": self.decisions})
             log.write({"stage": stage.name, "done": True, "seconds": time.perf_counter() - started})
         self.module.eval()
         trained = self._trained()
@@ -281,7 +282,7 @@ class Phase1:
                     on_step, on_epoch, lambda s: checkpoint.save(path, {**s, "decisions": self.decisions})
                 ),
                 resume=state,
-                capture=self._capture,
+                capture=self.capture,
                 restore=self._restore,
                 frozen=checkpoint.frozen_towers(self.setup.backbone, self._trained_addresses()),
             )

@@ -138,10 +138,9 @@ def _phase1(prepared: Prepared, attempt: AttemptFolder, reporter: Reporter) -> O
 def _write_weights(path: Path, phase: Phase1) -> None:
     from safetensors.torch import save
 
-    state = {name: tensor.contiguous() for name, tensor in phase._capture().items()}
-    content = save(state) if state else b""
-    if content:
-        write_atomic(path, content)
+    state = {name: tensor.contiguous() for name, tensor in phase.capture().items()}
+    if state:
+        write_atomic(path, save(state))
 
 
 def _phase2(
@@ -188,9 +187,8 @@ def _oracle(request: RunRequest, attempt: AttemptFolder, truth: Any, calibrated:
 def _unfinished(
     prepared: Prepared, facts: RunFacts, attempt: AttemptFolder, status: Any, reason: str, step: int | None
 ) -> RunContent:
-    line = reason.strip().splitlines()[0] if reason.strip() else status
     # Records name no paths; the whole text is in error.txt.
-    line = without_paths(line)
+    line = without_paths(reason.strip().splitlines()[0] if reason.strip() else status)
     return RunContent(
         **common_content(prepared, facts, attempt),
         status=status,

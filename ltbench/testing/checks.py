@@ -151,7 +151,7 @@ def state_safe(bench: Bench) -> str:
                 raise Failed(f"stage {stage.name!r}: state {name!r} is a {type(value).__name__}; use a buffer")
     for path in sorted((found.folder / "checkpoints").glob("*.pt")):
         torch.load(path, map_location="cpu", weights_only=True)
-    state = found.phase._capture()
+    state = found.phase.capture()
     try:
         content = save({name: tensor.contiguous() for name, tensor in state.items()})
     except Exception as error:

@@ -1,22 +1,22 @@
 """What a method author imports: the contract of section "plugin" of the reference."""
 
 from ltbench.data.progress import SILENT, Reporter
+from ltbench.method.batch import Batch, Scan, Stats
 from ltbench.method.config import MethodConfig, Needs, Preset
+from ltbench.method.fine_tune import FineTuneConfig, FineTuned
 from ltbench.method.method import Context, Method, Validation
 from ltbench.method.search import Choice, SearchSpace, Uniform
 from ltbench.method.stages import (
     Augment,
-    Batch,
     FitData,
     FitStage,
     GradientStage,
     ParamGroup,
     Sampler,
-    Scan,
     Schedule,
     Stage,
-    Stats,
 )
+from ltbench.method.training import TrainingConfig, prompt_groups
 
 __all__ = [
     "SILENT",
@@ -24,6 +24,8 @@ __all__ = [
     "Batch",
     "Choice",
     "Context",
+    "FineTuneConfig",
+    "FineTuned",
     "FitData",
     "FitStage",
     "GradientStage",
@@ -39,6 +41,8 @@ __all__ = [
     "SearchSpace",
     "Stage",
     "Stats",
+    "TrainingConfig",
     "Uniform",
     "Validation",
+    "prompt_groups",
 ]

@@ -10,9 +10,10 @@ from typing import ClassVar
 import torch
 
 from ltbench.backbones.base import Backbone
+from ltbench.method.batch import Scan, Stats
 from ltbench.method.config import MethodConfig, Needs, Variant
 from ltbench.method.search import SearchSpace
-from ltbench.method.stages import Scan, Stage, Stats
+from ltbench.method.stages import Stage
 
 
 @dataclass(frozen=True)

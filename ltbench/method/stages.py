@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -13,56 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ltbench.data.progress import SILENT, Reporter
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a module is given.
-
-    Attributes:
-        rows: int64 [n], row numbers within the view; per-row state is indexed by them.
-        input: image [n, 3, H, W], global feature [n, D], or global and region features ([n, D], [n, L, R]).
-        observed: int8 [n, C] in {+1, -1, 0}, after the unknown policy; empty [n, 0] when predicting.
-        captions: one caption a row, or None.
-    """
-
-    rows: Tensor
-    input: Tensor | tuple[Tensor, Tensor]
-    observed: Tensor
-    captions: tuple[str, ...] | None = None
-
-    def to(self, device: torch.device) -> Batch:
-        """Move the tensors to a device."""
-        moved = tuple(t.to(device) for t in self.input) if isinstance(self.input, tuple) else self.input.to(device)
-        return Batch(self.rows.to(device), moved, self.observed.to(device), self.captions)  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class Stats:
-    """Counts over the observed training labels.
-
-    Attributes:
-        rows: number of training rows N.
-        positives: int64 [C], rows with +1.
-        negatives: int64 [C], rows with -1.
-        cooccurrence: int64 [C, C], rows where both classes are +1.
-    """
-
-    rows: int
-    positives: npt.NDArray[np.int64]
-    negatives: npt.NDArray[np.int64]
-    cooccurrence: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, observed: npt.NDArray[np.int8]) -> Stats:
-        """Count over observed labels int8 [N, C]."""
-        present = (observed == 1).astype(np.int64)
-        return cls(
-            len(observed), present.sum(axis=0), (observed == -1).sum(axis=0).astype(np.int64), present.T @ present
-        )
-
-
-Scan = Callable[[], Iterator[Batch]]
+from ltbench.method.batch import Batch, Scan, Stats
 
 
 @runtime_checkable
@@ -231,7 +182,7 @@ class FitData:
         """All inputs [N, …] (the global features where there are regions) and observed labels int8 [N, C]."""
         inputs, observed = [], []
         for batch in self.scan():
-            inputs.append(batch.input[0] if isinstance(batch.input, tuple) else batch.input)
+            inputs.append(batch.features)
             observed.append(batch.observed)
         return torch.cat(inputs), torch.cat(observed)
 
@@ -256,16 +207,13 @@ Stage = GradientStage | FitStage
 Stages = Sequence[Stage]
 __all__ = [
     "Augment",
-    "Batch",
     "FitData",
     "FitStage",
     "GradientStage",
     "ParamGroup",
     "Sampler",
-    "Scan",
     "Schedule",
     "Stage",
     "Stages",
-    "Stats",
     "Trainable",
 ]

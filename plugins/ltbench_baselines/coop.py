@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,21 +11,17 @@ from torch import Tensor, nn
 
 from ltbench.losses import AsymmetricLoss, BCELoss
 from ltbench.method import (
-    Augment,
     Batch,
     Choice,
     Context,
-    GradientStage,
     Method,
-    MethodConfig,
     Needs,
-    ParamGroup,
     Scan,
-    Schedule,
     SearchSpace,
     Stage,
-    Stats,
+    TrainingConfig,
     Uniform,
+    prompt_groups,
 )
 from ltbench.nn import CosineHead, PromptClassifier, PromptLearner
 
@@ -68,11 +63,11 @@ class CoOpModule(nn.Module):
     def on_epoch_start(self, epoch: int, scan: Scan) -> None:
         """Centre the logits once; later epochs and resumed runs have the bias in their state."""
         if epoch == 0 and self.centre is not None:
-            self.classifier.centre((_features(batch) for batch in scan()), self.centre)
+            self.classifier.centre((batch.features for batch in scan()), self.centre)
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits [n, C]."""
-        logits: Tensor = self.classifier(_features(batch))
+        logits: Tensor = self.classifier(batch.features)
         return logits
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -94,7 +89,7 @@ class CoOp(Method):
     learned bias, since CLIP's scaled cosines are about 20 for every class.
     """
 
-    class Config(MethodConfig):
+    class Config(TrainingConfig):
         """Options of ``coop``. Sources in brackets; "ours" where the paper has no such option."""
 
         init: str | None = Field("a photo of a", description="words it starts from; null: N(0, 0.02^2) [CoOp 3.1]")
@@ -152,31 +147,7 @@ class CoOp(Method):
         )
         head = CosineHead(tower.logit_scale, learn_scale=config.learn_scale, learn_bias=config.logit_bias)
         losses = {"bce": BCELoss, "asl": AsymmetricLoss, "softmax": MultiLabelSoftmaxLoss}
-        centre = log_odds(context.stats) if config.logit_bias else None
+        centre = context.stats.log_odds if config.logit_bias else None
         module = CoOpModule(PromptClassifier(prompts, head), losses[config.loss](), centre)
-        cosine = Schedule("cosine")
-        groups = [ParamGroup([prompts.ctx], config.lr, config.weight_decay, cosine, "context")]
-        learned = list(head.parameters())
-        if learned:
-            groups.append(ParamGroup(learned, config.head_lr or config.lr, 0.0, cosine, "head"))
-        return [
-            GradientStage(
-                "train",
-                module,
-                groups,
-                epochs=config.epochs,
-                batch_size=config.batch_size,
-                optimizer=config.optimizer,
-                momentum=config.momentum,
-                augment=Augment(config.augment),
-            )
-        ]
-
-
-def log_odds(stats: Stats) -> float:
-    """Log-odds of a known label being positive, over all classes, with half a label added on either side."""
-    return math.log((float(stats.positives.sum()) + 0.5) / (float(stats.negatives.sum()) + 0.5))
-
-
-def _features(batch: Batch) -> Tensor:
-    return batch.input[0] if isinstance(batch.input, tuple) else batch.input
+        groups = prompt_groups(config, [prompts.ctx], list(head.parameters()), config.head_lr)
+        return [config.stage("train", module, groups)]

@@ -70,7 +70,7 @@ class ProbeModule(nn.Module):
         """Set ``scale`` from the features of the training view."""
         rows, total = 0, 0.0
         for batch in batches:
-            features = _features(batch).double()
+            features = batch.features.double()
             rows += len(features)
             total += float(features.square().sum())
         root = (total / max(1, rows)) ** 0.5
@@ -83,7 +83,7 @@ class ProbeModule(nn.Module):
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits [n, C]."""
-        return linear(self.prepare(_features(batch)), self.weight, self.bias)
+        return linear(self.prepare(batch.features), self.weight, self.bias)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Binary cross-entropy, mean over known labels."""
@@ -186,7 +186,3 @@ class LinearProbe(Method):
             head.weight.copy_(torch.from_numpy(fit.weight))
             head.bias.copy_(torch.from_numpy(fit.bias))
         head.chosen_c.copy_(torch.from_numpy(np.nan_to_num(fit.c)))
-
-
-def _features(batch: Batch) -> Tensor:
-    return batch.input[0] if isinstance(batch.input, tuple) else batch.input

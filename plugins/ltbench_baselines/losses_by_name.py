@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from ltbench.losses import (
@@ -72,15 +70,6 @@ class LossConfig(MethodConfig):
     )
 
 
-def usable_counts(stats: Stats) -> npt.NDArray[np.int64]:
-    """Observed positives a class, int64 [C], moved into [1, N - 1], outside of which the losses have no weight.
-
-    A class nobody labelled counts as one with a single positive, the rarest there can be: frequency weights are
-    infinite at 0. A class in every row counts as one with N - 1, since the bias of DB is infinite at N.
-    """
-    return np.clip(stats.positives, 1, max(1, stats.rows - 1)).astype(np.int64)
-
-
 def build_loss(config: LossConfig, stats: Stats, variant: Literal["paper", "code"]) -> MultiLabelLoss:
     """The loss of a configuration.
 
@@ -88,7 +77,7 @@ def build_loss(config: LossConfig, stats: Stats, variant: Literal["paper", "code
         stats: observed counts of the training rows; N is their number, also where labels are partly unknown.
         variant: which of two published forms, for the losses that have two (db, db-focal, asl).
     """
-    name, counts = config.loss, usable_counts(stats)
+    name, counts = config.loss, stats.usable_positives
     focal: dict[str, Any] = {"gamma": config.focal_gamma, "focal_factor": config.focal_factor}
     rebalanced: dict[str, Any] = {"alpha": config.alpha, "beta": config.beta, "theta": config.theta}
     if name == "rw":

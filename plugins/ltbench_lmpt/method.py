@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from ltbench.losses import cosine_distance
 from ltbench.method import (
-    Augment,
     Batch,
     Choice,
     Context,
-    GradientStage,
     Method,
-    MethodConfig,
     Needs,
-    ParamGroup,
     Scan,
-    Schedule,
     SearchSpace,
     Stage,
     Stats,
+    TrainingConfig,
     Uniform,
+    prompt_groups,
 )
 from ltbench.nn import CosineHead, PromptClassifier, PromptLearner
 from ltbench_lmpt.captions import CaptionFeatures, captions_of
@@ -34,7 +31,6 @@ from ltbench_lmpt.objectives import (
     LossName,
     SwitchableEmbeddingLoss,
     classification_loss,
-    usable_counts,
 )
 
 
@@ -72,11 +68,11 @@ class LMPTModule(nn.Module):
         if self.embedding_loss is not None:
             self.captions.collect(scan)
         if epoch == 0 and self.centre is not None:
-            self.classifier.centre((_features(batch) for batch in scan()), self.centre)
+            self.classifier.centre((batch.features for batch in scan()), self.centre)
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits [n, C]; captions are not looked at."""
-        logits: Tensor = self.classifier(_features(batch))
+        logits: Tensor = self.classifier(batch.features)
         return logits
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -86,7 +82,7 @@ class LMPTModule(nn.Module):
             ValueError: captions are needed and the batch has none.
         """
         classes = self.classifier.class_features()
-        classification: Tensor = self.criterion(self.classifier(_features(batch), classes), batch.observed)
+        classification: Tensor = self.criterion(self.classifier(batch.features, classes), batch.observed)
         if self.embedding_loss is None:
             return {"loss_cls": classification}
         distances = cosine_distance(self.captions.lookup(captions_of(batch)), classes)
@@ -112,7 +108,7 @@ class LMPT(Method):
     card lists where the two differ.
     """
 
-    class Config(MethodConfig):
+    class Config(TrainingConfig):
         """Options of ``lmpt``. Sources in brackets; "ours" where the paper has no such option."""
 
         init: str | None = Field("a photo of a", description="words the context starts from; null: N(0, 0.02^2) [4.3]")
@@ -202,25 +198,10 @@ class LMPT(Method):
             # A function, not the bound method: a copy of the module must not copy the tower.
             CaptionFeatures(lambda texts: tower.encode(texts)),
             config.lambda_cls,
-            log_odds(context.stats) if config.logit_bias else None,
+            context.stats.log_odds if config.logit_bias else None,
         )
-        cosine = Schedule("cosine")
-        groups = [ParamGroup([prompts.ctx], config.lr, config.weight_decay, cosine, "context")]
-        learned = list(head.parameters())
-        if learned:
-            groups.append(ParamGroup(learned, config.head_lr or config.lr, 0.0, cosine, "head"))
-        return [
-            GradientStage(
-                "train",
-                module,
-                groups,
-                epochs=config.epochs,
-                batch_size=config.batch_size,
-                optimizer=config.optimizer,
-                momentum=config.momentum,
-                augment=Augment(config.augment),
-            )
-        ]
+        groups = prompt_groups(config, [prompts.ctx], list(head.parameters()), config.head_lr)
+        return [config.stage("train", module, groups)]
 
     def _criterion(self, stats: Stats) -> nn.Module:
         config = self.config
@@ -242,18 +223,9 @@ class LMPT(Method):
         if not config.use_cse:
             return None
         return SwitchableEmbeddingLoss(
-            usable_counts(stats),
+            torch.from_numpy(stats.usable_positives),
             eta=config.eta,
             gamma=config.cse_gamma,
             class_aware_margin=config.class_aware_margin,
             reweighting=config.reweighting,
         )
-
-
-def log_odds(stats: Stats) -> float:
-    """Log-odds of a known label being positive, over all classes, with half a label added on either side."""
-    return math.log((float(stats.positives.sum()) + 0.5) / (float(stats.negatives.sum()) + 0.5))
-
-
-def _features(batch: Batch) -> Tensor:
-    return batch.input[0] if isinstance(batch.input, tuple) else batch.input

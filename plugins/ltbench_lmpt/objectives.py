@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,15 +21,6 @@ from ltbench.method import Stats
 
 LossName: TypeAlias = Literal["db-focal", "db", "r-bce-focal", "r-bce", "cb-focal", "focal", "asl", "bce", "mls"]
 CALIBRATED: frozenset[LossName] = frozenset({"bce", "mls"})
-
-
-def usable_counts(stats: Stats) -> Tensor:
-    """Positive rows per class int64 [C], held in 1 … N - 1.
-
-    The formulas divide by ``n_c`` and by ``N / n_c - 1``. A class without an observed positive counts as one row, a
-    class in every row as one row less.
-    """
-    return torch.from_numpy(np.clip(stats.positives, 1, max(1, stats.rows - 1)))
 
 
 class PerImage(nn.Module):
@@ -78,7 +68,7 @@ def classification_loss(
         normalise: classes over which r is normalised: ``all`` as printed, or those ``present`` in the image.
     """
     how: Literal["none", "mean"] = "none" if reduction == "per-image" else "mean"
-    counts = usable_counts(stats)
+    counts = torch.from_numpy(stats.usable_positives)
     gamma = focal_gamma if name.endswith("focal") else None
     loss: MultiLabelLoss
     if name in ("db-focal", "db"):

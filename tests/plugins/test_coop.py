@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ltbench.method import Batch, GradientStage, Stats
 from ltbench.plugin import UserError
-from ltbench_baselines.coop import CoOp, CoOpModule, MultiLabelSoftmaxLoss, log_odds
+from ltbench_baselines.coop import CoOp, CoOpModule, MultiLabelSoftmaxLoss
 from ltbench_baselines.zero_shot import ZeroShot
 
 
@@ -68,7 +68,7 @@ def test_logits_are_centred_before_the_first_epoch_only(make_context, make_batch
     _, module = build(context)
     module.on_epoch_start(0, scan_of(batch))
     positives, negatives = (full == 1).sum() + 0.5, (full == -1).sum() + 0.5
-    assert log_odds(Stats.of(full)) == pytest.approx(math.log(positives / negatives))
+    assert Stats.of(full).log_odds == pytest.approx(math.log(positives / negatives))
     assert float(module.logits(batch).mean().detach()) == pytest.approx(math.log(positives / negatives), abs=1e-4)
     with torch.no_grad():
         module.classifier.head.bias.add_(1.0)

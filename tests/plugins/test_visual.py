@@ -19,14 +19,14 @@ from ltbench.engine.encode import Encoder
 from ltbench.engine.inputs import FeatureInputs, ImageInputs
 from ltbench.engine.phase1 import Phase1, Setup
 from ltbench.losses import BCELoss, DistributionBalancedLoss
-from ltbench.method import Batch, Context, GradientStage, Stats
+from ltbench.method import Batch, Context, FineTuned, GradientStage, Stats
 from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench.nn import ClassAwareSampler
 from ltbench.plugin import UserError
 from ltbench.tasks.views import TestView, TrainView
-from ltbench_baselines.losses_by_name import LOSSES, LossConfig, build_loss, usable_counts
+from ltbench_baselines.losses_by_name import LOSSES, LossConfig, build_loss
 from ltbench_baselines.plugin import ltbench_methods
-from ltbench_baselines.visual import FineTune, FineTuned
+from ltbench_baselines.visual import FineTune
 
 SIDE, DIM, ROWS = 8, 6, 40
 NAMES = ("cat", "dog", "tram", "bus", "kite")
@@ -201,7 +201,7 @@ def test_counts_at_both_ends_give_finite_losses_and_gradients(loss: Any) -> None
     labels[:, 0] = 1  # in every row; class 1 in none
     labels[:2, 2] = 1
     stats = Stats.of(labels)
-    assert usable_counts(stats).tolist() == [5, 1, 2]
+    assert stats.usable_positives.tolist() == [5, 1, 2]
     logits = torch.zeros(labels.shape, requires_grad=True)
     build_loss(LossConfig(loss=loss), stats, "paper")(logits, torch.from_numpy(labels)).backward()
     assert logits.grad is not None

@@ -1,0 +1,88 @@
+"""What a module is given, and what is counted before training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a module is given.
+
+    Attributes:
+        rows: int64 [n], row numbers within the view; per-row state is indexed by them.
+        input: image [n, 3, H, W], global feature [n, D], or global and region features ([n, D], [n, L, R]).
+        observed: int8 [n, C] in {+1, -1, 0}, after the unknown policy; empty [n, 0] when predicting.
+        captions: one caption a row, or None.
+    """
+
+    rows: Tensor
+    input: Tensor | tuple[Tensor, Tensor]
+    observed: Tensor
+    captions: tuple[str, ...] | None = None
+
+    @property
+    def features(self) -> Tensor:
+        """Global features [n, D], without the regions that may come with them; images where the input is images."""
+        return self.input[0] if isinstance(self.input, tuple) else self.input
+
+    def to(self, device: torch.device) -> Batch:
+        """Move the tensors to a device."""
+        moved = tuple(t.to(device) for t in self.input) if isinstance(self.input, tuple) else self.input.to(device)
+        return Batch(self.rows.to(device), moved, self.observed.to(device), self.captions)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Counts over the observed training labels.
+
+    Attributes:
+        rows: number of training rows N.
+        positives: int64 [C], rows with +1.
+        negatives: int64 [C], rows with -1.
+        cooccurrence: int64 [C, C], rows where both classes are +1.
+    """
+
+    rows: int
+    positives: npt.NDArray[np.int64]
+    negatives: npt.NDArray[np.int64]
+    cooccurrence: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, observed: npt.NDArray[np.int8]) -> Stats:
+        """Count over observed labels int8 [N, C]."""
+        present = (observed == 1).astype(np.int64)
+        return cls(
+            len(observed), present.sum(axis=0), (observed == -1).sum(axis=0).astype(np.int64), present.T @ present
+        )
+
+    @property
+    def usable_positives(self) -> npt.NDArray[np.int64]:
+        """Observed positives a class, int64 [C], moved into 1 … N - 1, outside of which frequency weights are infinite.
+
+        A class nobody labelled counts as one with a single positive, the rarest there can be; a class in every row as
+        one with N - 1.
+        """
+        return np.clip(self.positives, 1, max(1, self.rows - 1)).astype(np.int64)
+
+    @property
+    def prior(self) -> npt.NDArray[np.float64]:
+        """Share of positives among the known labels of each class, [C], half a label added on either side."""
+        positives, negatives = self.positives + 0.5, self.negatives + 0.5
+        return np.asarray(positives / (positives + negatives), dtype=np.float64)
+
+    @property
+    def log_odds(self) -> float:
+        """Log-odds of a known label being positive, over all classes, half a label added on either side."""
+        return math.log((float(self.positives.sum()) + 0.5) / (float(self.negatives.sum()) + 0.5))
+
+
+Scan = Callable[[], Iterator[Batch]]
+"""A pass over rows, in row order, as often as wanted."""

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
 
-from ltbench.losses import BCELoss
+from ltbench.losses import BCELoss, MultiLabelLoss
 from ltbench.method import (
     Augment,
     Batch,
@@ -21,7 +21,6 @@ from ltbench.method import (
     FitStage,
     GradientStage,
     Method,
-    MethodConfig,
     Needs,
     ParamGroup,
     Scan,
@@ -31,7 +30,9 @@ from ltbench.method import (
     Stats,
     Uniform,
 )
+from ltbench.plugin import UserError
 from ltbench_baselines.logistic import fit_logistic
+from ltbench_baselines.losses_by_name import PROPER, LossConfig, build_loss
 
 
 class ProbeModule(nn.Module):
@@ -46,18 +47,21 @@ class ProbeModule(nn.Module):
         dim: size D of a feature.
         stats: observed counts of the C classes.
         features: ``l2`` or ``scaled``.
+        criterion: loss of logits [B, C] and labels [B, C]; None for the binary cross-entropy.
     """
 
     scale: Tensor
     chosen_c: Tensor
 
-    def __init__(self, dim: int, stats: Stats, features: Literal["l2", "scaled"]) -> None:
+    def __init__(
+        self, dim: int, stats: Stats, features: Literal["l2", "scaled"], criterion: MultiLabelLoss | None = None
+    ) -> None:
         super().__init__()
         odds = np.log((stats.positives + 0.5) / (stats.negatives + 0.5))
         self.features = features
         self.weight = nn.Parameter(torch.zeros(len(odds), dim))
         self.bias = nn.Parameter(torch.tensor(odds, dtype=torch.float32))
-        self.criterion = BCELoss()
+        self.criterion = BCELoss() if criterion is None else criterion
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("chosen_c", torch.zeros(len(odds)))
 
@@ -86,15 +90,15 @@ class ProbeModule(nn.Module):
         return linear(self.prepare(batch.features), self.weight, self.bias)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Binary cross-entropy, mean over known labels."""
-        return {"loss_bce": self.criterion(self.logits(batch), batch.observed)}
+        """The classification loss over known labels."""
+        return {"loss_cls": self.criterion(self.logits(batch), batch.observed)}
 
 
 class LinearProbe(Method):
     """One logistic regression a class on frozen global image features; learns weights [C, D] and biases [C].
 
-    ``gradient`` minimises the binary cross-entropy of the known labels with AdamW. ``lbfgs`` minimises
-    ``|w|^2 / 2 + C sum BCE`` to convergence, C chosen by cross-validation on the observed training labels (see
+    ``gradient`` minimises the binary cross-entropy, or another loss, of the known labels with AdamW. ``lbfgs``
+    minimises ``|w|^2 / 2 + C sum BCE`` to convergence, C chosen by cross-validation on the observed training labels (see
     :func:`ltbench_baselines.logistic.fit_logistic`); it draws no random number that depends on the seed. Classes
     without observed positives or negatives keep the log-odds of their counts as a constant logit under ``lbfgs``.
 
@@ -102,8 +106,11 @@ class LinearProbe(Method):
     Supervision, ICML 2021, section 3.2, with independent sigmoids for several labels.
     """
 
-    class Config(MethodConfig):
-        """Options of ``linear-probe`` and ``linear-probe-lbfgs``. The defaults are ours: no paper fixes them."""
+    class Config(LossConfig):
+        """Options of ``linear-probe`` and ``linear-probe-lbfgs``. The defaults are ours: no paper fixes them.
+
+        ``loss`` and its constants are for the gradient solver.
+        """
 
         solver: Literal["gradient", "lbfgs"] = Field("gradient", description="how the weights are found")
         features: Literal["l2", "scaled"] = Field(
@@ -140,13 +147,21 @@ class LinearProbe(Method):
         }
 
     def needs(self) -> Needs:
-        """Global features; unknown labels are skipped by both solvers, so the task's policy stands."""
-        return Needs(input="global", classes="fixed")
+        """Global features; unknown labels are skipped by both solvers, so the task's policy stands.
+
+        Raises:
+            UserError: another loss than binary cross-entropy is asked of L-BFGS.
+        """
+        config = self.config
+        if config.solver == "lbfgs" and config.loss != "bce":
+            raise UserError(f"loss={config.loss}: L-BFGS minimises the binary cross-entropy only", "-o solver=gradient")
+        return Needs(input="global", classes="fixed", calibrated=config.loss in PROPER)
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """One stage."""
         config = self.config
-        head = ProbeModule(context.backbone.card.dim, context.stats, config.features)
+        criterion = build_loss(config, context.stats, context.variant)
+        head = ProbeModule(context.backbone.card.dim, context.stats, config.features, criterion)
         if config.solver == "lbfgs":
             return [FitStage("fit", head, lambda data: self._fit(head, data), tuple(head.parameters()))]
         cosine = Schedule("cosine")

@@ -16,6 +16,7 @@ from ltbench.method import Batch, FitData, FitStage, GradientStage, Stats
 from ltbench.plugin import UserError
 from ltbench_baselines.linear import LinearProbe, ProbeModule
 from ltbench_baselines.logistic import fit_logistic
+from ltbench_baselines.losses_by_name import LossConfig, build_loss
 
 COCO_MINI = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "coco-mini"
 GRID = (0.1, 1.0, 10.0)
@@ -165,6 +166,26 @@ def test_unknown_labels_contribute_no_gradient(make_context, make_batch, observe
     sum(stage.module.loss(make_batch(observed)).values()).backward()
     assert not stage.module.weight.grad[3].any()
     assert stage.module.weight.grad[0].any()
+
+
+def test_another_loss_is_the_one_of_the_visual_recipes(make_context, make_batch, full):
+    batch = make_batch(full)
+    terms = {}
+    for name in ("bce", "db-focal"):
+        method = LinearProbe(LinearProbe.Config(loss=name))
+        (stage,) = method.stages(make_context(full))
+        terms[name] = float(stage.module.loss(batch)["loss_cls"].detach())
+        logits = stage.module.logits(batch).detach()
+        criterion = build_loss(LossConfig(loss=name), Stats.of(full), "paper")
+        assert terms[name] == pytest.approx(float(criterion(logits, batch.observed)))
+        assert method.needs().calibrated is (name == "bce")
+    assert terms["bce"] != terms["db-focal"]
+
+
+def test_lbfgs_minimises_one_loss_only():
+    with pytest.raises(UserError, match="cross-entropy only") as caught:
+        LinearProbe(LinearProbe.Config(solver="lbfgs", loss="asl")).needs()
+    assert caught.value.hint == "-o solver=gradient"
 
 
 def test_config_forbids_extra_keys():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tarfile
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ltbench.cli import main
+from ltbench.data import archives
 from ltbench.data.base import DataRoot
 from ltbench.plugin.errors import UserError
 from ltbench.tasks.groups import GroupRule
@@ -41,8 +43,27 @@ def cli(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.M
     return call
 
 
-def official_mirror(data_set: str, work: Path) -> Path:
-    """A mirror with the data set's archives, packed as their owners pack them, from a small tree."""
+MakeMirror = Callable[[str], Path]
+
+
+@pytest.fixture
+def official_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeMirror:
+    """Makes a mirror with a data set's archives, packed as their owners pack them, from a small tree; their pins hold
+    for this test."""
+
+    def make(data_set: str) -> Path:
+        mirror = pack_mirror(data_set, tmp_path)
+        for piece in needs_of(data_set).pieces:
+            assert piece.source is not None
+            content = (mirror / piece.source.layout).read_bytes()
+            monkeypatch.setitem(archives.ARCHIVES, piece.name, (len(content), hashlib.sha256(content).hexdigest()))
+        return mirror
+
+    return make
+
+
+def pack_mirror(data_set: str, work: Path) -> Path:
+    """A mirror with the data set's archives, whose pins are others."""
     tree = work / "tree"
     make_tree(data_set, tree, image_size=(40, 30))
     mirror = work / "mirror"
@@ -78,9 +99,9 @@ def _pack_coco(coco: Path, target: Path, top: str) -> None:
 
 @pytest.mark.parametrize("data_set", ["voc2007", "coco2017"])
 def test_from_archives_to_a_verified_data_set(
-    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_set: str
+    cli: Cli, official_mirror: MakeMirror, monkeypatch: pytest.MonkeyPatch, data_set: str
 ) -> None:
-    monkeypatch.setenv("LTBENCH_MIRROR", str(official_mirror(data_set, tmp_path)))
+    monkeypatch.setenv("LTBENCH_MIRROR", str(official_mirror(data_set)))
     code, out, err = cli("data", "status", data_set)
     assert code == 0
     assert "missing" in out
@@ -98,8 +119,10 @@ def test_from_archives_to_a_verified_data_set(
     assert {item["state"] for item in document["items"]} == {"here"}
 
 
-def test_faults_are_listed_and_repaired(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mirror = official_mirror("voc2007", tmp_path)
+def test_faults_are_listed_and_repaired(
+    cli: Cli, official_mirror: MakeMirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = official_mirror("voc2007")
     monkeypatch.setenv("LTBENCH_MIRROR", str(mirror))
     assert cli("data", "prepare", "voc2007", "--data-root", "mine")[0] == 0
     pictures = sorted((tmp_path / "mine" / "VOCdevkit" / "VOC2007" / "JPEGImages").iterdir())
@@ -117,21 +140,37 @@ def test_faults_are_listed_and_repaired(cli: Cli, tmp_path: Path, monkeypatch: p
     assert json.loads(out)["faults"] == []
 
 
-def test_a_truncated_official_archive(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mirror = official_mirror("voc2007", tmp_path)
+def test_a_truncated_official_archive(
+    cli: Cli, official_mirror: MakeMirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = official_mirror("voc2007")
     monkeypatch.setenv("LTBENCH_MIRROR", str(mirror))
     (archive,) = mirror.rglob("VOCtest_06-Nov-2007.tar")
     archive.write_bytes(archive.read_bytes()[:9000])
     code, _, err = cli("data", "prepare", "voc2007", "--data-root", "mine")
     assert code == 2
-    assert "error: archive VOCtest_06-Nov-2007.tar is cut short or damaged" in err.splitlines()[-1]
+    assert "error: VOCtest_06-Nov-2007.tar from the mirror" in err.splitlines()[-1]
+    assert "it is cut short (9000 of " in err.splitlines()[-1]
     # The other archive is in place all the same.
     code, out, _ = cli("data", "status", "voc2007", "--data-root", "mine", "--json")
     assert [item["state"] for item in json.loads(out)["items"]] == ["here", "missing"]
 
 
-def test_a_mirror_that_lacks_an_archive(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mirror = official_mirror("coco2017", tmp_path)
+def test_an_archive_that_is_not_the_pinned_one(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror = pack_mirror("voc2007", tmp_path)
+    monkeypatch.setenv("LTBENCH_MIRROR", str(mirror))
+    (archive,) = mirror.rglob("VOCtest_06-Nov-2007.tar")
+    code, _, err = cli("data", "prepare", "voc2007", "--data-root", "mine")
+    assert code == 2
+    assert hashlib.sha256(archive.read_bytes()).hexdigest() in err
+    assert "6836888e2e01dca84577a849d339fa4f73e1e4f135d312430c4856b5609b4892" in err
+    assert not list((tmp_path / "mine").rglob("*.jpg"))
+
+
+def test_a_mirror_that_lacks_an_archive(
+    cli: Cli, official_mirror: MakeMirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = official_mirror("coco2017")
     monkeypatch.setenv("LTBENCH_MIRROR", str(mirror))
     (archive,) = mirror.rglob("val2017.zip")
     archive.unlink()
@@ -140,8 +179,10 @@ def test_a_mirror_that_lacks_an_archive(cli: Cli, tmp_path: Path, monkeypatch: p
     assert f"the mirror {mirror} lacks web/images.cocodataset.org/zips/val2017.zip" in err.splitlines()[-1]
 
 
-def test_bundle_on_one_machine_prepare_on_another(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LTBENCH_MIRROR", str(official_mirror("voc2007", tmp_path)))
+def test_bundle_on_one_machine_prepare_on_another(
+    cli: Cli, official_mirror: MakeMirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LTBENCH_MIRROR", str(official_mirror("voc2007")))
     code, out, err = cli("data", "bundle", "voc2007", "--out", "stick")
     assert code == 0, err
     assert "Use it: LTBENCH_MIRROR=stick ltbench data prepare voc2007" in out
@@ -183,8 +224,10 @@ def toy_task(test_part: str) -> Task:
     )
 
 
-def test_a_run_brings_what_it_lacks_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mirror = official_mirror("voc2007", tmp_path)
+def test_a_run_brings_what_it_lacks_and_no_more(
+    official_mirror: MakeMirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = official_mirror("voc2007")
     monkeypatch.setenv("LTBENCH_MIRROR", str(mirror))
     root = DataRoot(cache=tmp_path / "cache", root=tmp_path / "mine", offline=False)
     lists = tmp_path / "mine" / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main"

@@ -469,6 +469,13 @@ def test_official_pieces_say_what_they_are(root: DataRoot) -> None:
             assert not each.shown(root)
 
 
+def test_archives_are_pinned_where_a_sha256_was_published() -> None:
+    sources = [each.source for item in registry().datasets for each in pieces_of(item.spec.name) if each.source]
+    assert sum(source.sha256 is not None and source.unpack is not None for source in sources) == 10
+    assert sorted(source.name for source in sources if source.sha256 is None) == ["images.zip", "images2.zip"]
+    assert all(source.size for source in sources)
+
+
 def test_the_shapes_need_nothing_from_elsewhere() -> None:
     assert needs_of("shapes-lt") == Needs("shapes-lt")
     assert parts_of(load_task("shapes-lt")) == {"shapes": ("train-lt", "val", "test")}

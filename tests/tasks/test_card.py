@@ -74,6 +74,22 @@ def test_a_card_says_what_is_not_pinned_and_why() -> None:
     assert any("not pinned" in row[4] for row in files.rows)
 
 
+def test_published_files_state_the_licence_of_their_repository() -> None:
+    stated = {}
+    for family in facts.FAMILIES:
+        for task in facts.official_tasks(family):
+            for file in task.published:
+                stated[file.origin.partition("@")[0].removeprefix("github:")] = file.licence.partition(";")[0]
+    assert stated == {
+        "richard-peng-xia/LMPT": "none stated",
+        "wutong16/DistributionBalancedLoss": "no licence file",
+        "jameslahm/HSPNet": "none stated",
+        "wannature/COMIC": "none stated",
+        "xinyu1205/robust-loss-mlml": "MIT (OPPO LLC)",
+        "HCPLab-SYSU/SSGRL": "none stated",
+    }
+
+
 def test_every_fingerprint_of_an_official_task_is_pinned_or_has_a_reason() -> None:
     for family in facts.FAMILIES:
         for task in facts.official_tasks(family):

@@ -16,8 +16,13 @@ COCO_LICENCE = "photographs under Flickr's terms of use; annotations CC BY 4.0"
 NUS_LICENCE = "for research only; photographs under Flickr's terms of use"
 CUB_LICENCE = "for non-commercial research and education"
 VG_LICENCE = "CC BY 4.0"
-#: Lists in repositories of authors: fetched from where their authors put them, never passed on.
-AUTHORS_TERMS = "terms of the authors' repository; fetched from there, not passed on"
+_NOT_PASSED_ON = "fetched from the authors' repository, not passed on"
+#: What the repositories say of their terms, at the pinned commits: in a LICENSE file (SPLC) or the README (DB).
+_LICENCES = {
+    "DB": 'no licence file; the README restricts use to "non-commercial research and educational purposes"',
+    "SPLC": "MIT (OPPO LLC)",
+}
+_NO_LICENCE = "none stated"
 
 _REPOSITORIES = {
     "LMPT": "richard-peng-xia/LMPT@aab39caca28362bfb9d9340f9c8a5cd75614e130",
@@ -48,7 +53,7 @@ def published(
         origin=f"github:{_REPOSITORIES[repository]}:{path}",
         sha256=sha256,
         size=size,
-        licence=AUTHORS_TERMS,
+        licence=f"{_LICENCES.get(repository, _NO_LICENCE)}; {_NOT_PASSED_ON}",
         unpinned=unpinned,
     )
 

@@ -17,13 +17,14 @@ import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 
+from ltbench.backbones.registry import find_backbone
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.failures import Diverged, OutOfTime
 from ltbench.engine.phase1 import Phase1
 from ltbench.engine.prepare import prepare, setup_for
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.seeds import seed_for
-from ltbench.method import Choice
+from ltbench.method import Choice, Method
 from ltbench.method.search import SearchSpace, draw
 from ltbench.metrics.contract import evaluate
 from ltbench.plugin.errors import UserError
@@ -78,6 +79,18 @@ def parse_space(space: Mapping[str, Any]) -> SearchSpace:
     return {name: Choice(tuple(values)) for name, values in space.items()}
 
 
+def search_space(method: type[Method], backbone: str) -> SearchSpace:
+    """What a method declares, less the views of an image that a backbone without an image tower cannot make."""
+    space = dict(method.search_space())
+    views = space.get("augment")
+    if isinstance(views, Choice) and "image" not in find_backbone(backbone)[0].spec.offers:
+        left = tuple(value for value in dict.fromkeys(views.values) if value == "none")
+        del space["augment"]
+        if left:
+            space["augment"] = Choice(left)
+    return space
+
+
 def tune(
     request: RunRequest,
     trials: int,
@@ -96,7 +109,7 @@ def tune(
         UserError: the method declares no search space, the task has no validation rows, or no trial completed.
     """
     resolved = resolve_method(request)
-    chosen = space if space is not None else type(resolved.method).search_space()
+    chosen = space if space is not None else search_space(type(resolved.method), request.backbone)
     if not chosen:
         raise UserError(f"method {request.method} declares nothing to tune", "give --space 'field=[a, b]'")
     if request.task.validation.kind == "none":

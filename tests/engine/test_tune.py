@@ -10,11 +10,12 @@ import yaml
 
 from ltbench.engine import tune as tuning
 from ltbench.engine.request import RunRequest, resolve_method
-from ltbench.method import Choice
+from ltbench.method import Choice, SearchSpace
 from ltbench.plugin.errors import UserError
 from ltbench.tasks import views
 from ltbench.tasks.registry import load_task
 from ltbench.tasks.task import Validation
+from ltbench_baselines.linear import LinearProbe
 
 SPACE = {"lr": Choice((0.003, 0.01, 0.03)), "epochs": Choice((1, 2))}
 
@@ -78,3 +79,13 @@ def test_nothing_to_tune_and_nothing_to_tune_on(tmp_path: Path) -> None:
     bare = RunRequest(task=without, method="linear-probe", backbone="tiny-clip", weights="random", out=tmp_path)
     with pytest.raises(UserError, match="no validation rows"):
         tuning.tune(bare, 1, 60.0, space=SPACE)
+
+
+def test_features_alone_are_not_searched_for_other_views() -> None:
+    class Flipping(LinearProbe):
+        @classmethod
+        def search_space(cls) -> SearchSpace:
+            return {"lr": Choice((1.0,)), "augment": Choice(("none", "flip"))}
+
+    assert tuning.search_space(Flipping, "tiny-clip") == Flipping.search_space()
+    assert tuning.search_space(Flipping, "precomputed:mine.npz") == {"lr": Choice((1.0,)), "augment": Choice(("none",))}

@@ -74,28 +74,48 @@ class PromptLearner(nn.Module):
         """The frozen text tower."""
         return self._shared.tower
 
-    def forward(self) -> tuple[Tensor, Tensor]:
-        """Token embeddings [C, length, W] of all prompts, and the positions of their end-of-text tokens int64 [C]."""
+    def forward(self, keep: int | None = None) -> tuple[Tensor, Tensor]:
+        """Token embeddings [C, length, W] of all prompts, and the positions of their end-of-text tokens int64 [C].
+
+        Args:
+            keep: leave out all but the last so many context vectors, 0 <= keep <= M; None keeps all.
+
+        Raises:
+            ValueError: there are fewer vectors than asked for.
+        """
+        dropped = 0 if keep is None else self.context_tokens - keep
+        if not 0 <= dropped <= self.context_tokens:
+            raise ValueError(f"keep: expected 0 <= keep <= {self.context_tokens} (context vectors), got {keep}")
         count = len(self.class_names)
-        ctx = self.ctx if self.class_specific else self.ctx.expand(count, -1, -1)
-        start, tail = self.prefix.expand(count, -1, -1), self.suffix
+        ctx = (self.ctx if self.class_specific else self.ctx.expand(count, -1, -1))[:, dropped:]
+        start, tail, ends = self.prefix.expand(count, -1, -1), self.suffix, self.ends - dropped
         if self.position == "end":
-            return torch.cat([start, ctx, tail], dim=1), self.ends
+            return torch.cat([start, ctx, tail], dim=1), ends
         # Names differ in length, so that each prompt is put together on its own.
-        before = 0 if self.position == "front" else self.context_tokens // 2
+        before = 0 if self.position == "front" else max(0, self.context_tokens // 2 - dropped)
         rows = [
             torch.cat([start[c], ctx[c, :before], tail[c, :own], ctx[c, before:], tail[c, own:]])
             for c, own in enumerate(self._name_lengths)
         ]
-        return torch.stack(rows), self.ends
+        return torch.stack(rows), ends
 
-    def class_features(self, chunk: int | None = None) -> Tensor:
+    def padded(self) -> Tensor:
+        """Token embeddings [C, context_length, W] of all prompts, padding tokens included."""
+        embeddings, _ = self()
+        missing = self.tower.context_length - embeddings.shape[1]
+        with torch.no_grad():
+            blank = self.tower.embed_tokens(torch.zeros(1, 1, dtype=torch.int64, device=embeddings.device))
+        # A prompt ends elsewhere than the longest one, but behind its end the tokenizer pads with zeros as well.
+        return torch.cat([embeddings, blank.to(embeddings).expand(len(embeddings), missing, -1)], dim=1)
+
+    def class_features(self, chunk: int | None = None, keep: int | None = None) -> Tensor:
         """L2-normalised text features [C, D].
 
         Args:
             chunk: encode so many prompts at a time (``encode_in_chunks``); None encodes all at once.
+            keep: see :meth:`forward`.
         """
-        embeddings, ends = self()
+        embeddings, ends = self(keep)
         return normalize(encode_in_chunks(self.tower, embeddings, ends, chunk), dim=-1)
 
     def set_classes(self, names: Sequence[str]) -> None:

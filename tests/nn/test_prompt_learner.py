@@ -165,3 +165,24 @@ def test_chunks_keep_few_activations(tower: TextTower) -> None:
 def test_towers_fit_the_protocol(tower: TextTower) -> None:
     typed: Tower = tower
     assert typed.context_length == 77
+
+
+@pytest.mark.parametrize(("position", "spelled"), [("end", "photo of a {}."), ("middle", "photo {} of a.")])
+def test_the_first_context_vectors_can_be_left_out(tower: TextTower, position: str, spelled: str) -> None:
+    learner = PromptLearner(tower, NAMES, position=position)  # type: ignore[arg-type]
+    sentences = [spelled.format(name.replace("_", " ")) for name in NAMES]
+    expected = normalize(tower.encode(sentences), dim=-1)
+    torch.testing.assert_close(learner.class_features(keep=3), expected, atol=5e-6, rtol=0)
+    names = normalize(tower.encode([f"{name.replace('_', ' ')}." for name in NAMES]), dim=-1)
+    torch.testing.assert_close(learner.class_features(keep=0), names, atol=5e-6, rtol=0)
+    torch.testing.assert_close(learner.class_features(keep=4), learner.class_features())
+    for wrong in (-1, 5):
+        with pytest.raises(ValueError, match="keep: expected 0 <= keep <= 4"):
+            learner.class_features(keep=wrong)
+
+
+def test_padded_prompts_are_what_the_tokenizer_pads_to(tower: TextTower) -> None:
+    learner = PromptLearner(tower, NAMES)
+    assert torch.equal(learner.padded(), tower.embed_tokens(tower.tokenize(SENTENCES)))
+    learner.padded().sum().backward()
+    assert learner.ctx.grad is not None

@@ -38,6 +38,16 @@ def ltbench_methods() -> list[MethodSpec]:
             presets="presets.yaml",
         ),
         MethodSpec(
+            name="zero-shot-ensemble",
+            target="ltbench_baselines.zero_shot:ZeroShot",
+            summary="cosine of the image with the mean text of 80 sentences for each class; learns nothing",
+            families=EVERY_FAMILY | {"zero-shot"},
+            config={"templates": ["openai-80"]},
+            deterministic=True,
+            card="cards/zero-shot-ensemble.md",
+            presets="presets_clip.yaml",
+        ),
+        MethodSpec(
             name="linear-probe",
             target="ltbench_baselines.linear:LinearProbe",
             summary="one logistic regression a class on frozen features, by gradient descent",

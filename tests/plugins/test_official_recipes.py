@@ -25,8 +25,11 @@ def spec(request):
 
 
 def test_recipes_of_the_packages():
-    assert set(SPECS) == {"zero-shot", "linear-probe", "linear-probe-lbfgs", "coop", "lmpt"} | VISUAL
-    assert {name for name, spec in SPECS.items() if spec.deterministic} == {"zero-shot", "linear-probe-lbfgs"}
+    others = {"zero-shot", "linear-probe", "linear-probe-lbfgs", "coop", "lmpt"}
+    others |= {"zero-shot-ensemble"}
+    assert set(SPECS) == others | VISUAL
+    deterministic = {"zero-shot", "zero-shot-ensemble", "linear-probe-lbfgs"}
+    assert {name for name, spec in SPECS.items() if spec.deterministic} == deterministic
 
 
 def test_target_is_a_method_whose_base_configuration_is_valid(spec):

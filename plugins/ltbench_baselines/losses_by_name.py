@@ -9,6 +9,7 @@ from pydantic import Field
 from ltbench.losses import (
     AsymmetricLoss,
     BCELoss,
+    CircleLoss,
     ClassBalancedLoss,
     DistributionBalancedLoss,
     FocalLoss,
@@ -22,7 +23,20 @@ from ltbench.losses import (
 from ltbench.method import MethodConfig, Stats
 
 LossName = Literal[
-    "bce", "rw", "focal", "cb-focal", "r-bce", "r-bce-focal", "db", "db-focal", "ldam", "asl", "mls", "lsep", "zlpr"
+    "bce",
+    "rw",
+    "focal",
+    "cb-focal",
+    "r-bce",
+    "r-bce-focal",
+    "db",
+    "db-focal",
+    "ldam",
+    "asl",
+    "mls",
+    "lsep",
+    "zlpr",
+    "circle",
 ]
 
 LOSSES: tuple[str, ...] = get_args(LossName)
@@ -36,7 +50,7 @@ class alike."""
 class LossConfig(MethodConfig):
     """Which loss, and the constants of all of them; those of other losses than the chosen one change nothing."""
 
-    loss: LossName = Field("bce", description="classification loss, mean over known labels (lsep, zlpr: over images)")
+    loss: LossName = Field("bce", description="classification loss, mean over known labels (ranking ones: over images)")
     rw_mode: Literal["inverse", "inverse-sqrt"] = Field(
         "inverse-sqrt", description="weight N/n of a class, or its root; rw only [DB's tables: root]"
     )
@@ -66,7 +80,13 @@ class LossConfig(MethodConfig):
     asl_clip: float = Field(0.05, ge=0, lt=1, description="probability shift of absent labels; asl only [ASL 4.1]")
     lsep_gamma: float = Field(1.0, gt=0, description="scale of the differences; lsep only [DR Eq. 5]")
     ranking_axis: Literal["image", "class"] = Field(
-        "image", description="compare the classes of an image, or the images of a batch; lsep, zlpr [DR Eq. 3 to 6]"
+        "image",
+        description="compare the classes of an image, or the images of a batch; lsep, zlpr, circle [DR Eq. 3 to 6]",
+    )
+    circle_margin: float = Field(0.25, ge=0, description="margin m of the scores; circle only [Circle 4.1]")
+    circle_gamma: float = Field(80.0, gt=0, description="scale g of the scores; circle only [Circle 4.1: 80 to 256]")
+    circle_scale: float = Field(
+        10.0, gt=0, description="scores are logits over this; circle only [Circle: cosines; ours, see the card]"
     )
 
 
@@ -110,5 +130,9 @@ def build_loss(config: LossConfig, stats: Stats, variant: Literal["paper", "code
         return LSEPLoss(gamma=config.lsep_gamma, axis=config.ranking_axis)
     if name == "zlpr":
         return ZLPRLoss(axis=config.ranking_axis)
+    if name == "circle":
+        return CircleLoss(
+            margin=config.circle_margin, gamma=config.circle_gamma, scale=config.circle_scale, axis=config.ranking_axis
+        )
     # "bce" and "mls": torch's MultiLabelSoftMarginLoss is the same mean of the same elements.
     return BCELoss()

@@ -92,4 +92,5 @@ def ltbench_methods() -> list[MethodSpec]:
         _visual("mls", "mls", "multi-label soft margin loss, which is binary cross-entropy by another name"),
         _visual("lsep", "lsep", "log-sum-exp pairwise ranking loss"),
         _visual("zlpr", "zlpr", "zero-bounded log-sum-exp pairwise ranking loss"),
+        _visual("circle", "circle", "Circle loss over the pairs of a present and an absent class of an image"),
     ]

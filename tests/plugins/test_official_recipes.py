@@ -15,7 +15,10 @@ from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench_baselines.plugin import ltbench_methods as baselines
 from ltbench_lmpt.plugin import ltbench_methods as lmpt
 
-VISUAL = {"erm", "rw", "rs", "focal", "cb-focal", "r-bce-focal", "db", "db-focal", "ldam", "asl", "mls", "lsep", "zlpr"}
+VISUAL = {
+    *("erm", "rw", "rs", "focal", "cb-focal", "r-bce-focal", "db", "db-focal", "ldam", "asl", "mls", "lsep", "zlpr"),
+    *("circle",),
+}
 SPECS = {spec.name: spec for spec in [*baselines(), *lmpt()]}
 
 

@@ -45,6 +45,7 @@ RECIPES = (
     "mls",
     "lsep",
     "zlpr",
+    "circle",
 )
 
 

@@ -1,4 +1,4 @@
-"""The backbone that a task takes where nobody names one."""
+"""The backbone that a task takes where nobody names one, and a first command to run."""
 
 from __future__ import annotations
 
@@ -29,6 +29,21 @@ def default_backbone(task: Task) -> str:
         f"task {task.address} has no default backbone",
         "--backbone clip-rn50, timm:NAME or precomputed:FILE.npz (ltbench list backbones)",
     )
+
+
+def suggested_run(task: Task, address: str) -> str:
+    """A command that runs the task: with a backbone where it has no default one.
+
+    Args:
+        address: as the user typed it.
+    """
+    custom = task.family == "custom"
+    try:
+        default_backbone(task)
+        backbone = ""
+    except UserError:
+        backbone = f" --backbone {'timm:resnet18' if custom else 'clip-rn50'}"
+    return f"ltbench run --task {address} --method {'linear-probe-lbfgs' if custom else 'zero-shot'}{backbone}"
 
 
 def common_backbone(tasks: Iterable[Task]) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ltbench.data.base import DataRoot
 from ltbench.plugin.errors import UserError
-from ltbench.tasks.card import as_markdown, counts_at_hand, make_card
-from ltbench.tasks.registry import resolve
+from ltbench.tasks.card import as_markdown, make_card
+from ltbench.tasks.counting import counts_at_hand
+from ltbench.tasks.registry import open_data_set, resolve
 from ltbench.tasks.task import PublishedFile
+from ltbench.testing.trees import make_tree
 from tests.docs import task_pages
 from tests.tasks import official_facts as facts
 
@@ -72,6 +76,53 @@ def test_a_card_says_what_is_not_pinned_and_why() -> None:
     files = card.table("Published files")
     assert files is not None
     assert any("not pinned" in row[4] for row in files.rows)
+
+
+def test_lines_and_files_of_some_settings_say_which() -> None:
+    card = make_card(resolve("spml-voc"))
+    files = card.table("Published files")
+    assert files is not None
+    assert [row[1] for row in files.rows] == ["defines the observed labels (splc)", "checks the test rows (splc)"]
+    assert any(line.startswith("largeloss: a fifth of") for line in card.notes)
+    assert any(line.startswith("splc: SPLC and HSPNet report the best epoch") for line in card.traps)
+    assert sum("difficult" in line for line in card.traps) == 1
+
+
+def test_zero_shot_cards_count_unseen_classes_at_test_only() -> None:
+    table = make_card(resolve("shapes-zsl")).table("Classes")
+    assert table is not None
+    assert table.columns == ("class", "group", "training", "observed", "test")
+    shown = {row[1]: row for row in table.rows}
+    assert shown["seen"][2] == shown["seen"][3]
+    assert shown["unseen"][3] == "–"
+    assert int(shown["unseen"][4]) > 0
+
+
+def test_what_is_not_pinned_is_counted_in_the_data_at_hand(tmp_path: Path) -> None:
+    tree = make_tree("coco2014", tmp_path / "data", images={"train": 30, "val": 10}, image_size=(8, 6))
+    root = DataRoot(root=tree.root, cache=tmp_path / "cache", offline=True)
+    tasks = resolve("partial-coco")
+    assert make_card(tasks).facts["counts"] == "not counted: its data were not at hand when the task was pinned"
+    elsewhere = make_card(tasks, open_data=lambda task: open_data_set(task, replace(root, root=None)))
+    assert elsewhere.facts["counts"] == "not counted: the data are not here (ltbench data prepare partial-coco)"
+    card = make_card(tasks, open_data=lambda task: open_data_set(task, root))
+    assert card.facts["counts"] == "counted in the data at hand"
+    assert card.facts["rows"] == "30 training, 10 test"
+    settings, classes = card.table("Settings"), card.table("Classes (p10)")
+    assert settings is not None
+    assert classes is not None
+    assert all(row[2] == "30" for row in settings.rows)
+    present = sum(len(tree.labels[row]) for row in tree.ids["train"])
+    assert classes.rows[-1][2] == str(present)
+    assert 0 < int(settings.rows[0][3]) < int(settings.rows[-1][3].replace(",", "")) < present
+
+
+def test_data_at_hand_that_are_others_do_not_replace_what_is_pinned(tmp_path: Path) -> None:
+    tree = make_tree("voc2007", tmp_path / "data", images={"trainval": 6, "test": 5}, image_size=(8, 6))
+    root = DataRoot(root=tree.root, cache=tmp_path / "cache", offline=True)
+    card = make_card(resolve("partial-voc2007@p50"), open_data=lambda task: open_data_set(task, root))
+    assert card.facts["rows"] == "6 training, 4,952 test"
+    assert "the data at hand have other counts than pinned (test_rows)" in card.facts["counts"]
 
 
 def test_published_files_state_the_licence_of_their_repository() -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ltbench.cli.options import json_option
 from ltbench.cli.output import Column, fold, print_facts, print_json, print_table
+
+if TYPE_CHECKING:
+    from ltbench.data.base import DataSet
+    from ltbench.tasks.task import Task
 
 
 @click.command()
@@ -17,13 +22,14 @@ def task(name: str, as_json: bool) -> None:
     """What a task asks, and its traps.
 
     The card has rows, counts per class, published files with their hashes, and fingerprints. Counts come from published
-    files where these are at hand (LTBENCH_MIRROR, or after ltbench data prepare).
+    files and from the data where these are at hand (LTBENCH_MIRROR, LTBENCH_DATA, or after ltbench data prepare).
     """
     from ltbench.tasks.card import make_card
+    from ltbench.tasks.defaults import suggested_run
     from ltbench.tasks.registry import resolve
 
     found = resolve(name)
-    card = make_card(found, _at_hand)
+    card = make_card(found, _at_hand, _data_at_hand)
     first = found[0]
     if as_json:
         print_json([each.model_dump(mode="json") for each in found])
@@ -47,8 +53,7 @@ def task(name: str, as_json: bool) -> None:
         click.echo(fold(f"* {line}", "  "))
     for line in card.traps:
         click.echo(fold(f"! {line}", "  "))
-    method = "linear-probe" if first.family == "custom" else "zero-shot"
-    click.echo(f"Run: ltbench run --task {name} --method {method}")
+    click.echo(f"Run: {suggested_run(first, name)}")
 
 
 def _at_hand(file: object) -> Path:
@@ -60,3 +65,11 @@ def _at_hand(file: object) -> Path:
     assert isinstance(file, PublishedFile)
     source = Source(file.name, file.origin, file.sha256, file.size, file.licence, unpinned=file.unpinned)
     return fetch(source, DataRoot(offline=True))
+
+
+def _data_at_hand(task: Task) -> DataSet:
+    """The data set as it lies on this machine; the network is left alone."""
+    from ltbench.data.base import DataRoot
+    from ltbench.tasks.registry import open_data_set
+
+    return open_data_set(task, DataRoot(offline=True))

@@ -1,4 +1,4 @@
-"""Pins the fingerprints of the tasks on the bundled data set: ``python -m ltbench.tasks.official.pin shapes``.
+"""Pins fingerprints and counts of the tasks on the bundled data set: ``python -m ltbench.tasks.official.pin shapes``.
 
 Writes ``shapes.json`` beside this file from the data as rendered; ``--check`` writes nothing and exits with 1 when the
 file is not current. Run it when a definition changed, with a new version: pinned hashes of a published version stay.
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from ltbench.data.base import DataRoot
 from ltbench.data.shapes.hashes import PART_SHA256
 from ltbench.plugin.files import write_atomic
 from ltbench.plugin.manager import registry
+from ltbench.tasks.counting import count
 from ltbench.tasks.protocols import fingerprint
 from ltbench.tasks.registry import open_data_set, resolve
 from ltbench.tasks.task import Fingerprints, Task
@@ -29,22 +32,31 @@ def image_fingerprint(task: Task) -> str:
     return fingerprint([f"{part}: {PART_SHA256[part]['images']}" for part in parts if part is not None])
 
 
-def found_fingerprints(document: str, root: DataRoot) -> dict[str, dict[str, str]]:
-    """``<address>.v<version>`` → fingerprints as found, of every task that the module of the document defines."""
-    found: dict[str, dict[str, str]] = {}
+def found_pins(document: str, root: DataRoot) -> dict[str, dict[str, Any]]:
+    """``<address>.v<version>`` → fingerprints and counts as found, of every task that the document's module defines."""
+    found: dict[str, dict[str, Any]] = {}
     for item in registry().tasks:
         if item.spec.target.startswith(f"ltbench.tasks.official.{document}:"):
             for task in resolve(item.spec.name):
                 # What is pinned now must not find its way back into what is found.
                 bare = task.model_copy(update={"fingerprints": Fingerprints(images=image_fingerprint(task))})
-                fingerprints = open_truth(bare, open_data_set(bare, root)).fingerprints
-                found[f"{task.address}.v{task.version}"] = fingerprints.model_dump(exclude_none=True)
+                data = open_data_set(bare, root)
+                found[f"{task.address}.v{task.version}"] = {
+                    **open_truth(bare, data).fingerprints.model_dump(exclude_none=True),
+                    "counts": count(bare, data)[0].model_dump(exclude_none=True),
+                }
     return found
 
 
 def rendered(document: str, root: DataRoot) -> str:
     """The JSON text of a document, as it should be on disk."""
-    return json.dumps(found_fingerprints(document, root), indent=1, sort_keys=True) + "\n"
+    return as_text(found_pins(document, root))
+
+
+def as_text(pins: dict[str, dict[str, Any]]) -> str:
+    """JSON with sorted keys, and a list of counts to a line."""
+    text = json.dumps(pins, indent=1, sort_keys=True)
+    return re.sub(r"\[[\s\d,]*\]", lambda found: json.dumps(json.loads(found[0])), text) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ltbench.data.shapes.names import CLASS_NAMES, MICRO_CLASSES, SEEN_CLASSES, UNSEEN_CLASSES
 from ltbench.tasks.groups import GroupRule
-from ltbench.tasks.official.pins import pinned
+from ltbench.tasks.official.pins import pinned, pinned_counts
 from ltbench.tasks.protocols import Full, Partial, Plt, SeenOnly, SinglePositive
 from ltbench.tasks.task import Task, Validation
 
@@ -32,6 +32,7 @@ def shapes_lt(setting: str | None = None) -> Task:
         metrics=METRICS,
         validation=VALIDATION,
         captions="given",
+        counts=pinned_counts("shapes", "shapes-lt", 1),
         fingerprints=pinned("shapes", "shapes-lt", 1),
         licence=LICENCE,
         traps=("validation is balanced while training is long-tailed, as the test part is", PRETRAINING_TRAP),
@@ -58,6 +59,7 @@ def shapes_plt(setting: str | None) -> Task:
         metrics=METRICS,
         validation=VALIDATION,
         captions="observed",
+        counts=pinned_counts("shapes", f"shapes-plt@{setting}", 1),
         fingerprints=pinned("shapes", f"shapes-plt@{setting}", 1),
         licence=LICENCE,
         traps=(
@@ -86,6 +88,7 @@ def shapes_spml(setting: str | None = None) -> Task:
         metrics=METRICS,
         validation=VALIDATION,
         captions="observed",
+        counts=pinned_counts("shapes", "shapes-spml", 1),
         fingerprints=pinned("shapes", "shapes-spml", 1),
         licence=LICENCE,
         traps=(PRETRAINING_TRAP,),
@@ -112,6 +115,7 @@ def shapes_partial(setting: str | None) -> Task:
         metrics=METRICS,
         validation=VALIDATION,
         captions="observed",
+        counts=pinned_counts("shapes", f"shapes-partial@{setting}", 1),
         fingerprints=pinned("shapes", f"shapes-partial@{setting}", 1),
         licence=LICENCE,
         traps=("masks of growing share are nested: p30 knows everything that p20 knows", PRETRAINING_TRAP),
@@ -137,6 +141,7 @@ def shapes_zsl(setting: str | None = None) -> Task:
         # Three seen classes, fixed once by position in the list, stand in for unseen ones while tuning.
         validation=Validation(kind="part", part="val", labels="clean", classes=SEEN_CLASSES[::5]),
         captions="none",
+        counts=pinned_counts("shapes", "shapes-zsl", 1),
         fingerprints=pinned("shapes", "shapes-zsl", 1),
         licence=LICENCE,
         traps=(
@@ -163,6 +168,7 @@ def shapes_micro(setting: str | None = None) -> Task:
         metrics=METRICS,
         validation=Validation(kind="holdout", fraction=0.25, labels="clean"),
         captions="given",
+        counts=pinned_counts("shapes", "shapes-micro", 1),
         fingerprints=pinned("shapes", "shapes-micro", 1),
         ranked=False,
         licence=LICENCE,

@@ -30,7 +30,7 @@ from ltbench_baselines.visual import FineTune
 
 SIDE, DIM, ROWS = 8, 6, 40
 NAMES = ("cat", "dog", "tram", "bus", "kite")
-SPECS = {spec.name: spec for spec in ltbench_methods() if spec.target.endswith(":FineTune")}
+SPECS = {spec.name: spec for spec in ltbench_methods() if spec.card == "cards/visual.md"}
 RECIPES = (
     "erm",
     "rw",

@@ -1,7 +1,9 @@
-"""Parts for method authors: prompt learners, heads, samplers, templates. Everything listed here is public."""
+"""Parts for method authors: prompt learners, necks, heads, samplers, augmentation, templates; all listed is public."""
 
+from ltbench.nn.augment import ColourDistortion, DistortedCrop, FixedViews, canvas_for
 from ltbench.nn.branches import TowerBranches
 from ltbench.nn.classifiers import CosineHead, LinearHead
+from ltbench.nn.necks import BatchNormNeck
 from ltbench.nn.prompted import PromptClassifier
 from ltbench.nn.prompts import PromptLearner
 from ltbench.nn.samplers import ClassAwareSampler, ShuffleSampler
@@ -11,9 +13,13 @@ from ltbench.nn.text import Shared, Tower, encode_in_chunks
 
 __all__ = [
     "TEMPLATES",
+    "BatchNormNeck",
     "ClassAwareSampler",
     "ClassDrawSampler",
+    "ColourDistortion",
     "CosineHead",
+    "DistortedCrop",
+    "FixedViews",
     "LinearHead",
     "PromptClassifier",
     "PromptLearner",
@@ -22,6 +28,7 @@ __all__ = [
     "StreamSampler",
     "Tower",
     "TowerBranches",
+    "canvas_for",
     "encode_in_chunks",
     "ensemble_features",
     "fill",

@@ -18,6 +18,7 @@ import numpy as np
 from ltbench.metrics.ap import Array, Float, Index, RankedColumn, rank_columns, softmax_log_odds
 from ltbench.metrics.counts import ClassCounts, f1, harmonic, mean_where, share, top_k_decisions
 from ltbench.metrics.errors import MetricError
+from ltbench.metrics.filtered import SUFFIX, Filtered
 from ltbench.metrics.judged import Groups, Judged, Options, judged
 
 CONTRACT_VERSION = 1
@@ -122,7 +123,8 @@ def _top_k(k: int) -> list[Metric]:
     ]
 
 
-#: The contract's metrics by name. ``P@k``, ``R@k`` and ``F1@k`` exist for every k: see :func:`metric`.
+#: The contract's metrics by name. ``P@k``, ``R@k`` and ``F1@k`` exist for every k, and each metric filtered: see
+#: :func:`metric`.
 METRICS: dict[str, Metric] = {
     m.name: m
     for m in (
@@ -144,11 +146,17 @@ METRICS: dict[str, Metric] = {
 def metric(name: str) -> Metric:
     """The contract's metric of this name; ``P@k``, ``R@k``, ``F1@k`` for any k of at least 1; else a plugin's.
 
+    Each has a second one, ``<name>_filtered``, over the images that show a judged class (``ltbench.metrics.filtered``).
+
     Raises:
         MetricError: no such metric.
     """
     if name in METRICS:
         return METRICS[name]
+    if name.endswith(SUFFIX) and not name.removesuffix(SUFFIX).endswith(SUFFIX):
+        base = metric(name.removesuffix(SUFFIX))
+        text = f"{base.definition}; only images that show a judged class"
+        return Metric(name, text, Filtered(base.source), base.reduce)
     match = re.fullmatch(r"(P|R|F1)@([1-9][0-9]*)", name)
     if match is None:
         plugged = _plugged(name)

@@ -20,6 +20,9 @@ _SUMMARIES = {
     "P@5": "precision of the five highest logits of each image, micro",
     "R@5": "recall of the five highest logits of each image, micro",
     "F1@5": "F1 of the five highest logits of each image, micro",
+    "P@3_filtered": "P@3 over the images that show a judged class only, as DualCoOp's test lists",
+    "R@3_filtered": "R@3 over the images that show a judged class only",
+    "F1@3_filtered": "F1@3 over the images that show a judged class only",
 }
 
 

@@ -82,6 +82,7 @@ def judge(
 
     Returns:
         Subsets ``total`` and the task's groups; on zero-shot tasks ``zsl``, ``gzsl``, ``seen`` and ``unseen`` too.
+        A filtered metric keeps the images that show a judged class: for ``zsl`` an unseen one, elsewhere any.
 
     Raises:
         UserError: the task asks for another version of the contract.

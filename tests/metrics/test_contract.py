@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from ltbench.metrics import CONTRACT_VERSION, METRICS, MetricError, evaluate, metric
+from ltbench.metrics import CONTRACT_VERSION, METRICS, MetricError, bootstrap_intervals, evaluate, metric
 
 from .matrices import matrices, random_case
 
@@ -122,6 +122,43 @@ def test_images_without_a_label_stay_in_top_k() -> None:
     assert filtered.rows == 1
 
 
+@quick
+@given(matrices())
+def test_filtered_metrics_are_those_of_the_images_that_show_a_judged_class(case: Case) -> None:
+    logits, truth = case
+    names = ["mAP", "CF1", "F1@3", "P@3"]
+    groups = {"first": [0]}
+    for columns in (None, [0], list(range(truth.shape[1]))[::2]):
+        shown = (truth[:, columns if columns is not None else slice(None)] == 1).any(axis=1)
+        found = evaluate(logits, truth, groups, [f"{name}_filtered" for name in names], columns=columns)
+        if not shown.any():
+            assert all(value is None for by_subset in found.scores.values() for value in by_subset.values())
+            continue
+        expected = evaluate(logits, truth, groups, names, columns=columns, rows=shown)
+        assert found.scores == {f"{name}_filtered": expected[name] for name in names}
+
+
+def test_filtered_metrics_leave_the_plain_ones_alone_and_get_intervals() -> None:
+    logits, truth = random_case(60, 6, seed=3)
+    truth[::2] = -1
+    plain = evaluate(logits, truth, metrics=["P@3", "mAP"])
+    both = evaluate(logits, truth, metrics=["P@3", "mAP", "P@3_filtered"])
+    assert {name: both[name] for name in plain.scores} == plain.scores
+    assert both.rows == plain.rows == 60
+    assert (both["P@3_filtered"]["total"] or 0) > (both["P@3"]["total"] or 0)
+    spans = bootstrap_intervals(logits, truth, metrics=["P@3", "P@3_filtered"], replicates=50)
+    assert spans["P@3"] == bootstrap_intervals(logits, truth, metrics=["P@3"], replicates=50)["P@3"]
+    low, high = spans["P@3_filtered"]["total"] or (0.0, 0.0)
+    assert low < (both["P@3_filtered"]["total"] or 0) < high
+
+
+def test_filtered_threshold_metrics_of_uncalibrated_logits() -> None:
+    logits, truth = random_case(20, 4)
+    found = evaluate(logits, truth, metrics=["CF1_filtered", "F1@3_filtered"], calibrated=False)
+    assert found["CF1_filtered"]["total"] is None
+    assert found["F1@3_filtered"]["total"] is not None
+
+
 def test_softmax_map_equals_scikit_learn_on_probabilities() -> None:
     generator = np.random.default_rng(1)
     logits = generator.normal(size=(60, 5)).astype(np.float32)
@@ -172,7 +209,8 @@ def test_everything_is_named_and_defined() -> None:
     assert {"mAP", "mAP_softmax", "P@3", "R@5", *THRESHOLD} <= METRICS.keys()
     assert all(name == m.name and len(m.definition) > 20 for name, m in METRICS.items())
     assert metric("F1@17").name == "F1@17"
-    for wrong in ("map", "F1@0", "F2@3", "P@"):
+    assert metric("F1@17_filtered").definition == f"{metric('F1@17').definition}; only images that show a judged class"
+    for wrong in ("map", "F1@0", "F2@3", "P@", "map_filtered", "mAP_filtered_filtered", "_filtered"):
         with pytest.raises(MetricError, match="unknown metric"):
             metric(wrong)
 

@@ -7,12 +7,17 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from ltbench.data.base import DataSet, Part
 from ltbench.data.names import COCO_CLASSES
 from ltbench.data.nus_names import NUS_CONCEPTS
+from ltbench.metrics import evaluate
+from ltbench.records.judge import judge
+from ltbench.tasks.official.common import FILTERED
 from ltbench.tasks.official.zero_shot import COCO_DROPPED, zsl_coco, zsl_nus
-from ltbench.tasks.views import open_test, open_train, open_truth
+from ltbench.tasks.registry import resolve
+from ltbench.tasks.views import Truth, open_test, open_train, open_truth
 from tests.tasks import official_facts as facts
 
 UNSEEN = (4, 5, 15, 16, 19, 20, 25, 27, 31, 36, 41, 43, 55, 57, 66, 71, 76)
@@ -100,3 +105,33 @@ def test_cards_say_why_figures_do_not_compare() -> None:
 def test_pins_follow_from_the_facts(shared: Path) -> None:
     stored = json.loads(Path(str(resources.files("ltbench.tasks.official") / "zero_shot.json")).read_text())
     assert facts.document("zero-shot") == stored
+
+
+def test_filtered_figures_stand_next_to_those_over_every_image() -> None:
+    """DualCoOp's filter: ZSL keeps images with an unseen class, GZSL images with any class of the task."""
+    (task,) = resolve("shapes-zsl")
+    generator = np.random.default_rng(0)
+    labels = np.where(generator.random((80, len(task.classes))) < 0.08, 1, -1).astype(np.int8)
+    logits = (labels + generator.normal(size=labels.shape)).astype(np.float32)
+    unseen = tuple(task.classes.index(name) for name in task.unseen)
+    truth = Truth(tuple(map(str, range(80))), labels, task.classes, {}, unseen, task.fingerprints)
+    found = judge(task, truth, logits, replicates=20).scores
+    of_unseen = (labels[:, unseen] == 1).any(axis=1)
+    of_any = (labels == 1).any(axis=1)
+    assert of_unseen.sum() < of_any.sum() < 80
+    names = ["F1@3", "P@3", "R@3"]
+    zsl = evaluate(logits, labels, None, names, columns=unseen, rows=of_unseen)
+    gzsl = evaluate(logits, labels, None, names, rows=of_any)
+    everything = evaluate(logits, labels, None, names)
+    for name in names:
+        assert found[f"{name}_filtered"]["zsl"] == pytest.approx(zsl[name]["total"], abs=1e-6)
+        assert found[f"{name}_filtered"]["gzsl"] == pytest.approx(gzsl[name]["total"], abs=1e-6)
+        assert found[name]["gzsl"] == pytest.approx(everything[name]["total"], abs=1e-6)
+    assert task.headline not in FILTERED
+
+
+def test_every_zero_shot_task_reports_the_filtered_figures() -> None:
+    for address in ("zsl-coco", "zsl-nus", "shapes-zsl"):
+        (task,) = resolve(address)
+        assert set(FILTERED) < set(task.metrics)
+        assert "filtered" not in task.headline

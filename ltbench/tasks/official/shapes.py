@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ltbench.data.shapes.names import CLASS_NAMES, MICRO_CLASSES, SEEN_CLASSES, UNSEEN_CLASSES
 from ltbench.tasks.groups import GroupRule
+from ltbench.tasks.official.common import FILTERED
 from ltbench.tasks.official.pins import pinned, pinned_counts
 from ltbench.tasks.protocols import Full, Partial, Plt, SeenOnly, SinglePositive
 from ltbench.tasks.task import Task, Validation
@@ -137,7 +138,7 @@ def shapes_zsl(setting: str | None = None) -> Task:
         train_rows="seen-only",
         protocol=SeenOnly(seen=SEEN_CLASSES),
         groups=GroupRule.zero_shot(SEEN_CLASSES, UNSEEN_CLASSES),
-        metrics=("mAP", "P@3", "R@3", "F1@3"),
+        metrics=("mAP", "P@3", "R@3", "F1@3", *FILTERED),
         # Three seen classes, fixed once by position in the list, stand in for unseen ones while tuning.
         validation=Validation(kind="part", part="val", labels="clean", classes=SEEN_CLASSES[::5]),
         captions="none",

@@ -112,4 +112,13 @@ def ltbench_methods() -> list[MethodSpec]:
         _visual("lsep", "lsep", "log-sum-exp pairwise ranking loss"),
         _visual("zlpr", "zlpr", "zero-bounded log-sum-exp pairwise ranking loss"),
         _visual("circle", "circle", "Circle loss over the pairs of a present and an absent class of an image"),
+        MethodSpec(
+            name="bbn",
+            target="ltbench_baselines.bbn:BBN",
+            summary="two ends of one image tower, rows drawn evenly and by reversed frequency, mixed (BBN)",
+            families=EVERY_FAMILY,
+            variants=BOTH_FORMS,
+            card="cards/bbn.md",
+            presets="presets_bbn.yaml",
+        ),
     ]

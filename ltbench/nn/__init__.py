@@ -3,6 +3,7 @@
 from ltbench.nn.augment import ColourDistortion, DistortedCrop, FixedViews, canvas_for
 from ltbench.nn.branches import TowerBranches
 from ltbench.nn.classifiers import CosineHead, LinearHead
+from ltbench.nn.conditional import ConditionalClassifier, ConditionalPrompts, MetaNet
 from ltbench.nn.necks import BatchNormNeck
 from ltbench.nn.prompted import PromptClassifier
 from ltbench.nn.prompts import PromptLearner
@@ -17,10 +18,13 @@ __all__ = [
     "ClassAwareSampler",
     "ClassDrawSampler",
     "ColourDistortion",
+    "ConditionalClassifier",
+    "ConditionalPrompts",
     "CosineHead",
     "DistortedCrop",
     "FixedViews",
     "LinearHead",
+    "MetaNet",
     "PromptClassifier",
     "PromptLearner",
     "Shared",

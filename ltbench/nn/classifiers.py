@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -41,9 +42,32 @@ class CosineHead(nn.Module):
                 self.register_buffer(name, torch.tensor(float(value)))
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
-        """Logits [..., C] of image or region features [..., D] and class features [C, D]; both are normalised here."""
-        cosines = normalize(images, dim=-1) @ normalize(classes, dim=-1).T
+        """Logits [..., C] of image or region features [..., D]; both arguments are normalised here.
+
+        Args:
+            classes: class features [C, D]; or [n, C, D], a set for each of n images [n, D].
+        """
+        images, classes = normalize(images, dim=-1), normalize(classes, dim=-1)
+        cosines = images @ classes.T if classes.dim() == 2 else (classes @ images[:, :, None]).squeeze(2)
         return self.log_scale.exp() * cosines + self.bias
+
+    @torch.no_grad()
+    def centre(self, logits: Iterable[Tensor], mean: float) -> None:
+        """Move the bias so that logits of this head [n, C], handed over in parts, have this mean.
+
+        Cosines of a CLIP model times its scale are about 20 for every class. Sigmoid losses would first spend their
+        steps on moving all logits down together.
+
+        Raises:
+            ValueError: no logits.
+        """
+        total, count = 0.0, 0
+        for part in logits:
+            total += float((part - self.bias).double().sum())
+            count += part.numel()
+        if count == 0:
+            raise ValueError("no images to centre the logits on")
+        self.bias.fill_(mean - total / count)
 
 
 class LinearHead(nn.Module):

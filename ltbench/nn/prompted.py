@@ -54,10 +54,7 @@ class PromptClassifier(nn.Module):
         self.prompts.set_classes(names)
 
     def centre(self, images: Iterable[Tensor], mean: float) -> None:
-        """Set the bias so that the logits have this mean over images and classes.
-
-        Cosines of a CLIP model times its scale are about 20 for every class. Sigmoid losses would first spend their
-        steps on moving all logits down together.
+        """Set the bias so that the logits have this mean over images and classes; see :meth:`CosineHead.centre`.
 
         Args:
             images: batches of image features [n, D].
@@ -66,12 +63,5 @@ class PromptClassifier(nn.Module):
         Raises:
             ValueError: no images.
         """
-        total, count = 0.0, 0
         with torch.no_grad():
-            for part in images:
-                logits = self(part) - self.head.bias
-                total += float(logits.double().sum())
-                count += logits.numel()
-            if count == 0:
-                raise ValueError("no images to centre the logits on")
-            self.head.bias.fill_(mean - total / count)
+            self.head.centre((self(part) for part in images), mean)

@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,31 +86,34 @@ def row_numbers(lines: Sequence[Line], ids: Sequence[str], name: str, where: str
 
     Args:
         ids: of all rows of the part; the one of ``actor/0001_2124494179.jpg`` is known by its Flickr number as well.
+            NUS-WIDE lists a few photographs in two folders: their number stands for each in turn.
         name: of the list, ``where``: what lacks an image, for messages.
 
     Raises:
         UserError: images are missing, or listed twice.
     """
-    position: dict[str, int] = {f"flickr:{flickr}": row for row, i in enumerate(ids) if (flickr := _flickr_number(i))}
-    position |= {row_id: row for row, row_id in enumerate(ids)}
+    position: dict[str, list[int]] = {}
+    for row, row_id in enumerate(ids):
+        flickr = _flickr_number(row_id)
+        for key in (row_id, *([f"flickr:{flickr}"] if flickr else [])):
+            position.setdefault(key, []).append(row)
+    used: Counter[str] = Counter()
     rows: list[int] = []
     missing: list[str] = []
     for line in lines:
-        row = _first(position, keys_of(line.image))
-        if row is None:
+        key = next((key for key in keys_of(line.image) if key in position), None)
+        if key is None:
             missing.append(line.image)
         else:
-            rows.append(row)
+            # Beyond the last one it is a repetition, which is refused below.
+            rows.append(position[key][min(used[key], len(position[key]) - 1)])
+            used[key] += 1
     if missing:
         shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         raise UserError(f"{where} lacks {len(missing)} of the {len(lines)} images that {name} lists: {shown}")
     if len(set(rows)) != len(rows):
         raise UserError(f"{name} lists an image twice")
     return rows
-
-
-def _first(position: Mapping[str, int], keys: Iterable[str]) -> int | None:
-    return next((position[key] for key in keys if key in position), None)
 
 
 def _flickr_number(row_id: str) -> str | None:

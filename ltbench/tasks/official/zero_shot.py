@@ -44,7 +44,7 @@ _NOTES = (
     "training keeps images that show at least one seen class, also where they show unseen ones: only their labels are "
     "left out",
     "ZSL ranks unseen classes alone, GZSL all of them; both are judged from the same logits",
-    "F1@3_filtered, P@3_filtered and R@3_filtered leave out test images that show no judged class (ZSL: no unseen one), "
+    "F1@3_filtered, P@3_filtered and R@3_filtered leave out test images without a judged class (ZSL: an unseen one), "
     "as DualCoOp's test lists of NUS-WIDE do; they stand next to the metrics over every image and never rank",
 )
 

@@ -8,6 +8,7 @@ from ltbench.nn.necks import BatchNormNeck
 from ltbench.nn.prompted import PromptClassifier
 from ltbench.nn.prompts import PromptLearner
 from ltbench.nn.samplers import ClassAwareSampler, ShuffleSampler
+from ltbench.nn.scaling import ClassScales
 from ltbench.nn.streams import ClassDrawSampler, StreamSampler, split_streams
 from ltbench.nn.templates import TEMPLATES, ensemble_features, fill, imagenet_templates
 from ltbench.nn.text import Shared, Tower, encode_in_chunks
@@ -17,6 +18,7 @@ __all__ = [
     "BatchNormNeck",
     "ClassAwareSampler",
     "ClassDrawSampler",
+    "ClassScales",
     "ColourDistortion",
     "ConditionalClassifier",
     "ConditionalPrompts",

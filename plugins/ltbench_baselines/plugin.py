@@ -113,6 +113,15 @@ def ltbench_methods() -> list[MethodSpec]:
         _visual("zlpr", "zlpr", "zero-bounded log-sum-exp pairwise ranking loss"),
         _visual("circle", "circle", "Circle loss over the pairs of a present and an absent class of an image"),
         MethodSpec(
+            name="lws",
+            target="ltbench_baselines.lws:LWS",
+            summary="fine-tunes the image tower, then learns one factor a class on class-aware rows",
+            families=EVERY_FAMILY,
+            variants=BOTH_FORMS,
+            card="cards/lws.md",
+            presets="presets_lws.yaml",
+        ),
+        MethodSpec(
             name="bbn",
             target="ltbench_baselines.bbn:BBN",
             summary="two ends of one image tower, rows drawn evenly and by reversed frequency, mixed (BBN)",

@@ -77,13 +77,17 @@ def check_classes(class_counts: Tensor, num_classes: int) -> None:
         raise ValueError(f"class_counts: expected shape [{num_classes}] for this input, got {list(class_counts.shape)}")
 
 
-def check_values(name: str, values: Tensor, labels: Tensor, *, ndim: int = 2) -> None:
+def check_values(name: str, values: Tensor, labels: Tensor, *, ndim: int = 2, soft: bool = False) -> None:
     """Check a floating-point input [B, C, …] against labels [B, C].
+
+    Args:
+        soft: admit every label in [-1, +1], not only its ends and 0.
 
     Raises:
         TypeError: `values` is no float16, bfloat16, float32 or float64 tensor, or `labels` is bool, unsigned or
             complex.
-        ValueError: another number of axes, other shapes, no class, devices that differ, or a label outside {-1, 0, +1}.
+        ValueError: another number of axes, other shapes, no class, devices that differ, or a label outside {-1, 0, +1}
+            (when `soft`: outside [-1, +1]).
     """
     shown = "[B, C]" if ndim == 2 else "[B, C, L]"
     if not isinstance(values, Tensor) or not values.is_floating_point():
@@ -101,9 +105,10 @@ def check_values(name: str, values: Tensor, labels: Tensor, *, ndim: int = 2) ->
         )
     if labels.device != values.device:
         raise ValueError(f"labels: expected device {values.device} (that of {name}), got {labels.device}")
-    legal = (labels == 0) | (labels == 1) | (labels == -1)
+    legal = labels.abs() <= 1 if soft else (labels == 0) | (labels == 1) | (labels == -1)
     if not bool(legal.all()):
-        raise ValueError(f"labels: expected values in {{-1, 0, +1}}, got {labels[~legal][0].item():g}")
+        expected = "[-1, +1]" if soft else "{-1, 0, +1}"
+        raise ValueError(f"labels: expected values in {expected}, got {labels[~legal][0].item():g}")
 
 
 def compute_dtype(values: Tensor) -> torch.dtype:

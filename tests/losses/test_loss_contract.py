@@ -11,19 +11,25 @@ import torch
 from torch import Tensor
 
 from ltbench.losses import (
+    AssumeNegativeLoss,
     AsymmetricLoss,
     BCELoss,
     CircleLoss,
     ClassBalancedLoss,
     DistributionallyRobustLoss,
     DistributionBalancedLoss,
+    ExpectedPositivesLoss,
     FocalLoss,
+    IgnoreUnknownLoss,
     LDAMLoss,
     LSEPLoss,
     MultiLabelLoss,
     NegativeTolerantRegularization,
+    OwnUnknownLoss,
+    PairwiseRankingLoss,
     RebalancedBCELoss,
     ReweightedBCELoss,
+    WeakAssumeNegativeLoss,
     ZLPRLoss,
     labels_from_binary,
 )
@@ -66,8 +72,21 @@ LOSSES: dict[str, Callable[..., MultiLabelLoss]] = {
     "circle": lambda **o: CircleLoss(gamma=2.0, detach_paces=False, **o),
     "c-circle": lambda **o: CircleLoss(gamma=2.0, scale=4.0, axis="class", detach_paces=False, **o),
     "db-lmpt-code": lambda **o: DistributionBalancedLoss(COUNTS, N, variant="lmpt-code", **o),
+    "an": lambda **o: AssumeNegativeLoss(**o),
+    "an-code": lambda **o: AssumeNegativeLoss(variant="code", **o),
+    "lsan": lambda **o: AssumeNegativeLoss(smoothing=0.1, **o),
+    "wan": lambda **o: WeakAssumeNegativeLoss(**o),
+    "iu": lambda **o: IgnoreUnknownLoss(**o),
+    "pr": lambda **o: PairwiseRankingLoss(**o),
+    "epr": lambda **o: ExpectedPositivesLoss(2.9, **o),
 }
-MEAN_ONLY = {"db-lmpt-code"}
+MEAN_ONLY = {"db-lmpt-code", "epr"}
+# "mean" divides by B * C: where unknown labels are read, and where a release does so anyhow.
+OVER_ALL = {name for name, make in LOSSES.items() if isinstance(make(), OwnUnknownLoss)} | {"iu"}
+READING = [name for name, make in LOSSES.items() if isinstance(make(), OwnUnknownLoss)]
+LEAVING_OUT = [name for name in LOSSES if name not in READING]
+# The smallest element: an entropy that is maximised, or the log of 1 + 1e-5.
+LOWEST = {"an-code": -1.1e-5}
 LABELS = torch.tensor([[1, -1, 0, 1, -1], [-1, 0, 0, -1, 0], [1, 1, 1, -1, 1], [0, -1, -1, 0, 1]], dtype=torch.int8)
 
 
@@ -95,6 +114,7 @@ def test_gradients(name: str, logits: Tensor) -> None:
         assert torch.autograd.gradcheck(lambda x, loss=loss: loss(x, LABELS), logits.requires_grad_())
 
 
+@pytest.mark.parametrize("name", LEAVING_OUT)
 def test_unknown_labels_contribute_nothing(name: str, logits: Tensor) -> None:
     loss = LOSSES[name]()
     value, grad = grad_of(loss, logits, LABELS)
@@ -107,6 +127,15 @@ def test_unknown_labels_contribute_nothing(name: str, logits: Tensor) -> None:
         assert torch.equal(other_grad, grad)
 
 
+@pytest.mark.parametrize("name", READING)
+def test_unknown_labels_are_read_where_the_loss_is_about_them(name: str, logits: Tensor) -> None:
+    value, grad = grad_of(LOSSES[name](), logits, LABELS)
+    assert (grad[LABELS == 0] != 0).any()
+    moved, _ = grad_of(LOSSES[name](), logits + (LABELS == 0), LABELS)
+    assert moved != value
+
+
+@pytest.mark.parametrize("name", LEAVING_OUT)
 def test_nothing_known_is_zero(name: str, logits: Tensor) -> None:
     value, grad = grad_of(LOSSES[name](), logits, torch.zeros_like(LABELS))
     assert value == 0
@@ -169,9 +198,9 @@ def test_elementwise_reductions(name: str, logits: Tensor) -> None:
             LOSSES[name](reduction="sum")
         return
     elements = LOSSES[name](reduction="none")(logits, LABELS)
-    assert (elements >= 0).all()
+    assert (elements >= LOWEST.get(name, 0.0)).all()
     torch.testing.assert_close(LOSSES[name](reduction="sum")(logits, LABELS), elements.sum())
-    if elements.ndim == 1:  # one loss an image or a class
+    if elements.ndim == 1 or name in OVER_ALL:  # one loss an image or a class
         torch.testing.assert_close(LOSSES[name]()(logits, LABELS), elements.mean())
     else:
         known = LABELS != 0
@@ -268,6 +297,10 @@ def test_counts_against_the_number_of_images() -> None:
         (lambda: DistributionBalancedLoss(COUNTS, N, neg_scale=0), "neg_scale: .*> 0"),
         (lambda: AsymmetricLoss(clip=1.0), r"clip: .*\[0, 1\)"),
         (lambda: AsymmetricLoss(variant="asl"), "variant: .*got 'asl'"),
+        (lambda: AssumeNegativeLoss(smoothing=1.0), r"smoothing: .*\[0, 1\), got 1"),
+        (lambda: AssumeNegativeLoss(variant="cole"), "variant: .*got 'cole'"),
+        (lambda: ExpectedPositivesLoss(0), "expected: .*> 0, got 0"),
+        (lambda: ExpectedPositivesLoss(1.5, reduction="sum"), "reduction: .*'mean' only, got 'sum'"),
         (lambda: LSEPLoss(axis="batch"), "axis: .*got 'batch'"),
         (lambda: DistributionallyRobustLoss(constraint="ngc"), "constraint: .*got 'ngc'"),
         (lambda: DistributionallyRobustLoss(gamma1=0), "gamma1: .*> 0"),

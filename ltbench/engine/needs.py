@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ltbench.method import Needs
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import registry
 from ltbench.tasks.task import Task, UnknownPolicy
+
+if TYPE_CHECKING:
+    from ltbench.backbones.base import Backbone
 
 
 def task_problems(needs: Needs, task: Task, has_groups: bool) -> list[str]:
@@ -16,12 +20,20 @@ def task_problems(needs: Needs, task: Task, has_groups: bool) -> list[str]:
     if task.unseen and needs.classes != "open":
         problems.append("it answers for its training classes only, and this task has classes that training never names")
     if needs.captions and task.captions == "none":
-        problems.append("it needs captions, and this task has none")
+        problems.append(f"it needs captions, and this task has none: {_why_no_captions(task)}")
     if needs.groups and not has_groups:
         problems.append("it needs label groups, and this task's data set has none")
     if needs.validation and not task.validation.in_final_runs:
         problems.append("it needs validation rows, and final runs of this task have none")
     return problems
+
+
+def _why_no_captions(task: Task) -> str:
+    if task.unseen:
+        return "they would name classes that training must not hear of"
+    if task.protocol.kind != "full":
+        return "they would name labels that its mask hides"
+    return "its training rows come without"
 
 
 def backbone_problems(needs: Needs, offers: Sequence[str]) -> list[str]:
@@ -38,9 +50,12 @@ def check_fit(method: str, needs: Needs, task: Task, has_groups: bool, backbone:
     """
     problems = task_problems(needs, task, has_groups)
     if problems:
+        besides_captions = task_problems(needs.model_copy(update={"captions": False}), task, has_groups)
         raise UserError(
             f"method {method} cannot run on {task.address}: {'; '.join(problems)}",
-            f"ltbench list methods --task {task.name}",
+            f"-o {needs.without_captions}"
+            if needs.without_captions and not besides_captions
+            else f"ltbench list methods --task {task.name}",
         )
     missing = backbone_problems(needs, offers)
     if missing:
@@ -58,3 +73,16 @@ def check_fit(method: str, needs: Needs, task: Task, has_groups: bool, backbone:
 def unknown_policy(needs: Needs, task: Task) -> UnknownPolicy:
     """What becomes of 0: the method's own choice, else the task's."""
     return needs.unknown or task.unknown_policy
+
+
+def behind_preprocessing(backbone: Backbone, needs: Needs) -> Backbone:
+    """The encoder behind the preprocessing that the method asks for.
+
+    Raises:
+        UserError: the encoder sees no images.
+    """
+    if needs.images == "backbone":
+        return backbone
+    from ltbench.backbones.square import SquareImages
+
+    return SquareImages(backbone)

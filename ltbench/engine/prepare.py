@@ -12,7 +12,7 @@ from ltbench.backbones.registry import find_backbone, open_backbone
 from ltbench.data.base import DataSet, default_offline
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.encode import Encoder
-from ltbench.engine.needs import check_fit, unknown_policy
+from ltbench.engine.needs import behind_preprocessing, check_fit, unknown_policy
 from ltbench.engine.phase1 import Setup
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.plugin.errors import UserError
@@ -67,6 +67,7 @@ def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True
         request.method, needs, request.task, True, request.backbone, find_backbone(request.backbone)[0].spec.offers
     )
     backbone = open_backbone(request.backbone, weights=request.weights, device=str(device), offline=default_offline())
+    backbone = behind_preprocessing(backbone, needs)
     root = request.root(reporter)
     if bring:
         bring_missing(request.task, root)

@@ -38,6 +38,9 @@ class Needs(BaseModel):
         unknown: what becomes of 0 in observed labels; ``None`` takes the task's policy.
         validation: the method must be given a validation view.
         calibrated: logits mean probability = sigmoid(logit); otherwise threshold metrics are null.
+        images: what an image goes through before the image tower: the ``backbone``'s own preprocessing, or both sides
+            resized to its image size and ImageNet's mean and deviation (``square``).
+        without_captions: option that runs the method where captions are not allowed (``use_cse=false``), for errors.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +53,8 @@ class Needs(BaseModel):
     unknown: Literal["ignore", "assume-negative", "own"] | None = None
     validation: bool = False
     calibrated: bool = True
+    images: Literal["backbone", "square"] = "backbone"
+    without_captions: str = ""
 
 
 class Preset(BaseModel):
@@ -152,7 +157,21 @@ def choose_preset(
         f"variant {p.variant or 'any'}"
         for p in named
     )
-    raise UserError(f"preset {name!r} is for {made_for}", f"ltbench show method {recipe}")
+    address = task if setting is None else f"{task}@{setting}"
+    raise UserError(
+        f"preset {name!r} is for {made_for}; not for {address} with backbone {backbone}, variant {variant}",
+        _what_would_fit(named, task, setting, backbone, variant) or f"ltbench show method {recipe}",
+    )
+
+
+def _what_would_fit(presets: list[Preset], task: str, setting: str | None, backbone: str, variant: str) -> str:
+    """The one option that keeps a preset from being used; empty when it is more than one, or the task."""
+    for preset in presets:
+        if preset.backbones and preset.fits(task, setting, preset.backbones[0], variant):
+            return f"--backbone {'|'.join(preset.backbones)}"
+        if preset.variant and preset.fits(task, setting, backbone, preset.variant):
+            return f"--variant {preset.variant}"
+    return ""
 
 
 def first_problem(error: ValidationError) -> str:

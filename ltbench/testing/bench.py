@@ -21,7 +21,7 @@ from ltbench.backbones.registry import open_backbone
 from ltbench.data.base import DataRoot, DataSet
 from ltbench.data.progress import SILENT, Advance, Reporter
 from ltbench.engine.encode import Encoder
-from ltbench.engine.needs import check_fit, unknown_policy
+from ltbench.engine.needs import behind_preprocessing, check_fit, unknown_policy
 from ltbench.engine.phase1 import Logits, Outcome, Phase1, Setup
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.method import Context, GradientStage, Method, Needs, Stage
@@ -171,7 +171,8 @@ class Bench:
 
     def fresh_backbone(self) -> Backbone:
         """The encoder, opened again."""
-        return open_backbone(self.backbone_name, weights=self.weights, device="cpu")
+        backbone = open_backbone(self.backbone_name, weights=self.weights, device="cpu")
+        return behind_preprocessing(backbone, self.needs)
 
     def method(self) -> Method:
         """A fresh instance."""

@@ -1,4 +1,4 @@
-"""The losses of LMPT by name, and its class-specific embedding loss with each part switchable."""
+"""The classification losses of LMPT by name, as printed and as released; its embedding loss with switchable parts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ from ltbench.losses import (
     RebalancedBCELoss,
 )
 from ltbench.method import Stats
+from ltbench.plugin.errors import UserError
 
 LossName: TypeAlias = Literal["db-focal", "db", "r-bce-focal", "r-bce", "cb-focal", "focal", "asl", "bce", "mls"]
+Variant: TypeAlias = Literal["paper", "code"]
 CALIBRATED: frozenset[LossName] = frozenset({"bce", "mls"})
+RELEASED: tuple[LossName, ...] = ("db-focal", "db", "asl", "bce", "mls")
+"""Losses that the released training script can reach, and DB without focal modulation, an option of its class."""
 
 
 class PerImage(nn.Module):
@@ -44,30 +48,54 @@ def classification_loss(
     name: LossName,
     stats: Stats,
     *,
-    reduction: Literal["per-image", "mean"] = "per-image",
+    variant: Variant = "paper",
+    reduction: Literal["per-image", "mean"] | None = None,
     focal_gamma: float = 2.0,
     alpha: float = 0.1,
     beta: float = 10.0,
     theta: float = 0.3,
     kappa: float = 0.05,
     neg_scale: float = 5.0,
-    normalise: Literal["all", "present"] = "all",
+    normalise: Literal["all", "present"] | None = None,
 ) -> nn.Module:
     """A classification loss of LMPT's Table 2, on logits [B, C] and labels [B, C] in {-1, 0, +1}.
 
-    ``db-focal`` is Eq. 8 to 10: weights ``alpha + sigmoid(beta (r - theta))`` with r normalised over all classes, bias
-    ``kappa ln(N / n - 1)``, focal modulation element by element, no constant in front. ``db`` is the same without the
-    modulation. The constant in front of every focal element is 1, as Table 8 prints it. ``mls`` equals ``bce``.
+    Variant "paper": ``db-focal`` is Eq. 8 to 10: weights ``alpha + sigmoid(beta (r - theta))`` with r normalised over
+    all classes, bias ``kappa ln(N / n - 1)``, focal modulation element by element, no constant in front. ``db`` is the
+    same without the modulation. The constant in front of every focal element is 1, as Table 8 prints it. ``mls`` equals
+    ``bce``.
+
+    Variant "code": ``db-focal`` as released, with r normalised over the classes present, kappa / neg_scale, and one
+    focal factor for the whole batch; ``asl`` without a gradient through its focusing weights and with bounded
+    logarithms. Golden keys: lmpt_dbl_focal, lmpt_dbl_nofocal, lmpt_asl, lmpt_bce, lmpt_mls.
 
     Args:
         reduction: ``per-image`` sums over classes and averages over images, as printed (the sum is implied);
-            ``mean`` divides by the number of known labels.
+            ``mean`` divides by the number of known labels, as released. None: as the variant does.
         focal_gamma: exponent of ``db-focal``, ``r-bce-focal``, ``cb-focal`` and ``focal``.
         alpha, beta, theta: rebalanced weight of the ``db`` and ``r-bce`` losses.
         kappa, neg_scale: negative-tolerant regularisation of the ``db`` losses (neg_scale is the paper's zeta).
-        normalise: classes over which r is normalised: ``all`` as printed, or those ``present`` in the image.
+        normalise: classes over which r is normalised: ``all`` as printed, or those ``present`` in the image, as
+            released. None: as the variant does.
+
+    Raises:
+        UserError: variant "code" and a loss that the release does not train with, or a sum over classes of what has
+            one factor a batch.
     """
-    how: Literal["none", "mean"] = "none" if reduction == "per-image" else "mean"
+    printed = variant == "paper"
+    if not printed and name not in RELEASED:
+        raise UserError(
+            f"the released code of lmpt does not train with loss {name}, only with {', '.join(RELEASED)}",
+            f"--variant paper, or -o loss={RELEASED[0]}",
+        )
+    per_image = (reduction or ("per-image" if printed else "mean")) == "per-image"
+    if not printed and name == "db-focal" and per_image:
+        raise UserError(
+            "the released db-focal has one focal factor a batch, so it cannot be summed over classes",
+            "-o reduction=mean, or --variant paper",
+        )
+    how: Literal["none", "mean"] = "none" if per_image else "mean"
+    over: Literal["all", "present"] = normalise or ("all" if printed else "present")
     counts = torch.from_numpy(stats.usable_positives)
     gamma = focal_gamma if name.endswith("focal") else None
     loss: MultiLabelLoss
@@ -75,15 +103,15 @@ def classification_loss(
         loss = DistributionBalancedLoss(
             counts,
             stats.rows,
-            variant="paper",
+            variant="paper" if printed else "lmpt-code",
             alpha=alpha,
             beta=beta,
             theta=theta,
             kappa=kappa,
             neg_scale=neg_scale,
             gamma=gamma,
-            focal_factor=1.0,
-            normalise=normalise,
+            focal_factor=1.0 if printed else 2.0,
+            normalise=over,
             reduction=how,
         )
     elif name in ("r-bce-focal", "r-bce"):
@@ -94,7 +122,7 @@ def classification_loss(
             theta=theta,
             gamma=gamma,
             focal_factor=1.0,
-            normalise=normalise,
+            normalise=over,
             reduction=how,
         )
     elif name == "cb-focal":
@@ -102,28 +130,45 @@ def classification_loss(
     elif name == "focal":
         loss = FocalLoss(gamma=focal_gamma, factor=1.0, reduction=how)
     elif name == "asl":
-        loss = AsymmetricLoss(gamma_neg=4.0, gamma_pos=0.0, clip=0.05, reduction=how)
+        loss = AsymmetricLoss(
+            gamma_neg=4.0, gamma_pos=0.0, clip=0.05, detach_weights=not printed, variant=variant, reduction=how
+        )
     else:
         loss = BCELoss(reduction=how)
-    return PerImage(loss) if reduction == "per-image" else loss
+    return PerImage(loss) if per_image else loss
 
 
 class SwitchableEmbeddingLoss(ClassSpecificEmbeddingLoss):
-    """LMPT's Eq. 3 to 7 with the parts that its Table 3 switches on one by one.
+    """LMPT's class-specific embedding loss with the parts that its Table 3 switches on one by one.
 
-    Eq. 6 is :class:`ltbench.losses.ClassSpecificEmbeddingLoss`. Without the class-aware margin every class has margin
-    eta (the mu of Eq. 3); without re-weighting every class has weight 1.
+    Without the class-aware margin every class has margin eta (the mu of Eq. 3); without re-weighting every class has
+    weight 1.
 
     Args:
         class_counts: positive training rows per class [C], each >= 1.
         class_aware_margin: ``mu_c = eta n_c^(-1/4)``, else eta.
         reweighting: ``w_c = n_c^(-gamma) / sum_j n_j^(-gamma)``, else 1.
+        eta, gamma: None: 1 and 1 ("paper"), 0.2 and 2 ("code").
+        variant: see :class:`ltbench.losses.ClassSpecificEmbeddingLoss`.
     """
 
     def __init__(
-        self, class_counts: Tensor, *, eta: float, gamma: float, class_aware_margin: bool, reweighting: bool
+        self,
+        class_counts: Tensor,
+        *,
+        class_aware_margin: bool = True,
+        reweighting: bool = True,
+        eta: float | None = None,
+        gamma: float | None = None,
+        variant: Variant = "paper",
     ) -> None:
-        super().__init__(class_counts, eta=eta, gamma=gamma, variant="paper")
+        own_eta, own_gamma = (1.0, 1.0) if variant == "paper" else (0.2, 2.0)
+        super().__init__(
+            class_counts,
+            eta=own_eta if eta is None else eta,
+            gamma=own_gamma if gamma is None else gamma,
+            variant=variant,
+        )
         self.class_aware_margin = class_aware_margin
         self.reweighting = reweighting
 

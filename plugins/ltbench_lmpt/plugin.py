@@ -14,7 +14,7 @@ def ltbench_methods() -> list[MethodSpec]:
             target="ltbench_lmpt.method:LMPT",
             summary="learns prompts from captions with a class-specific embedding loss and the DB loss (LMPT)",
             families={"ltml"},
-            variants=("paper",),
+            variants=("paper", "code"),
             card="cards/lmpt.md",
             presets="presets.yaml",
         )

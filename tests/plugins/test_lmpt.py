@@ -8,7 +8,9 @@ from pydantic import ValidationError
 
 from ltbench.losses import cosine_distance
 from ltbench.method import Batch, GradientStage
-from ltbench_lmpt.method import LMPT, LMPTModule
+from ltbench.plugin.errors import UserError
+from ltbench_lmpt.method import LMPT
+from ltbench_lmpt.module import LMPTModule
 from ltbench_lmpt.objectives import SwitchableEmbeddingLoss, classification_loss
 
 LOSSES = ("db-focal", "db", "r-bce-focal", "cb-focal", "focal", "asl", "bce", "mls")
@@ -103,6 +105,55 @@ def test_training_without_captions_is_an_error(make_context, make_batch, full):
         module.loss(make_batch(captions=False))
 
 
+def test_embedding_loss_on_the_last_context_vectors(make_context, make_batch, backbone, full):
+    context, batch = make_context(full), make_batch()
+    _, module = build(context, lambda_cls=0.0, cse_tokens=3)
+    classes = backbone.text.encode([f"photo of a {name}." for name in context.class_names])
+    distances = cosine_distance(backbone.text.encode(batch.captions), classes)
+    embedding = SwitchableEmbeddingLoss(torch.from_numpy(context.stats.positives))
+    value = module.loss(batch)["loss_cse"]
+    torch.testing.assert_close(value, embedding(distances, batch.observed), rtol=1e-4, atol=1e-5)
+    value.backward()
+    gradient = module.classifier.prompts.ctx.grad
+    assert not gradient[0].any()
+    assert all(bool(row.any()) for row in gradient[1:])
+
+
+def test_all_context_vectors_are_the_default_and_cost_no_second_pass(make_context, make_batch, backbone, full):
+    context, batch = make_context(full), make_batch()
+    (_, plain), (_, spelled) = build(context), build(context, cse_tokens=4)
+    first = {name: float(value.detach()) for name, value in plain.loss(batch).items()}
+    before = backbone.text.encoded_rows
+    second = {name: float(value.detach()) for name, value in spelled.loss(batch).items()}
+    assert second == first
+    assert backbone.text.encoded_rows - before == len(set(batch.captions)) + len(context.class_names)
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "hint"),
+    [
+        ({"cse_tokens": 5}, "cse_tokens is 5, and there are 4 context vectors", "-o cse_tokens=4"),
+        ({"cse_skip": 2}, "the paper leaves no positions out", "-o cse_tokens=…"),
+        ({"context_tokens": 3}, "has 4 tokens, but context_tokens is 3", "context_tokens=4"),
+        ({"batch_norm": "drift"}, "backbone toy has no batch normalisation", "-o batch_norm=frozen"),
+    ],
+)
+def test_options_that_do_not_go_together(make_context, full, options, message, hint):
+    with pytest.raises(UserError, match=message) as caught:
+        build(make_context(full), **options)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("position", ["front", "middle"])
+def test_the_class_name_can_stand_elsewhere(make_context, make_batch, backbone, full, position):
+    context = make_context(full)
+    _, module = build(context, position=position)
+    spelled = {"front": "{} a photo of a.", "middle": "a photo {} of a."}[position]
+    expected = backbone.text.encode([spelled.format(name) for name in context.class_names])
+    features = module.classifier.class_features()
+    torch.testing.assert_close(features, torch.nn.functional.normalize(expected, dim=-1), atol=1e-5, rtol=0)
+
+
 def test_unknown_labels_contribute_nothing(make_context, make_batch, observed):
     context = make_context(observed)
     observed = observed.copy()
@@ -119,7 +170,7 @@ def test_captions_are_encoded_once_and_again_after_a_resume(make_context, make_b
     _, module = build(context)
     module.on_epoch_start(0, scan_of(batch))
     count = backbone.text.encoded_rows
-    assert len(module.captions) == len(set(batch.captions))
+    assert len(module.embedding.captions) == len(set(batch.captions))
     module.on_epoch_start(1, scan_of(batch))
     assert backbone.text.encoded_rows == count
     state = module.state_dict()

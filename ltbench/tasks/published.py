@@ -95,8 +95,8 @@ def row_numbers(lines: Sequence[Line], ids: Sequence[str], name: str, where: str
     position: dict[str, list[int]] = {}
     for row, row_id in enumerate(ids):
         flickr = _flickr_number(row_id)
-        for key in (row_id, *([f"flickr:{flickr}"] if flickr else [])):
-            position.setdefault(key, []).append(row)
+        for name_of_row in (row_id, *([f"flickr:{flickr}"] if flickr else [])):
+            position.setdefault(name_of_row, []).append(row)
     used: Counter[str] = Counter()
     rows: list[int] = []
     missing: list[str] = []

@@ -200,7 +200,9 @@ def held_out(task: Task, ids: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def unused_rows(task: Task, data: DataSet, part_ids: Sequence[str], train_ids: Sequence[str]) -> Numbers:
-    """Rows of a validation part that training leaves out: as many as the task asks for, by hash, in its order.
+    """Rows of a validation part that training leaves out: as many as the task asks for, by hash, in the order of ids.
+
+    The order of the part plays no role: which rows these are can be pinned from a list in any order.
 
     Raises:
         UserError: the published file that lists what they are drawn from cannot be had.
@@ -212,7 +214,8 @@ def unused_rows(task: Task, data: DataSet, part_ids: Sequence[str], train_ids: S
         free &= {key for line in listed for key in keys_of(line.image)}
     rows = np.array([row for row, name in enumerate(part_ids) if name in free], dtype=np.int64)
     drawn = np.argsort(_scores(task, [part_ids[int(row)] for row in rows]), kind="stable")[: task.validation.unused]
-    return np.sort(rows[drawn])
+    chosen: list[int] = rows[drawn].tolist()
+    return np.array(sorted(chosen, key=lambda row: part_ids[row]), dtype=np.int64)
 
 
 def _scores(task: Task, ids: Sequence[str]) -> NDArray[np.uint64]:

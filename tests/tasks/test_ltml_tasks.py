@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ltbench.data.base import Part
 from ltbench.tasks.longtail import long_tailed, reference_counts, visiting_order
 from ltbench.tasks.official.ltml import coco_lt, voc_lt
 from ltbench.tasks.views import check_fingerprints, open_test, open_train, open_truth
@@ -125,6 +127,28 @@ def test_coco_lt_rows_labels_and_captions_are_the_published_ones() -> None:
     assert counts["backpack"] == (100, 228)
     assert counts["toaster"] == (9, 8)
     assert counts["hair drier"] == (6, 9)
+
+
+def test_coco_lt_does_not_go_by_the_order_of_the_annotation_file() -> None:
+    """The official ``instances_train2017.json`` is in no order of ids; pins were made from sorted ones."""
+    task = coco_lt()
+    data = facts.task_data(task)
+    order = np.random.default_rng(0).permutation(len(data.part("train")))
+
+    def open_part(name: str) -> Part:
+        part = data.part(name)
+        if name != "train":
+            return part
+        ids = tuple(part.ids[int(row)] for row in order)
+        return Part(name, ids, part.images, lambda: part.read_labels()[order])
+
+    shuffled = replace(data, open_part=open_part)
+    truth = open_truth(task, shuffled)
+    check_fingerprints(task, truth.fingerprints)
+    assert truth.fingerprints.val_ids == task.fingerprints.val_ids is not None
+    validation = open_train(task, shuffled).validation
+    assert validation is not None
+    assert list(validation.ids) == sorted(validation.ids)
 
 
 @pytest.mark.parametrize("make", [voc_lt, coco_lt])

@@ -130,4 +130,12 @@ def ltbench_methods() -> list[MethodSpec]:
             card="cards/bbn.md",
             presets="presets_bbn.yaml",
         ),
+        MethodSpec(
+            name="ltml",
+            target="ltbench_baselines.ltml:LTML",
+            summary="two ends of one image tower, rows drawn evenly and class by class, kept consistent (LTML)",
+            families=EVERY_FAMILY,
+            card="cards/ltml.md",
+            presets="presets_ltml.yaml",
+        ),
     ]

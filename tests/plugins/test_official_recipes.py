@@ -19,6 +19,7 @@ VISUAL = {
     *("erm", "rw", "rs", "focal", "cb-focal", "r-bce-focal", "db", "db-focal", "ldam", "asl", "mls", "lsep", "zlpr"),
     *("circle", "lws"),
     *("bbn",),
+    *("ltml",),
 }
 SPECS = {spec.name: spec for spec in [*baselines(), *lmpt()]}
 

@@ -74,6 +74,14 @@ def ltbench_methods() -> list[MethodSpec]:
             presets="presets.yaml",
         ),
         MethodSpec(
+            name="cocoop",
+            target="ltbench_baselines.cocoop:CoCoOp",
+            summary="learns context words that depend on the image (CoCoOp), for several labels",
+            families=EVERY_FAMILY | {"zero-shot"},
+            card="cards/cocoop.md",
+            presets="presets_clip.yaml",
+        ),
+        MethodSpec(
             name="full-fine-tuning",
             target="ltbench_baselines.visual:FineTune",
             summary="fine-tunes CLIP's whole image tower with a linear head, as LMPT's comparison does",

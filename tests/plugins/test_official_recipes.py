@@ -31,7 +31,7 @@ def spec(request):
 
 def test_recipes_of_the_packages():
     others = {"zero-shot", "linear-probe", "linear-probe-lbfgs", "coop", "lmpt"}
-    others |= {"zero-shot-ensemble", "full-fine-tuning"}
+    others |= {"zero-shot-ensemble", "full-fine-tuning", "cocoop"}
     assert set(SPECS) == others | VISUAL
     deterministic = {"zero-shot", "zero-shot-ensemble", "linear-probe-lbfgs"}
     assert {name for name, spec in SPECS.items() if spec.deterministic} == deterministic

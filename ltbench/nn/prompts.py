@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from ltbench.nn.text import Shared, Tower, encode_in_chunks
+from ltbench.nn.text import Shared, Tower, recomputed
 from ltbench.plugin.errors import UserError
 
 Position = Literal["end", "middle", "front"]
@@ -39,7 +39,7 @@ class PromptLearner(nn.Module):
     """
 
     prefix: Tensor
-    suffix: Tensor
+    tail: Tensor
     ends: Tensor
 
     def __init__(
@@ -58,7 +58,7 @@ class PromptLearner(nn.Module):
         self.context_tokens = context_tokens
         self.class_specific = class_specific
         self.position = position
-        for name in ("prefix", "suffix", "ends"):
+        for name in ("prefix", "tail", "ends"):
             self.register_buffer(name, None, persistent=False)
         self._bind(class_names)
         copies = (len(self.class_names),) if class_specific else ()
@@ -83,21 +83,37 @@ class PromptLearner(nn.Module):
         Raises:
             ValueError: there are fewer vectors than asked for.
         """
+        return self._prompts(self.ctx, slice(None), self._dropped(keep))
+
+    def _dropped(self, keep: int | None) -> int:
         dropped = 0 if keep is None else self.context_tokens - keep
         if not 0 <= dropped <= self.context_tokens:
             raise ValueError(f"keep: expected 0 <= keep <= {self.context_tokens} (context vectors), got {keep}")
-        count = len(self.class_names)
-        ctx = (self.ctx if self.class_specific else self.ctx.expand(count, -1, -1))[:, dropped:]
-        start, tail, ends = self.prefix.expand(count, -1, -1), self.suffix, self.ends - dropped
+        return dropped
+
+    def _prompts(self, context: Tensor, rows: slice, dropped: int) -> tuple[Tensor, Tensor]:
+        """Embeddings of some classes' prompts up to their own last end, and the ends.
+
+        Args:
+            context: the shared context [M, W], or that of these classes [n, M, W].
+            rows: the classes.
+            dropped: leave out so many context vectors.
+        """
+        ends = self.ends[rows] - dropped
+        count, length = len(ends), int(ends.max()) - (self.context_tokens - dropped)
+        ctx = (context if self.class_specific else context.expand(count, -1, -1))[:, dropped:]
+        start = self.prefix.expand(count, -1, -1)
+        with torch.no_grad():
+            tail = self.tower.embed_tokens(self.tail[rows, :length]).to(self.prefix)
         if self.position == "end":
             return torch.cat([start, ctx, tail], dim=1), ends
         # Names differ in length, so that each prompt is put together on its own.
         before = 0 if self.position == "front" else max(0, self.context_tokens // 2 - dropped)
-        rows = [
+        prompts = [
             torch.cat([start[c], ctx[c, :before], tail[c, :own], ctx[c, before:], tail[c, own:]])
-            for c, own in enumerate(self._name_lengths)
+            for c, own in enumerate(self._name_lengths[rows])
         ]
-        return torch.stack(rows), ends
+        return torch.stack(prompts), ends
 
     def padded(self) -> Tensor:
         """Token embeddings [C, context_length, W] of all prompts, padding tokens included."""
@@ -112,11 +128,25 @@ class PromptLearner(nn.Module):
         """L2-normalised text features [C, D].
 
         Args:
-            chunk: encode so many prompts at a time (``encode_in_chunks``); None encodes all at once.
+            chunk: put together and encode so many prompts at a time, and again in the backward pass, so that memory
+                does not grow with the number of classes; None encodes all at once.
             keep: see :meth:`forward`.
         """
-        embeddings, ends = self(keep)
-        return normalize(encode_in_chunks(self.tower, embeddings, ends, chunk), dim=-1)
+        dropped, count = self._dropped(keep), len(self.class_names)
+        if chunk is None or count <= chunk:
+            return self._features(self.ctx, slice(None), dropped)
+        starts = range(0, count, chunk)
+        # Split, not sliced: the backward pass of each slice would fill a gradient of all contexts.
+        contexts = torch.split(self.ctx, chunk) if self.class_specific else [self.ctx] * len(starts)
+        return torch.cat(
+            [
+                recomputed(self._features, context, slice(start, start + chunk), dropped)
+                for start, context in zip(starts, contexts, strict=True)
+            ]
+        )
+
+    def _features(self, context: Tensor, rows: slice, dropped: int) -> Tensor:
+        return normalize(self.tower.encode_embeddings(*self._prompts(context, rows, dropped)), dim=-1)
 
     def set_classes(self, names: Sequence[str]) -> None:
         """Put the learned context in front of other class names.
@@ -151,10 +181,11 @@ class PromptLearner(nn.Module):
                     " tokens of the text tower",
                     "fewer context tokens, or a shorter name",
                 )
-            embedded = tower.embed_tokens(sentences[:, : int(ends.max()) + 1]).detach()
+            first = tower.embed_tokens(sentences[:1, :1]).detach()
         self.class_names = tuple(class_names)
         self._name_lengths = tuple(int(n) for n in lengths)
-        self.prefix, self.suffix = embedded[:1, :1].clone(), embedded[:, 1:].clone()
+        # Token ids, not their embeddings: ten thousand classes' embeddings take hundreds of megabytes.
+        self.prefix, self.tail = first.clone(), sentences[:, 1 : int(ends.max()) + 1].clone()
         self.ends = ends + self.context_tokens
 
     def _embedded(self, init: str) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -63,12 +63,24 @@ class Shared:
             self.tower._apply(function)  # type: ignore[no-untyped-call]
 
 
+def recomputed(function: Callable[..., Tensor], *args: Any) -> Tensor:
+    """``function(*args)``; with gradients on, its activations are thrown away and computed again in the backward pass.
+
+    Source: Chen et al., Training Deep Nets with Sublinear Memory Cost, 2016 (``torch.utils.checkpoint``). What is kept
+    is the arguments and the result; the price is one more forward pass.
+    """
+    if not torch.is_grad_enabled():
+        return function(*args)
+    answer: Tensor = checkpoint(function, *args, use_reentrant=False)
+    return answer
+
+
 def encode_in_chunks(tower: Tower, embeddings: Tensor, ends: Tensor, chunk: int | None = None) -> Tensor:
     """Features [n, dim] of prompts, a chunk at a time; the same features and gradients as all at once.
 
-    With gradients on, the activations of a chunk are thrown away and computed again in the backward pass
-    (``torch.utils.checkpoint``), so that memory does not grow with the number of prompts; the price is one more forward
-    pass. Each chunk runs only up to the last end-of-text token of its own prompts.
+    Activations do not grow with the number of prompts (see :func:`recomputed`); the embeddings that are handed in do.
+    ``PromptLearner.class_features`` puts its prompts together a chunk at a time as well. Each chunk runs only up to the
+    last end-of-text token of its own prompts.
 
     Args:
         tower: the text tower.
@@ -78,13 +90,8 @@ def encode_in_chunks(tower: Tower, embeddings: Tensor, ends: Tensor, chunk: int 
     """
     if chunk is None or len(embeddings) <= chunk:
         return tower.encode_embeddings(embeddings, ends)
-    keep = torch.is_grad_enabled() and embeddings.requires_grad
-    features = []
-    for start in range(0, len(embeddings), chunk):
-        mine = ends[start : start + chunk]
-        part = embeddings[start : start + chunk, : int(mine.max()) + 1]
-        if keep:
-            features.append(checkpoint(tower.encode_embeddings, part, mine, use_reentrant=False))
-        else:
-            features.append(tower.encode_embeddings(part, mine))
-    return torch.cat(features)
+    # Split, not sliced: the backward pass of each slice would fill a gradient of all prompts.
+    parts = zip(torch.split(embeddings, chunk), torch.split(ends, chunk), strict=True)
+    return torch.cat(
+        [recomputed(tower.encode_embeddings, part[:, : int(mine.max()) + 1], mine) for part, mine in parts]
+    )

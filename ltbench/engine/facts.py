@@ -38,8 +38,9 @@ def _method_facts(prepared: Prepared) -> MethodFacts:
 
 
 def _extras(prepared: Prepared) -> tuple[str, ...]:
-    uses_captions = prepared.resolved.method.needs().captions and prepared.request.task.captions == "given"
-    return ("captions",) if uses_captions else ()
+    needs = prepared.resolved.method.needs()
+    uses_captions = needs.captions and prepared.request.task.captions == "given"
+    return tuple(sorted({*needs.extras, *(["captions"] if uses_captions else [])}))
 
 
 @dataclass(frozen=True)

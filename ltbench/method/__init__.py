@@ -17,6 +17,7 @@ from ltbench.method.stages import (
     Stage,
 )
 from ltbench.method.training import TrainingConfig, prompt_groups
+from ltbench.method.words import WordVectorConfig
 
 __all__ = [
     "SILENT",
@@ -44,5 +45,6 @@ __all__ = [
     "TrainingConfig",
     "Uniform",
     "Validation",
+    "WordVectorConfig",
     "prompt_groups",
 ]

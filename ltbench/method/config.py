@@ -38,6 +38,7 @@ class Needs(BaseModel):
         unknown: what becomes of 0 in observed labels; ``None`` takes the task's policy.
         validation: the method must be given a validation view.
         calibrated: logits mean probability = sigmoid(logit); otherwise threshold metrics are null.
+        extras: what the configuration uses besides images, labels and captions (``GloVe``); rows name it.
         images: what an image goes through before the image tower: the ``backbone``'s own preprocessing, or both sides
             resized to its image size and ImageNet's mean and deviation (``square``).
         without_captions: option that runs the method where captions are not allowed (``use_cse=false``), for errors.
@@ -53,6 +54,7 @@ class Needs(BaseModel):
     unknown: Literal["ignore", "assume-negative", "own"] | None = None
     validation: bool = False
     calibrated: bool = True
+    extras: tuple[str, ...] = ()
     images: Literal["backbone", "square"] = "backbone"
     without_captions: str = ""
 

@@ -4,6 +4,13 @@ from ltbench.nn.augment import ColourDistortion, DistortedCrop, FixedViews, canv
 from ltbench.nn.branches import TowerBranches
 from ltbench.nn.classifiers import CosineHead, LinearHead
 from ltbench.nn.conditional import ConditionalClassifier, ConditionalPrompts, MetaNet
+from ltbench.nn.graph import (
+    GraphConvolution,
+    GraphStack,
+    conditional_cooccurrence,
+    label_adjacency,
+    normalised_adjacency,
+)
 from ltbench.nn.necks import BatchNormNeck
 from ltbench.nn.prompted import PromptClassifier
 from ltbench.nn.prompts import PromptLearner
@@ -12,6 +19,7 @@ from ltbench.nn.scaling import ClassScales
 from ltbench.nn.streams import ClassDrawSampler, StreamSampler, split_streams
 from ltbench.nn.templates import TEMPLATES, ensemble_features, fill, imagenet_templates
 from ltbench.nn.text import Shared, Tower, encode_in_chunks
+from ltbench.nn.words import read_word_vectors, words_of
 
 __all__ = [
     "TEMPLATES",
@@ -25,6 +33,8 @@ __all__ = [
     "CosineHead",
     "DistortedCrop",
     "FixedViews",
+    "GraphConvolution",
+    "GraphStack",
     "LinearHead",
     "MetaNet",
     "PromptClassifier",
@@ -35,9 +45,14 @@ __all__ = [
     "Tower",
     "TowerBranches",
     "canvas_for",
+    "conditional_cooccurrence",
     "encode_in_chunks",
     "ensemble_features",
     "fill",
     "imagenet_templates",
+    "label_adjacency",
+    "normalised_adjacency",
+    "read_word_vectors",
     "split_streams",
+    "words_of",
 ]

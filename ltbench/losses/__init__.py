@@ -17,11 +17,14 @@ from ltbench.losses.bce import BCELoss, ReweightedBCELoss, WeightedLoss
 from ltbench.losses.circle import CircleLoss
 from ltbench.losses.cse import ClassSpecificEmbeddingLoss, cosine_distance, token_cosine_distance
 from ltbench.losses.distribution_balanced import DistributionBalancedLoss, RebalancedBCELoss, rebalanced_weights
+from ltbench.losses.entropy import EntropyMaximizationLoss, select_soft_negatives
 from ltbench.losses.expected_positives import ExpectedPositivesLoss, ROLELoss, initial_label_logits
 from ltbench.losses.focal import ClassBalancedLoss, FocalLoss, focal_elements
+from ltbench.losses.large_loss import LargeLoss
 from ltbench.losses.ldam import LDAMLoss
 from ltbench.losses.ntr import NegativeTolerantRegularization
 from ltbench.losses.ranking import DistributionallyRobustLoss, LSEPLoss, ZLPRLoss
+from ltbench.losses.splc import HillLoss, SPLCLoss
 from ltbench.losses.unknown import EpochLoss, OwnUnknownLoss
 
 __all__ = [
@@ -33,12 +36,15 @@ __all__ = [
     "ClassSpecificEmbeddingLoss",
     "DistributionBalancedLoss",
     "DistributionallyRobustLoss",
+    "EntropyMaximizationLoss",
     "EpochLoss",
     "ExpectedPositivesLoss",
     "FocalLoss",
+    "HillLoss",
     "IgnoreUnknownLoss",
     "LDAMLoss",
     "LSEPLoss",
+    "LargeLoss",
     "MultiLabelLoss",
     "NegativeTolerantRegularization",
     "OwnUnknownLoss",
@@ -47,6 +53,7 @@ __all__ = [
     "RebalancedBCELoss",
     "Reduction",
     "ReweightedBCELoss",
+    "SPLCLoss",
     "WeakAssumeNegativeLoss",
     "WeightedLoss",
     "ZLPRLoss",
@@ -56,5 +63,6 @@ __all__ = [
     "initial_label_logits",
     "labels_from_binary",
     "rebalanced_weights",
+    "select_soft_negatives",
     "token_cosine_distance",
 ]

@@ -13,13 +13,18 @@ from torch import Tensor
 
 from ltbench.losses import (
     AssumeNegativeLoss,
+    EntropyMaximizationLoss,
     ExpectedPositivesLoss,
+    HillLoss,
     IgnoreUnknownLoss,
+    LargeLoss,
     PairwiseRankingLoss,
     ROLELoss,
+    SPLCLoss,
     WeakAssumeNegativeLoss,
     initial_label_logits,
     labels_from_binary,
+    select_soft_negatives,
 )
 
 GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden" / "limited-labels"
@@ -50,6 +55,12 @@ def observed(arrays: dict[str, Any], key: str, suffix: str = "labels") -> Tensor
     return tensor(arrays[f"{key}__{suffix}"], torch.int64)
 
 
+def splc(epoch: int) -> SPLCLoss:
+    loss = SPLCLoss(reduction="sum")
+    loss.set_epoch(epoch)
+    return loss
+
+
 # Golden file, cases inside it that end in a key of the hyper-parameters, what the labels mean, and our loss.
 # "code" is the variant of every file here: its source is a release.
 PLAIN: dict[str, list[tuple[str, Labels, Make]]] = {
@@ -61,10 +72,17 @@ PLAIN: dict[str, list[tuple[str, Labels, Make]]] = {
     "cole_pr": [("", same, PairwiseRankingLoss)],
     "cole_iu": [("", same, lambda: IgnoreUnknownLoss(variant="code"))],
     "cole_epr": [("", same, lambda: ExpectedPositivesLoss(1.5, variant="code"))],
+    "em_loss": [
+        (f"a{alpha}", same, lambda alpha=alpha: EntropyMaximizationLoss(alpha=alpha, variant="code"))
+        for alpha in (0.1, 0.2, 0.01)
+    ],
+    "hill_loss": [("", same, lambda: HillLoss(reduction="sum"))],
+    "splc_loss": [(f"ep{epoch}", same, lambda epoch=epoch: splc(epoch)) for epoch in (0, 1, 5)],
 }
 
 ALONE: dict[str, Callable[..., None]] = {}
 """Golden files with a test of their own, by name; :func:`covers` fills it."""
+
 
 def covers(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     def register(test: Callable[..., None]) -> Callable[..., None]:
@@ -149,3 +167,83 @@ def test_label_logits_start_as_in_the_release(assert_matches: Callable[..., None
     start = initial_label_logits(labels, generator=torch.Generator().manual_seed(0))
     assert_matches(start, arrays["param"], torch.float32)
     assert_matches(torch.sigmoid(start), arrays["est"], torch.float32)
+
+
+LARGE_LOSS = [
+    (f"{name}__cr{clean}_dr{delta}", scheme, variant, delta, epoch)
+    for name, scheme, variant in (
+        ("LL-R", "R", "code"),
+        ("LL-R", "R", "paper"),
+        ("LL-Ct", "Ct", "code"),
+        ("LL-Ct", "Ct", "paper"),
+        ("LL-Cp", "Cp", "code"),
+        ("LL-Cp_intended", "Cp", "paper"),
+    )
+    for clean, delta, epoch in (("1", 0.2, 0), ("0.9", 0.1, 1), ("0.5", 0.1, 5), ("0.998", 0.002, 1))
+]
+
+
+@covers("largeloss")
+@pytest.mark.parametrize(("tag", "scheme", "variant", "delta", "epoch"), LARGE_LOSS)
+def test_large_losses(
+    tag: str, scheme: Any, variant: Any, delta: float, epoch: int, assert_matches: Callable[..., None]
+) -> None:
+    arrays = load("largeloss")
+    loss = LargeLoss(scheme, delta=delta, variant=variant, reduction="none")
+    loss.set_epoch(epoch)
+    first = LargeLoss(scheme, reduction="none")
+    for key, prefix in cases(arrays, tag):
+        logits = tensor(arrays[f"{key}__logits"]).requires_grad_()
+        labels = observed(arrays, key)
+        elements = loss(logits, labels)
+        # The release hands torch a float32 target for corrected entries, and torch computes those in float32 then.
+        # With that rounding written out we agree to float64; without it, to what float32 leaves.
+        corrected = (elements != first(logits, labels)) & (elements != 0)
+        rounded = torch.nn.functional.binary_cross_entropy_with_logits(
+            logits, torch.ones_like(logits, dtype=torch.float32), reduction="none"
+        )
+        for value, exact in ((elements, scheme == "R"), (torch.where(corrected, rounded.double(), elements), True)):
+            (grad,) = torch.autograd.grad(value.mean(), logits, retain_graph=True)
+            rtol = None if exact else 1e-7
+            assert_matches(value.mean(), arrays[f"{prefix}loss"], torch.float64, rtol=rtol)
+            assert_matches(grad, arrays[f"{prefix}grad"], torch.float64, unit=1 / grad.numel(), rtol=rtol and 1e-6)
+        found = loss.corrections(logits, labels).nonzero()
+        assert found.tolist() == arrays[f"{prefix}corr"].tolist()
+
+
+@covers("em_apl_loss")
+@pytest.mark.parametrize(("alpha", "beta"), [(0.2, 0.02), (0.1, 0.9)])
+def test_soft_labels_of_em_apl(alpha: float, beta: float, assert_matches: Callable[..., None]) -> None:
+    """The release writes a soft label q into the label matrix as -q; ours stands beside it."""
+    arrays = load("em_apl_loss")
+    loss = EntropyMaximizationLoss(alpha=alpha, beta=beta, variant="code")
+    for key, prefix in cases(arrays, f"a{alpha}_b{beta}"):
+        marked = tensor(arrays[f"{key}__labels"])
+        logits = tensor(arrays[f"{key}__logits"]).requires_grad_()
+        value = loss(logits, marked.clamp(min=0), torch.where(marked < 0, -marked, torch.nan))
+        (grad,) = torch.autograd.grad(value, logits)
+        assert_matches(value, arrays[f"{prefix}loss"], torch.float64)
+        assert_matches(grad, arrays[f"{prefix}grad"], torch.float64, unit=1 / grad.numel())
+
+
+@covers("apl_selection")
+def test_selection_of_soft_negatives(assert_matches: Callable[..., None]) -> None:
+    arrays = load("apl_selection")
+    labels = tensor(arrays["s0__observed_before"], torch.int8)
+    probabilities = torch.sigmoid(tensor(arrays["s0__logits"]))
+    soft = select_soft_negatives(probabilities, labels, None, epochs=10, warmup=5)
+    marked = torch.where(soft.isnan(), labels.double(), -soft)
+    # The release keeps its matrix in float32 and gets its probabilities from float32 logits.
+    assert_matches(marked, arrays["s0__observed_after"], torch.float32)
+
+
+@covers("hspnet_splc_loss")
+@pytest.mark.parametrize("epoch", [0, 1])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
+def test_splc_and_its_corrections(epoch: int, dtype: torch.dtype, assert_matches: Callable[..., None]) -> None:
+    arrays = load("hspnet_splc_loss")
+    check(splc(epoch), arrays, f"ep{epoch}", same, assert_matches, dtype)
+    for key, prefix in cases(arrays, f"ep{epoch}"):
+        labels = observed(arrays, key)
+        corrected = splc(epoch).corrections(tensor(arrays[f"{key}__logits"], dtype), labels)
+        assert torch.equal(labels + corrected, observed(arrays, prefix[:-2], "targets_out"))

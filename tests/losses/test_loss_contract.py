@@ -18,9 +18,13 @@ from ltbench.losses import (
     ClassBalancedLoss,
     DistributionallyRobustLoss,
     DistributionBalancedLoss,
+    EntropyMaximizationLoss,
+    EpochLoss,
     ExpectedPositivesLoss,
     FocalLoss,
+    HillLoss,
     IgnoreUnknownLoss,
+    LargeLoss,
     LDAMLoss,
     LSEPLoss,
     MultiLabelLoss,
@@ -29,6 +33,7 @@ from ltbench.losses import (
     PairwiseRankingLoss,
     RebalancedBCELoss,
     ReweightedBCELoss,
+    SPLCLoss,
     WeakAssumeNegativeLoss,
     ZLPRLoss,
     labels_from_binary,
@@ -38,6 +43,12 @@ COUNTS = [40, 25, 9, 3, 1]
 N = 60
 
 NTR = {"class_counts": COUNTS, "num_images": N, "neg_scale": 2.0}
+
+
+def later(loss: EpochLoss) -> EpochLoss:
+    loss.set_epoch(2)
+    return loss
+
 
 LOSSES: dict[str, Callable[..., MultiLabelLoss]] = {
     "bce": lambda **o: BCELoss(**o),
@@ -79,6 +90,17 @@ LOSSES: dict[str, Callable[..., MultiLabelLoss]] = {
     "iu": lambda **o: IgnoreUnknownLoss(**o),
     "pr": lambda **o: PairwiseRankingLoss(**o),
     "epr": lambda **o: ExpectedPositivesLoss(2.9, **o),
+    "em": lambda **o: EntropyMaximizationLoss(alpha=0.2, **o),
+    "em-code": lambda **o: EntropyMaximizationLoss(variant="code", **o),
+    "ll-first": lambda **o: LargeLoss("R", **o),
+    **{
+        f"ll-{scheme}-{variant}": lambda o=(scheme, variant), **k: later(LargeLoss(o[0], variant=o[1], delta=0.1, **k))
+        for scheme in ("R", "Ct", "Cp")
+        for variant in ("paper", "code")
+    },
+    "hill": lambda **o: HillLoss(**o),
+    "splc": lambda **o: SPLCLoss(**o),
+    "splc-later": lambda **o: later(SPLCLoss(**o)),
 }
 MEAN_ONLY = {"db-lmpt-code", "epr"}
 # "mean" divides by B * C: where unknown labels are read, and where a release does so anyhow.
@@ -86,7 +108,7 @@ OVER_ALL = {name for name, make in LOSSES.items() if isinstance(make(), OwnUnkno
 READING = [name for name, make in LOSSES.items() if isinstance(make(), OwnUnknownLoss)]
 LEAVING_OUT = [name for name in LOSSES if name not in READING]
 # The smallest element: an entropy that is maximised, or the log of 1 + 1e-5.
-LOWEST = {"an-code": -1.1e-5}
+LOWEST = {"an-code": -1.1e-5, "em": -0.2, "em-code": -0.1}
 LABELS = torch.tensor([[1, -1, 0, 1, -1], [-1, 0, 0, -1, 0], [1, 1, 1, -1, 1], [0, -1, -1, 0, 1]], dtype=torch.int8)
 
 
@@ -301,6 +323,13 @@ def test_counts_against_the_number_of_images() -> None:
         (lambda: AssumeNegativeLoss(variant="cole"), "variant: .*got 'cole'"),
         (lambda: ExpectedPositivesLoss(0), "expected: .*> 0, got 0"),
         (lambda: ExpectedPositivesLoss(1.5, reduction="sum"), "reduction: .*'mean' only, got 'sum'"),
+        (lambda: EntropyMaximizationLoss(alpha=-1), "alpha: .*>= 0, got -1"),
+        (lambda: LargeLoss("Cx"), "scheme: .*'Cp', got 'Cx'"),
+        (lambda: LargeLoss("R", delta=2), r"delta: .*\[0, 1\], got 2"),
+        (lambda: HillLoss(lam=0.5), "lam: .*>= 1, got 0.5"),
+        (lambda: SPLCLoss(tau=1.5), r"tau: .*\[0, 1\], got 1.5"),
+        (lambda: SPLCLoss().set_epoch(-1), "epoch: .*>= 0, got -1"),
+        (lambda: SPLCLoss().set_epoch(0.5), "epoch: .*got 0.5"),
         (lambda: LSEPLoss(axis="batch"), "axis: .*got 'batch'"),
         (lambda: DistributionallyRobustLoss(constraint="ngc"), "constraint: .*got 'ngc'"),
         (lambda: DistributionallyRobustLoss(gamma1=0), "gamma1: .*> 0"),

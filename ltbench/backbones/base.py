@@ -87,6 +87,19 @@ class TextTower(nn.Module, ABC):
             ends: int64 [n], position of the end-of-text token of each prompt.
         """
 
+    def encode_sequence(self, embeddings: Tensor, ends: Tensor) -> Tensor:
+        """Features [n, length, dim] after each token, not normalised; ``length`` is the last of ``ends``, plus one.
+
+        What :meth:`encode_embeddings` would give if the text ended there. Positions behind a text's own end mean
+        nothing. A causal tower has all of them from one pass; this default takes one pass for each position.
+
+        Args:
+            embeddings, ends: see :meth:`encode_embeddings`.
+        """
+        steps = range(int(ends.max()) + 1)
+        found = [self.encode_embeddings(embeddings[:, : at + 1], torch.full_like(ends, at)) for at in steps]
+        return torch.stack(found, dim=1)
+
     @abstractmethod
     def end_positions(self, tokens: Tensor) -> Tensor:
         """Position of the end-of-text token, int64 [n]."""

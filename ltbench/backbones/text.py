@@ -85,21 +85,36 @@ class ClipTextTower(TextTower):
         Raises:
             ValueError: the prompts are longer than the context, or an end lies outside of them.
         """
+        x = self._hidden(embeddings, ends)
+        # The layer norm works on each token alone, so that only the one that is read needs it.
+        return self._projected(x[torch.arange(len(x), device=x.device), ends])
+
+    def encode_sequence(self, embeddings: Tensor, ends: Tensor) -> Tensor:
+        """Features [n, length, dim] after each token, in one pass; see :meth:`TextTower.encode_sequence`.
+
+        Raises:
+            ValueError: see :meth:`encode_embeddings`.
+        """
+        return self._projected(self._hidden(embeddings, ends))
+
+    def _hidden(self, embeddings: Tensor, ends: Tensor) -> Tensor:
+        """Tokens [n, length, width] after the last block."""
         if embeddings.shape[1] > self.context_length:
             raise ValueError(f"prompts of {embeddings.shape[1]} tokens exceed the context of {self.context_length}")
         length = int(ends.max()) + 1
         if length > embeddings.shape[1]:
             raise ValueError(f"end-of-text position {length - 1} lies outside of {embeddings.shape[1]} tokens")
         x = embeddings[:, :length] + self.positional_embedding[:length].to(embeddings.dtype)
-        x = self.transformer(x, attn_mask=self.attn_mask[:length, :length].to(x.dtype))
-        # The layer norm works on each token alone, so that only the one that is read needs it.
-        x = self.ln_final(x[torch.arange(len(x), device=x.device), ends])
-        features: Tensor = x
+        hidden: Tensor = self.transformer(x, attn_mask=self.attn_mask[:length, :length].to(x.dtype))
+        return hidden
+
+    def _projected(self, hidden: Tensor) -> Tensor:
+        """Features [..., dim] of tokens [..., width]."""
+        x: Tensor = self.ln_final(hidden)
         if isinstance(self.text_projection, nn.Linear):
-            features = self.text_projection(x)
-        elif self.text_projection is not None:
-            features = x @ self.text_projection
-        return features
+            projected: Tensor = self.text_projection(x)
+            return projected
+        return x if self.text_projection is None else x @ self.text_projection
 
     def unknown_parts(self, names: Sequence[str]) -> dict[str, str]:
         """Names that the tokenizer cuts off, or that hold words without a token of their own, with the reason."""

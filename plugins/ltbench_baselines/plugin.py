@@ -146,4 +146,12 @@ def ltbench_methods() -> list[MethodSpec]:
             card="cards/ltml.md",
             presets="presets_ltml.yaml",
         ),
+        MethodSpec(
+            name="oltr",
+            target="ltbench_baselines.oltr:OLTR",
+            summary="image features and a memory of class centroids, read by a cosine classifier (OLTR)",
+            families=EVERY_FAMILY,
+            card="cards/oltr.md",
+            presets="presets_oltr.yaml",
+        ),
     ]

@@ -20,6 +20,7 @@ VISUAL = {
     *("circle", "lws"),
     *("bbn",),
     *("ltml",),
+    *("oltr",),
 }
 SPECS = {spec.name: spec for spec in [*baselines(), *lmpt()]}
 

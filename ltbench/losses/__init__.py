@@ -23,9 +23,19 @@ from ltbench.losses.focal import ClassBalancedLoss, FocalLoss, focal_elements
 from ltbench.losses.large_loss import LargeLoss
 from ltbench.losses.ldam import LDAMLoss
 from ltbench.losses.ntr import NegativeTolerantRegularization
+from ltbench.losses.partial_asl import PartialAsymmetricLoss, SelectiveAsymmetricLoss, two_way_scores
+from ltbench.losses.partial_bce import PartialBCELoss, SoftPartialBCELoss
 from ltbench.losses.ranking import DistributionallyRobustLoss, LSEPLoss, ZLPRLoss
+from ltbench.losses.semantic_transfer import (
+    ClassContrastiveLoss,
+    co_occurrence_labels,
+    inter_pseudo_labels,
+    intra_pseudo_labels,
+    mixed_labels,
+)
 from ltbench.losses.splc import HillLoss, SPLCLoss
 from ltbench.losses.unknown import EpochLoss, OwnUnknownLoss
+from ltbench.losses.zero_shot import MarginRankingLoss, RankNetLoss, SemanticDiversityLoss, largest_scores
 
 __all__ = [
     "AssumeNegativeLoss",
@@ -33,6 +43,7 @@ __all__ = [
     "BCELoss",
     "CircleLoss",
     "ClassBalancedLoss",
+    "ClassContrastiveLoss",
     "ClassSpecificEmbeddingLoss",
     "DistributionBalancedLoss",
     "DistributionallyRobustLoss",
@@ -45,24 +56,37 @@ __all__ = [
     "LDAMLoss",
     "LSEPLoss",
     "LargeLoss",
+    "MarginRankingLoss",
     "MultiLabelLoss",
     "NegativeTolerantRegularization",
     "OwnUnknownLoss",
     "PairwiseRankingLoss",
+    "PartialAsymmetricLoss",
+    "PartialBCELoss",
     "ROLELoss",
+    "RankNetLoss",
     "RebalancedBCELoss",
     "Reduction",
     "ReweightedBCELoss",
     "SPLCLoss",
+    "SelectiveAsymmetricLoss",
+    "SemanticDiversityLoss",
+    "SoftPartialBCELoss",
     "WeakAssumeNegativeLoss",
     "WeightedLoss",
     "ZLPRLoss",
     "bce_elements",
+    "co_occurrence_labels",
     "cosine_distance",
     "focal_elements",
     "initial_label_logits",
+    "inter_pseudo_labels",
+    "intra_pseudo_labels",
     "labels_from_binary",
+    "largest_scores",
+    "mixed_labels",
     "rebalanced_weights",
     "select_soft_negatives",
     "token_cosine_distance",
+    "two_way_scores",
 ]

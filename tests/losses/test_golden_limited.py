@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,29 @@ from torch import Tensor
 
 from ltbench.losses import (
     AssumeNegativeLoss,
+    AsymmetricLoss,
+    ClassContrastiveLoss,
     EntropyMaximizationLoss,
     ExpectedPositivesLoss,
     HillLoss,
     IgnoreUnknownLoss,
     LargeLoss,
+    MarginRankingLoss,
     PairwiseRankingLoss,
+    PartialAsymmetricLoss,
+    PartialBCELoss,
+    RankNetLoss,
     ROLELoss,
+    SemanticDiversityLoss,
+    SoftPartialBCELoss,
     SPLCLoss,
     WeakAssumeNegativeLoss,
+    co_occurrence_labels,
     initial_label_logits,
+    inter_pseudo_labels,
+    intra_pseudo_labels,
     labels_from_binary,
+    mixed_labels,
     select_soft_negatives,
 )
 
@@ -55,6 +68,21 @@ def observed(arrays: dict[str, Any], key: str, suffix: str = "labels") -> Tensor
     return tensor(arrays[f"{key}__{suffix}"], torch.int64)
 
 
+def minus_one_unknown(labels: Tensor) -> Tensor:
+    """DualCoOp's labels: 1 present, 0 absent, -1 unknown."""
+    return torch.where(labels < 0, 0, 2 * labels - 1)
+
+
+def dualcoop(**options: Any) -> PartialAsymmetricLoss:
+    return PartialAsymmetricLoss(variant="code", reduction="sum", **options)
+
+
+def released_asl(gamma_neg: float, gamma_pos: float, clip: float) -> AsymmetricLoss:
+    return AsymmetricLoss(
+        gamma_neg=gamma_neg, gamma_pos=gamma_pos, clip=clip, detach_weights=True, variant="code", reduction="sum"
+    )
+
+
 def splc(epoch: int) -> SPLCLoss:
     loss = SPLCLoss(reduction="sum")
     loss.set_epoch(epoch)
@@ -77,11 +105,57 @@ PLAIN: dict[str, list[tuple[str, Labels, Make]]] = {
         for alpha in (0.1, 0.2, 0.01)
     ],
     "hill_loss": [("", same, lambda: HillLoss(reduction="sum"))],
+    "robust_mlml_baseline_losses": [
+        ("bce", labels_from_binary, lambda: released_asl(0, 0, 0)),
+        ("focal", labels_from_binary, lambda: released_asl(2, 2, 0)),
+        ("asl", labels_from_binary, lambda: released_asl(4, 0, 0.05)),
+    ],
+    "dualcoop_asl_g2_1": [("", minus_one_unknown, lambda: dualcoop())],
+    "dualcoop_asl_g4_1": [("", minus_one_unknown, lambda: dualcoop(gamma_neg=4))],
+    "dualcoop_asl_g0_0": [("", minus_one_unknown, lambda: dualcoop(gamma_neg=0, gamma_pos=0))],
+    "dualcoop_single_prompt_asl_pos": [("", labels_from_binary, lambda: dualcoop(prompts="positive"))],
+    "dualcoop_single_prompt_asl_neg": [("", labels_from_binary, lambda: dualcoop(prompts="negative"))],
+    "durand_partial_bce": [("", same, PartialBCELoss)],
+    "hcp_partial_bce": [
+        (f"m{margin}", same, lambda margin=margin: SoftPartialBCELoss(margin=margin)) for margin in (0.0, 0.95, 1.0)
+    ],
+    "lesa_biam_ranking_loss": [("", same, MarginRankingLoss)],
     "splc_loss": [(f"ep{epoch}", same, lambda epoch=epoch: splc(epoch)) for epoch in (0, 1, 5)],
 }
 
 ALONE: dict[str, Callable[..., None]] = {}
 """Golden files with a test of their own, by name; :func:`covers` fills it."""
+
+
+ELSEWHERE = {
+    "dualcoop_region_aggregation": "nn: aggregation over regions",
+    "dualcoop_attention_conv": "nn: projected region features",
+    "dualcoop_prompt_tokens": "nn: prompt learners",
+    "dualcoop_lr_schedule": "method: schedule",
+    "cutout_pil": "nn: augmentation",
+    "asl_style_mAP": "metrics/reference.py",
+    "dualcoop_validate": "metrics/reference.py",
+    "dualcoop_validate_zsl": "metrics/reference.py",
+    "cole_metrics": "metrics/reference.py",
+    "largeloss_metrics_unknown": "metrics/reference.py",
+    "hcp_metrics": "metrics/reference.py",
+    "mlgcn_difficult_ap": "metrics/reference.py",
+    "biam_metrics": "metrics/reference.py",
+    "lesa_metrics": "metrics/reference.py",
+    "sdl_metrics": "metrics/reference.py",
+    "hspnet_adjacency": "nn: label graphs",
+    "mlgcn_adjacency": "nn: label graphs",
+    "hspnet_gcn": "nn: graph convolution",
+    "hcp_semantic_decoupling_ggnn": "nn: semantic decoupling and gated graph network",
+    "hspnet_forward_toy": "the HSPNet method",
+    "hspnet_schedule_ema": "method: schedule and EMA",
+    "conse": "a scoring rule without training",
+    "hcp_partial_label_masks": "tasks: label protocols",
+    "spml_coco_observed_seed1200": "tasks: label protocols",
+    "spml_observe_toy": "tasks: label protocols",
+    "spml_train_val_split": "tasks: splits",
+}
+"""Golden files of other parts than losses, and whose they are."""
 
 
 def covers(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -90,6 +164,14 @@ def covers(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         return test
 
     return register
+
+
+def test_every_golden_loss_has_a_test() -> None:
+    if not GOLDEN.is_dir():
+        pytest.skip("golden vectors not found (../shared/golden/limited-labels)")
+    names = {entry["name"] for entry in json.loads((GOLDEN / "manifest.json").read_text())["entries"]}
+    groups = [set(PLAIN), set(ALONE), set(ELSEWHERE)]
+    assert sorted(name for group in groups for name in group) == sorted(names)
 
 
 def cases(arrays: dict[str, Any], tag: str) -> Iterator[tuple[str, str]]:
@@ -247,3 +329,59 @@ def test_splc_and_its_corrections(epoch: int, dtype: torch.dtype, assert_matches
         labels = observed(arrays, key)
         corrected = splc(epoch).corrections(tensor(arrays[f"{key}__logits"], dtype), labels)
         assert torch.equal(labels + corrected, observed(arrays, prefix[:-2], "targets_out"))
+
+
+@covers("hcp_sst_intra")
+def test_co_occurrence_within_an_image(assert_matches: Callable[..., None]) -> None:
+    arrays = load("hcp_sst_intra")
+    labels = observed(arrays, "s0")
+    logits = tensor(arrays["s0__logits"]).requires_grad_()
+    loss = AsymmetricLoss(gamma_neg=2, gamma_pos=1, variant="code")
+    value = loss(logits, co_occurrence_labels(labels))
+    (grad,) = torch.autograd.grad(value, logits)
+    # The release builds its targets and powers in float32.
+    assert_matches(value, arrays["s0__loss"], torch.float32)
+    assert_matches(grad, arrays["s0__grad"], torch.float32)
+    pseudo = intra_pseudo_labels(logits, labels, margin=0.55)
+    assert torch.equal(pseudo, tensor(arrays["s0__pseudo_margin0.55"], torch.int64))
+
+
+@covers("hcp_contrastive")
+def test_contrast_between_images(assert_matches: Callable[..., None]) -> None:
+    arrays = load("hcp_contrastive")
+    features, labels = tensor(arrays["s0__features"]), observed(arrays, "s0")
+    value = ClassContrastiveLoss()(features, labels, generator=torch.Generator().manual_seed(7))
+    assert_matches(value, arrays["s0__loss_seed7"], torch.float64)
+    pseudo = inter_pseudo_labels(features, labels, tensor(arrays["s0__posFeature"]), margin=0.2)
+    assert torch.equal(pseudo, tensor(arrays["s0__inter_pseudo_m0.2"], torch.int64))
+
+
+@covers("hcp_sarb_mixup_label")
+def test_labels_of_blended_images(assert_matches: Callable[..., None]) -> None:
+    arrays = load("hcp_sarb_mixup_label")
+    labels = tensor(arrays["label"], torch.int8)
+    weights, mixed = mixed_labels(labels, labels.flip(0), 0.5)
+    assert_matches(weights, arrays["coef"], torch.float64)
+    assert_matches(mixed, arrays["target"], torch.float64)
+
+
+@covers("fast0tag_ranknet")
+def test_ranknet_on_word_vectors(assert_matches: Callable[..., None]) -> None:
+    arrays = load("fast0tag_ranknet")
+    logits = tensor(arrays["s0__direction"]) @ tensor(arrays["s0__wordvec"]).T
+    value = RankNetLoss()(logits, labels_from_binary(observed(arrays, "s0")))
+    assert_matches(value, arrays["s0__loss"], torch.float64)
+
+
+@covers("sdl_loss")
+@pytest.mark.parametrize(("case", "weight"), [("s0", 0.01), ("s2_w0.3", 0.3)])
+def test_semantic_diversity(case: str, weight: float, assert_matches: Callable[..., None]) -> None:
+    arrays = load("sdl_loss")
+    flat = tensor(arrays[f"{case}__x"], torch.float32).requires_grad_()
+    words = tensor(arrays[f"{case}__wordvec"], torch.float32)[0].T
+    value = SemanticDiversityLoss(weight=weight)(
+        flat.view(len(flat), words.shape[1], -1), words, labels_from_binary(observed(arrays, case))
+    )
+    (grad,) = torch.autograd.grad(value, flat)
+    assert_matches(value, arrays[f"{case}__loss"], torch.float32)
+    assert_matches(grad, arrays[f"{case}__grad"], torch.float32)

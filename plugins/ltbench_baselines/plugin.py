@@ -82,6 +82,14 @@ def ltbench_methods() -> list[MethodSpec]:
             presets="presets_clip.yaml",
         ),
         MethodSpec(
+            name="tai-dpt",
+            target="ltbench_baselines.tai_dpt:TaIDPT",
+            summary="learns global and local prompts from captions in place of images (TaI-DPT)",
+            families=EVERY_FAMILY | {"zero-shot"},
+            card="cards/tai-dpt.md",
+            presets="presets_clip.yaml",
+        ),
+        MethodSpec(
             name="full-fine-tuning",
             target="ltbench_baselines.visual:FineTune",
             summary="fine-tunes CLIP's whole image tower with a linear head, as LMPT's comparison does",

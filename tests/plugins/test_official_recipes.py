@@ -32,7 +32,7 @@ def spec(request):
 
 def test_recipes_of_the_packages():
     others = {"zero-shot", "linear-probe", "linear-probe-lbfgs", "coop", "lmpt"}
-    others |= {"zero-shot-ensemble", "full-fine-tuning", "cocoop"}
+    others |= {"zero-shot-ensemble", "full-fine-tuning", "cocoop", "tai-dpt"}
     assert set(SPECS) == others | VISUAL
     deterministic = {"zero-shot", "zero-shot-ensemble", "linear-probe-lbfgs"}
     assert {name for name, spec in SPECS.items() if spec.deterministic} == deterministic
@@ -43,8 +43,8 @@ def test_target_is_a_method_whose_base_configuration_is_valid(spec):
     assert issubclass(method, Method)
     config = build_config(method.Config, spec.name, spec.config)
     assert isinstance(config, MethodConfig)
-    images = VISUAL | {"full-fine-tuning"}
-    assert method(config).needs().input == ("image" if spec.name in images else "global")
+    inputs = {name: "image" for name in VISUAL | {"full-fine-tuning"}} | {"tai-dpt": "region"}
+    assert method(config).needs().input == inputs.get(spec.name, "global")
 
 
 def test_every_option_says_what_it_is(spec):

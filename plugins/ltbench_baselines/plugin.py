@@ -138,6 +138,15 @@ def ltbench_methods() -> list[MethodSpec]:
             presets="presets_lws.yaml",
         ),
         MethodSpec(
+            name="ml-gcn",
+            target="ltbench_baselines.ml_gcn:MLGCN",
+            summary="fine-tunes the image tower with classifiers from graph convolutions over class names (ML-GCN)",
+            families=EVERY_FAMILY,
+            variants=BOTH_FORMS,
+            card="cards/ml-gcn.md",
+            presets="presets_ml_gcn.yaml",
+        ),
+        MethodSpec(
             name="bbn",
             target="ltbench_baselines.bbn:BBN",
             summary="two ends of one image tower, rows drawn evenly and by reversed frequency, mixed (BBN)",

@@ -147,6 +147,14 @@ def ltbench_methods() -> list[MethodSpec]:
             presets="presets_ml_gcn.yaml",
         ),
         MethodSpec(
+            name="balpoe",
+            target="ltbench_baselines.balpoe:BalPoE",
+            summary="fine-tunes the image tower with experts for several shares of positives, averaged (BalPoE)",
+            families=EVERY_FAMILY,
+            card="cards/balpoe.md",
+            presets="presets_balpoe.yaml",
+        ),
+        MethodSpec(
             name="bbn",
             target="ltbench_baselines.bbn:BBN",
             summary="two ends of one image tower, rows drawn evenly and by reversed frequency, mixed (BBN)",

@@ -17,7 +17,7 @@ from ltbench_lmpt.plugin import ltbench_methods as lmpt
 
 VISUAL = {
     *("erm", "rw", "rs", "focal", "cb-focal", "r-bce-focal", "db", "db-focal", "ldam", "asl", "mls", "lsep", "zlpr"),
-    *("circle", "lws", "ml-gcn"),
+    *("circle", "lws", "ml-gcn", "balpoe"),
     *("bbn",),
     *("ltml",),
     *("oltr",),

@@ -220,7 +220,9 @@ class TaIDPT(Method):
         image_sharpness: float = Field(40.0, gt=0, description="of the pooling over regions [release]")
         merge: float = Field(0.5, ge=0, le=1, description="weight of the global score at test [release]")
         templates: float = Field(
-            0.05, ge=0, description="filled ImageNet templates a step, as a share of its captions [release: 89 C in all]"
+            0.05,
+            ge=0,
+            description="filled ImageNet templates a step, as a share of its captions [release: 89 C in all]",
         )
         optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="optimiser [release]")
         lr: float = Field(1e-4, gt=0, description="learning rate [release]")

@@ -13,6 +13,7 @@ import yaml
 from ltbench.method import Method, MethodConfig
 from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench_baselines.plugin import ltbench_methods as baselines
+from ltbench_dr.plugin import ltbench_methods as dr
 from ltbench_lmpt.plugin import ltbench_methods as lmpt
 
 VISUAL = {
@@ -21,8 +22,9 @@ VISUAL = {
     *("bbn",),
     *("ltml",),
     *("oltr",),
+    *("dr",),
 }
-SPECS = {spec.name: spec for spec in [*baselines(), *lmpt()]}
+SPECS = {spec.name: spec for spec in [*baselines(), *lmpt(), *dr()]}
 
 
 @pytest.fixture(params=sorted(SPECS))
@@ -86,11 +88,14 @@ def test_no_preset_is_taken_where_none_was_made():
 
 
 def test_plugin_modules_import_no_torch():
-    code = "import sys, ltbench_baselines.plugin, ltbench_lmpt.plugin; sys.exit('torch' in sys.modules)"
+    modules = "ltbench_baselines.plugin, ltbench_dr.plugin, ltbench_lmpt.plugin"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize(("recipes", "package"), [(baselines, "ltbench_baselines"), (lmpt, "ltbench_lmpt")])
+@pytest.mark.parametrize(
+    ("recipes", "package"), [(baselines, "ltbench_baselines"), (lmpt, "ltbench_lmpt"), (dr, "ltbench_dr")]
+)
 def test_every_preset_in_a_file_belongs_to_a_recipe_that_reads_the_file(recipes: Any, package: str) -> None:
     document = yaml.safe_load(resources.files(package).joinpath("presets.yaml").read_text(encoding="utf-8"))
     assert set(document) <= {spec.name for spec in recipes() if spec.presets == "presets.yaml"}

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from ltbench.backbones.base import Backbone
 from ltbench.data.progress import Reporter
 from ltbench.engine import checkpoint
+from ltbench.engine.answer import Logits, answering
 from ltbench.engine.encode import Encoder
 from ltbench.engine.failures import OutOfTime
 from ltbench.engine.inputs import Inputs, Rowset, apply_unknown_policy
@@ -24,7 +25,6 @@ from ltbench.method import Augment, Batch, Context, FitData, FitStage, GradientS
 from ltbench.method.config import Variant
 from ltbench.tasks.views import TestView, TrainView
 
-Logits = npt.NDArray[np.float32]
 PREDICT_ROWS = 256
 PLAIN = Augment()
 
@@ -287,27 +287,32 @@ class Phase1:
                 frozen=checkpoint.frozen_towers(self.setup.backbone, self._trained_addresses()),
             )
 
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take over the final state of a finished run, as :meth:`capture` gave it, in place of training.
+
+        Raises:
+            RuntimeError: a tensor is missing, unknown, or of another shape.
+        """
+        for stage in self.stages:
+            stage.module.to(self.setup.device)
+            self._start_fit(stage)
+        missing = sorted(self.capture().keys() - state.keys())
+        if missing:
+            raise RuntimeError(f"the state has no {missing[0]}")
+        self._restore(state)
+        self.module.eval()
+
+    def answering(self, class_names: tuple[str, ...]) -> AbstractContextManager[Callable[[Batch], Logits]]:
+        """A function from batches to logits float32 [n, C] for these classes; see :func:`answer.answering`."""
+        back_to = self.setup.train.class_names if self._open else None
+        return answering(self.module, self.setup.device, class_names, back_to)
+
     def predict(self, inputs: Inputs, class_names: tuple[str, ...]) -> Logits:
         """Logits float32 [n, C] for these classes; open class sets learn the names here and not before."""
-        module = self.module
-        module.to(self.setup.device)
-        was_training = module.training
-        module.eval()
-        if self._open:
-            module.set_classes(class_names)  # type: ignore[operator]
         rowset = Rowset(inputs, torch.zeros((len(inputs), 0), dtype=torch.int8))
-        with torch.no_grad():
-            parts = [module.logits(batch).float().cpu() for batch in self._batches(rowset)]  # type: ignore[operator]
-        if self._open:
-            module.set_classes(self.setup.train.class_names)  # type: ignore[operator]
-        module.train(was_training)
-        logits = torch.cat(parts).numpy().astype(np.float32) if parts else np.zeros((0, len(class_names)), np.float32)
-        if logits.shape != (len(inputs), len(class_names)):
-            raise ValueError(f"logits have shape {logits.shape}, expected {(len(inputs), len(class_names))}")
-        return logits
-
-    def _batches(self, rowset: Rowset) -> Iterator[Batch]:
-        return rowset.scan(PREDICT_ROWS, self.setup.device)
+        with self.answering(class_names) as logits_of:
+            parts = [logits_of(batch) for batch in rowset.scan(PREDICT_ROWS, self.setup.device)]
+        return np.concatenate(parts) if parts else np.zeros((0, len(class_names)), np.float32)
 
     def test_inputs(self, view: TestView | TrainView, label: str) -> Inputs:
         """Inputs of a view that is only predicted on."""

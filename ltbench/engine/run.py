@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -13,6 +14,7 @@ from typing import Any
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.facts import RunFacts, common_content, cost_of, facts_of
 from ltbench.engine.failures import Diverged
+from ltbench.engine.kept import write_kept
 from ltbench.engine.phase1 import Outcome, Phase1
 from ltbench.engine.prepare import Prepared, prepare, setup_for
 from ltbench.engine.request import RunRequest
@@ -131,16 +133,21 @@ def _phase1(prepared: Prepared, attempt: AttemptFolder, reporter: Reporter) -> O
     if outcome.decisions:
         rows, columns, epochs = zip(*outcome.decisions, strict=True)
         write_atomic(attempt.decisions, json.dumps({"rows": rows, "classes": columns, "epochs": epochs}))
-    _write_weights(attempt.weights, phase)
+    digest = _write_weights(attempt.weights, phase)
+    write_kept(attempt.training, train, test.class_names, digest)
     return outcome
 
 
-def _write_weights(path: Path, phase: Phase1) -> None:
+def _write_weights(path: Path, phase: Phase1) -> str | None:
+    """Write the state of all modules; sha256 of the file, None when there is no state."""
     from safetensors.torch import save
 
     state = {name: tensor.contiguous() for name, tensor in phase.capture().items()}
-    if state:
-        write_atomic(path, save(state))
+    if not state:
+        return None
+    content = save(state)
+    write_atomic(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def _phase2(

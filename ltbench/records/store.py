@@ -16,6 +16,8 @@ from ltbench.plugin.files import explain_os_error, write_atomic
 from ltbench.records.read import RECORD_NAME, load_record
 from ltbench.records.record import RunRecord
 
+WEIGHTS_NAME = "weights.safetensors"
+TRAINING_NAME = "training.safetensors"
 _ATTEMPT = re.compile(r"^attempt-([1-9]\d*)$")
 
 
@@ -58,8 +60,13 @@ class AttemptFolder:
 
     @property
     def weights(self) -> Path:
-        """Final weights of the method's last module."""
-        return self.path / "weights.safetensors"
+        """Final weights of the method's modules."""
+        return self.path / WEIGHTS_NAME
+
+    @property
+    def training(self) -> Path:
+        """What is kept of the training view beside the weights: observed labels, class names."""
+        return self.path / TRAINING_NAME
 
     @property
     def decisions(self) -> Path:

@@ -30,6 +30,7 @@ def imported(process: Cli, *args: str) -> set[str]:
     [
         ("--help",),
         ("run", "--help"),
+        ("predict", "--help"),
         ("sweep", "--help"),
         ("list", "--help"),
         ("list", "tasks"),

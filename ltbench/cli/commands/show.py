@@ -10,7 +10,6 @@ import click
 from ltbench.cli.lazy import LazyGroup
 from ltbench.cli.options import PATH, json_option
 from ltbench.cli.output import print_facts, print_json
-from ltbench.plugin.errors import UserError
 
 _HERE = "ltbench.cli.commands.show"
 SHOW = {
@@ -67,9 +66,10 @@ def run(name: str, out: Path, as_json: bool) -> None:
 
     RUN is a record, its folder, or the first digits of its key as ltbench list runs shows it.
     """
+    from ltbench.cli.names import find_record
     from ltbench.records.read import load_record
 
-    path = _record_of(name, out)
+    path = find_record(name, out)
     record = load_record(path)
     if as_json:
         print_json(record.model_dump(mode="json"))
@@ -77,23 +77,3 @@ def run(name: str, out: Path, as_json: bool) -> None:
     from ltbench.cli.results import print_record
 
     print_record(record, path)
-
-
-def _record_of(name: str, out: Path) -> Path:
-    """The record of a path or of the first digits of a key (its newest attempt)."""
-    path = Path(name)
-    if path.is_file():
-        return path
-    if path.is_dir() and (path / "record.json").is_file():
-        return path / "record.json"
-    from ltbench.records.read import all_records
-
-    digits = len(name) >= 4 and all(letter in "0123456789abcdef" for letter in name)
-    entries = all_records([out]).records if digits and out.exists() else []
-    fitting = [entry for entry in entries if entry.record.key.startswith(name)]
-    keys = sorted({entry.record.key for entry in fitting})
-    if len(keys) > 1:
-        raise UserError(f"{name!r} fits {len(keys)} runs: {', '.join(key[:12] for key in keys)}", "give more digits")
-    if not fitting:
-        raise UserError(f"there is no run {name!r} in {out}", f"ltbench list runs --out {out}")
-    return max(fitting, key=lambda entry: entry.record.attempt).path

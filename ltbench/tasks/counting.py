@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.manager import registry
 from ltbench.tasks.published import class_numbers, read_lines
 from ltbench.tasks.task import Counts, PublishedFile, Task
 
@@ -78,7 +79,9 @@ def _why_not(task: Task, looked: bool) -> str:
         return "not counted: its data were not at hand when the task was pinned"
     if task.family == "custom":
         return "not counted: its folder is not here"
-    return f"not counted: the data are not here (ltbench data prepare {task.name})"
+    # A task that is no plugin's, but lies in a folder, has nothing to prepare.
+    advice = f" (ltbench data prepare {task.name})" if task.name in registry().tasks else ""
+    return f"not counted: the data are not here{advice}"
 
 
 def _differing(found: Counts, pinned: Counts) -> list[str]:

@@ -11,10 +11,11 @@ def write_cub(plan: Plan) -> dict[str, tuple[str, ...]]:
     folder = plan.root / "CUB_200_2011"
     (folder / "attributes").mkdir(parents=True, exist_ok=True)
     train = set(plan.ids.get("train", ()))
-    # The official list goes through the species; train and test are mixed in it.
-    every = sorted(plan.labels)
+    # The official list goes through the species; train and test are mixed in it, and a species is in no order.
     for part, ids in plan.ids.items():
-        plan.ids[part] = tuple(sorted(ids))
+        if part not in plan.given:
+            plan.ids[part] = tuple(sorted(ids))
+    every = sorted(plan.labels) if not plan.given else [name for ids in plan.ids.values() for name in ids]
     species = sorted({name.partition("/")[0] for name in every})
     files = {
         "images.txt": [f"{number} {name}" for number, name in enumerate(every, 1)],

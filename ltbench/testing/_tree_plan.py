@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "cub": CUB_CLASSES,
 }
 
-_FORMS = {
+FORMS = {
     "voc2007": r"\d{6}",
     "voc2012": r"\d{4}_\d{6}",
     "coco2014": r"COCO_(train|val)2014_\d{12}\.jpg",
@@ -48,6 +49,7 @@ class Plan:
         ids: part → row ids.
         labels: row id → classes present, in column order.
         drawn: labels were drawn, so that some may be disputed.
+        given: parts whose ids were given; they keep their order.
     """
 
     data_set: str
@@ -57,6 +59,7 @@ class Plan:
     drawn: bool
     image_size: tuple[int, int]
     seed: int
+    given: frozenset[str] = frozenset()
 
     def random(self, *words: str) -> np.random.Generator:
         """Numbers of one image or file, whatever else the tree holds."""
@@ -84,19 +87,21 @@ def draw_plan(
     Raises:
         UserError: an id has not the data set's form or stands twice, or a class is unknown.
     """
+    fixed = {part: tuple(wanted) for part, wanted in images.items() if not isinstance(wanted, int)}
+    taken = {name for names in fixed.values() for name in names}
+    numbers = count(1)
     ids: dict[str, tuple[str, ...]] = {}
-    start = 1
     for part, wanted in images.items():
         if isinstance(wanted, int):
-            ids[part] = tuple(_draw_id(data_set, part, start + k, seed) for k in range(wanted))
-            start += wanted
+            free = (name for number in numbers if (name := _draw_id(data_set, part, number, seed)) not in taken)
+            ids[part] = tuple(islice(free, wanted))
         else:
-            ids[part] = tuple(wanted)
+            ids[part] = fixed[part]
     every = [name for names in ids.values() for name in names]
-    wrong = [name for name in every if not re.fullmatch(_FORMS[data_set], name)]
+    wrong = [name for name in every if not re.fullmatch(FORMS[data_set], name)]
     if wrong or len(set(every)) != len(every):
         raise UserError(f"{data_set}: {wrong[0]!r} is no id of it" if wrong else f"{data_set}: an id stands twice")
-    plan = Plan(data_set, root, ids, {}, labels is None, image_size, seed)
+    plan = Plan(data_set, root, ids, {}, labels is None, image_size, seed, frozenset(fixed))
     for place, name in enumerate(every):
         given = None if labels is None else labels.get(name)
         plan.labels[name] = _ordered(data_set, given) if given is not None else _draw_labels(plan, name, place)

@@ -8,7 +8,8 @@ For tests of readers, tasks and whole runs on machines that have no data set::
     tree = make_tree("voc2012", tmp_path, images={"train": 12, "val": 6})
     data = open_voc2012(DataRoot(root=tree.root))
 
-Several data sets may share one root. The ids and labels of a real split can be given, so that a task finds its rows::
+All that one task needs comes in one call of :func:`ltbench.testing.task_trees.make_task_tree`. Several data sets may
+share one root. The ids and labels of a real split can be given, so that a task finds its rows::
 
     make_tree("voc2012", tmp_path, images={"trainval": ids}, labels=positives_by_id, image_size=(32, 24))
 """

@@ -151,6 +151,13 @@ class Backbone(ABC):
         """Images [n, 3, H, W] → global features [n, dim] and region features [n, L, region_dim], not normalised."""
         raise TypeError(f"backbone {self.card.name} offers no regions")
 
+    def mean_token(self, regions: Tensor) -> Tensor | None:
+        """Regions [n, L, R] of a square map → what a region that is the mean of the map would give, [n, R].
+
+        None where the encoder has no such token; CLIP's attention pool has one, with a position of its own.
+        """
+        return None
+
     def offers(self, what: str) -> bool:
         """Whether the backbone offers ``image``, ``global``, ``region`` or ``text``."""
         return what in self.card.offers

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ltbench.backbones.base import Backbone, BackboneCard
 from ltbench.backbones.options import ENCODER_VERSION, BackboneOptions
 from ltbench.backbones.precision import arithmetic
-from ltbench.backbones.regions import attention_pool, region_kind, token_regions, trunk
+from ltbench.backbones.regions import attention_pool, mean_token_offset, region_kind, token_regions, trunk
 from ltbench.backbones.text import ClipTextTower, text_part
 from ltbench.backbones.weights import state_sha256
 
@@ -79,16 +79,20 @@ class ClipBackbone(Backbone):
         visual: image tower.
         text: text tower, or None.
         preprocessing: the evaluation transform.
+
+    Attributes:
+        any_size: the image tower takes squares of any size (a ResNet, whose pool resizes its positions).
     """
 
     def __init__(self, card: BackboneCard, visual: nn.Module, text: ClipTextTower | None, preprocessing: Preprocessing):
         super().__init__(card, visual, text)
         self.tower = visual
+        self.preprocessing = preprocessing
         self._transform = preprocessing.build()
         self._kind = region_kind(visual)
+        self.any_size = self._kind == "attnpool"
         native = getattr(visual, "image_size", preprocessing.size)
-        side = native[0] if isinstance(native, (tuple, list)) else native
-        self._native = side == preprocessing.size
+        self._side = native[0] if isinstance(native, (tuple, list)) else native
 
     def preprocess(self, image: Image) -> Tensor:
         """One RGB image → float32 [3, H, W]."""
@@ -97,7 +101,7 @@ class ClipBackbone(Backbone):
 
     def encode_global(self, images: Tensor) -> Tensor:
         """Images [n, 3, H, W] → global features float32 [n, dim], not normalised."""
-        if self._kind == "attnpool" and not self._native:
+        if self._kind == "attnpool" and images.shape[-1] != self._side:
             return self.encode_regions(images)[0]
         with arithmetic(self.card.dtype, images.device):
             features = self.tower(self._laid_out(images))
@@ -120,6 +124,22 @@ class ClipBackbone(Backbone):
             else:
                 pooled, regions = attention_pool(self.tower.attnpool, trunk(self.tower, images))
         return pooled.float(), regions.float()
+
+    def mean_token(self, regions: Tensor) -> Tensor | None:
+        """Regions [n, L, dim] of a square map → the feature [n, dim] of the attention pool's mean token.
+
+        None for a VisionTransformer, whose pool has none.
+
+        Raises:
+            ValueError: L is no square.
+        """
+        if self._kind != "attnpool":
+            return None
+        side = round(regions.shape[1] ** 0.5)
+        if side**2 != regions.shape[1]:
+            raise ValueError(f"expected regions of a square map, got {regions.shape[1]}")
+        offset = mean_token_offset(self.tower.attnpool, side, side).detach()
+        return regions.mean(dim=1) + offset.to(regions)
 
     def _laid_out(self, images: Tensor) -> Tensor:
         if self.card.dtype == "float32":

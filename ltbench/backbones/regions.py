@@ -42,7 +42,8 @@ def attention_pool(pool: Any, x: Tensor) -> tuple[Tensor, Tensor]:
 
     With tokens t_0 = mean of the map and t_i = its i-th location (row by row), each plus its positional embedding:
     global = c_proj(multi-head attention of t_0 over all tokens), region_i = c_proj(v_proj(t_i)), as in DualCoOp
-    (Sun et al. 2022, section 3.3; the mean token is left out here because it is no place in the image).
+    (Sun et al. 2022, section 3.3). The mean token is left out because it is no place in the image; what it would give
+    follows from the regions (:func:`mean_token_offset`).
 
     Args:
         pool: open_clip's ``AttentionPool2d``.
@@ -65,6 +66,18 @@ def attention_pool(pool: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     pooled: Tensor = pool.c_proj(attended.transpose(1, 2).reshape(count, channels))
     regions: Tensor = pool.c_proj(values[:, 1:])
     return pooled, regions
+
+
+def mean_token_offset(pool: Any, height: int, width: int) -> Tensor:
+    """By how much the mean token's projected feature exceeds the mean of all regions, [D].
+
+    Value and output projection are affine. With places x_i and positions p_i, region_i = P(x_i + p_i) and the mean
+    token's feature is P(mean x + p_0), so that it is mean_i region_i + P'(p_0 - mean_i p_i), P' being P without biases.
+    """
+    positions = pool_positions(pool, height, width)
+    difference = positions[0] - positions[1:].mean(dim=0)
+    offset: Tensor = pool.c_proj.weight @ (pool.v_proj.weight @ difference)
+    return offset
 
 
 def token_regions(visual: Any, images: Tensor) -> tuple[Tensor, Tensor]:

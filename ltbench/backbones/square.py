@@ -7,39 +7,58 @@ from typing import TYPE_CHECKING, Final
 from torch import Tensor
 
 from ltbench.backbones.base import Backbone
-from ltbench.backbones.clip_backbone import Preprocessing
+from ltbench.backbones.clip_backbone import ClipBackbone, Preprocessing
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
-IMAGENET_STD: Final = (0.229, 0.224, 0.225)
+IMAGENET_MEAN: Final[tuple[float, ...]] = (0.485, 0.456, 0.406)
+IMAGENET_STD: Final[tuple[float, ...]] = (0.229, 0.224, 0.225)
 
 
 class SquareImages(Backbone):
-    """The towers of an encoder, fed with images of which both sides were resized to its image size.
+    """The towers of an encoder, fed with images of which both sides were resized to one size.
 
-    Bilinear with smoothing, the aspect is lost, no pixel is cut off; normalised by ImageNet's mean and deviation
-    whatever the encoder was trained with. The card states the preprocessing, so that features, keys and records are
-    others than those of the encoder behind its own.
+    Bilinear with smoothing, the aspect is lost, no pixel is cut off; normalised by ImageNet's mean and deviation, or by
+    what the encoder was trained with. The card states the preprocessing, so that features, keys and records are others
+    than those of the encoder behind its own.
 
     Args:
         inner: the encoder; its towers are shared, not copied.
+        size: side of the input in pixels; None takes the encoder's.
+        own_statistics: mean and deviation of the encoder instead of ImageNet's.
 
     Raises:
-        UserError: the encoder gives ready-made features and sees no image.
+        UserError: the encoder gives ready-made features and sees no image, takes images of its own size only, or does
+            not say by what it normalises.
     """
 
-    def __init__(self, inner: Backbone) -> None:
-        size = inner.card.image_size
+    def __init__(self, inner: Backbone, size: int | None = None, own_statistics: bool = False) -> None:
+        size = size or inner.card.image_size
         if inner.visual is None or size is None:
             raise UserError(
                 f"the method resizes images to a square itself, and backbone {inner.card.name} sees no images",
                 "ltbench list backbones",
             )
-        preprocessing = Preprocessing(size, IMAGENET_MEAN, IMAGENET_STD, "bilinear", "squash")
-        super().__init__(inner.card.model_copy(update={"transform": preprocessing.words()}), inner.visual, inner.text)
+        clip = inner if isinstance(inner, ClipBackbone) else None
+        if size != inner.card.image_size and not (clip and clip.any_size):
+            raise UserError(
+                f"the method resizes images to {size} pixels, and backbone {inner.card.name} takes"
+                f" {inner.card.image_size} only",
+                "a ResNet of CLIP's, or the size of the backbone: ltbench list backbones",
+            )
+        mean, std = IMAGENET_MEAN, IMAGENET_STD
+        if own_statistics:
+            if clip is None:
+                raise UserError(
+                    f"the method normalises images as backbone {inner.card.name} does, which does not say how",
+                    "a CLIP backbone: ltbench list backbones",
+                )
+            mean, std = clip.preprocessing.mean, clip.preprocessing.std
+        preprocessing = Preprocessing(size, mean, std, "bilinear", "squash")
+        card = inner.card.model_copy(update={"transform": preprocessing.words(), "image_size": size})
+        super().__init__(card, inner.visual, inner.text)
         self._inner = inner
         self._transform = preprocessing.build()
 
@@ -55,3 +74,7 @@ class SquareImages(Backbone):
     def encode_regions(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images [n, 3, H, W] → global and region features, see :class:`~ltbench.backbones.base.Backbone`."""
         return self._inner.encode_regions(images)
+
+    def mean_token(self, regions: Tensor) -> Tensor | None:
+        """Regions [n, L, R] → the mean token's feature [n, R]; see :class:`~ltbench.backbones.base.Backbone`."""
+        return self._inner.mean_token(regions)

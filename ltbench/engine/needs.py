@@ -79,10 +79,13 @@ def behind_preprocessing(backbone: Backbone, needs: Needs) -> Backbone:
     """The encoder behind the preprocessing that the method asks for.
 
     Raises:
-        UserError: the encoder sees no images.
+        UserError: the encoder sees no images, or none of the size or normalisation that is asked for.
+        ValueError: a size without a preprocessing of the method's own.
     """
     if needs.images == "backbone":
+        if needs.image_size is not None:
+            raise ValueError("Needs.image_size goes with images='square' or 'squeezed'")
         return backbone
     from ltbench.backbones.square import SquareImages
 
-    return SquareImages(backbone)
+    return SquareImages(backbone, needs.image_size, own_statistics=needs.images == "squeezed")

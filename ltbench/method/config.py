@@ -40,7 +40,9 @@ class Needs(BaseModel):
         calibrated: logits mean probability = sigmoid(logit); otherwise threshold metrics are null.
         extras: what the configuration uses besides images, labels and captions (``GloVe``); rows name it.
         images: what an image goes through before the image tower: the ``backbone``'s own preprocessing, or both sides
-            resized to its image size and ImageNet's mean and deviation (``square``).
+            resized to its image size, with ImageNet's mean and deviation (``square``) or the backbone's own
+            (``squeezed``).
+        image_size: side of the square input in pixels, for ``square`` and ``squeezed``; ``None`` takes the backbone's.
         without_captions: option that runs the method where captions are not allowed (``use_cse=false``), for errors.
     """
 
@@ -55,7 +57,8 @@ class Needs(BaseModel):
     validation: bool = False
     calibrated: bool = True
     extras: tuple[str, ...] = ()
-    images: Literal["backbone", "square"] = "backbone"
+    images: Literal["backbone", "square", "squeezed"] = "backbone"
+    image_size: int | None = None
     without_captions: str = ""
 
 

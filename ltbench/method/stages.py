@@ -40,6 +40,8 @@ class Schedule:
         milestones: epochs at which ``multistep`` decays.
         warmup_steps: linear warm-up from ``warmup_start``; it multiplies the factor of the kind.
         per: ``step`` evaluates cosine every step, ``epoch`` at the start of each epoch.
+        hold_epochs: epochs at the factor ``hold`` before all else, which then counts its steps from their end but is
+            as long as if there were none, and so is cut off before its own last epochs (CoOp's constant warm-up).
     """
 
     kind: Literal["constant", "cosine", "multistep", "onecycle"] = "constant"
@@ -52,10 +54,15 @@ class Schedule:
     div: float = 25.0
     final_div: float = 1e4
     per: Literal["step", "epoch"] = "step"
+    hold_epochs: int = 0
+    hold: float = 1.0
 
     def factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
         """Multiplier of the base learning rate at ``step`` (0-based, counted over the whole stage)."""
         total = max(1, steps_per_epoch * epochs)
+        if step < self.hold_epochs * steps_per_epoch:
+            return self.hold
+        step -= self.hold_epochs * steps_per_epoch
         at = step if self.per == "step" else (step // max(1, steps_per_epoch)) * steps_per_epoch
         if self.kind == "cosine":
             base = self.floor + (1.0 - self.floor) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, at / total)))

@@ -14,6 +14,7 @@ from ltbench.nn.graph import (
 from ltbench.nn.necks import BatchNormNeck
 from ltbench.nn.prompted import PromptClassifier
 from ltbench.nn.prompts import PromptLearner
+from ltbench.nn.region_pooling import RegionAggregation
 from ltbench.nn.samplers import ClassAwareSampler, ShuffleSampler
 from ltbench.nn.scaling import ClassScales
 from ltbench.nn.streams import ClassDrawSampler, StreamSampler, split_streams
@@ -39,6 +40,7 @@ __all__ = [
     "MetaNet",
     "PromptClassifier",
     "PromptLearner",
+    "RegionAggregation",
     "Shared",
     "ShuffleSampler",
     "StreamSampler",

@@ -91,7 +91,7 @@ class PromptLearner(nn.Module):
             raise ValueError(f"keep: expected 0 <= keep <= {self.context_tokens} (context vectors), got {keep}")
         return dropped
 
-    def _prompts(self, context: Tensor, rows: slice, dropped: int) -> tuple[Tensor, Tensor]:
+    def _prompts(self, context: Tensor, rows: slice | Tensor, dropped: int) -> tuple[Tensor, Tensor]:
         """Embeddings of some classes' prompts up to their own last end, and the ends.
 
         Args:
@@ -109,9 +109,11 @@ class PromptLearner(nn.Module):
             return torch.cat([start, ctx, tail], dim=1), ends
         # Names differ in length, so that each prompt is put together on its own.
         before = 0 if self.position == "front" else max(0, self.context_tokens // 2 - dropped)
+        chosen = rows.tolist() if isinstance(rows, Tensor) else range(len(self.class_names))[rows]
+        lengths = [self._name_lengths[c] for c in chosen]
         prompts = [
             torch.cat([start[c], ctx[c, :before], tail[c, :own], ctx[c, before:], tail[c, own:]])
-            for c, own in enumerate(self._name_lengths[rows])
+            for c, own in enumerate(lengths)
         ]
         return torch.stack(prompts), ends
 
@@ -124,15 +126,20 @@ class PromptLearner(nn.Module):
         # A prompt ends elsewhere than the longest one, but behind its end the tokenizer pads with zeros as well.
         return torch.cat([embeddings, blank.to(embeddings).expand(len(embeddings), missing, -1)], dim=1)
 
-    def class_features(self, chunk: int | None = None, keep: int | None = None) -> Tensor:
+    def class_features(
+        self, chunk: int | None = None, keep: int | None = None, classes: Tensor | None = None
+    ) -> Tensor:
         """L2-normalised text features [C, D].
 
         Args:
             chunk: put together and encode so many prompts at a time, and again in the backward pass, so that memory
                 does not grow with the number of classes; None encodes all at once.
             keep: see :meth:`forward`.
+            classes: int64 [n], features of these classes only, [n, D].
         """
         dropped, count = self._dropped(keep), len(self.class_names)
+        if classes is not None:
+            return self._features_of(classes, dropped, chunk or len(classes))
         if chunk is None or count <= chunk:
             return self._features(self.ctx, slice(None), dropped)
         starts = range(0, count, chunk)
@@ -145,7 +152,16 @@ class PromptLearner(nn.Module):
             ]
         )
 
-    def _features(self, context: Tensor, rows: slice, dropped: int) -> Tensor:
+    def _features_of(self, classes: Tensor, dropped: int, chunk: int) -> Tensor:
+        parts = torch.split(classes.to(self.ends.device), chunk)
+        if len(parts) == 1:
+            return self._features(self.ctx[parts[0]] if self.class_specific else self.ctx, parts[0], dropped)
+        contexts = [self.ctx[part] for part in parts] if self.class_specific else [self.ctx] * len(parts)
+        return torch.cat(
+            [recomputed(self._features, context, part, dropped) for context, part in zip(contexts, parts, strict=True)]
+        )
+
+    def _features(self, context: Tensor, rows: slice | Tensor, dropped: int) -> Tensor:
         return normalize(self.tower.encode_embeddings(*self._prompts(context, rows, dropped)), dim=-1)
 
     def set_classes(self, names: Sequence[str]) -> None:

@@ -8,11 +8,14 @@ import torch
 from PIL import Image
 
 from ltbench.backbones.base import Backbone
+from ltbench.backbones.clip_backbone import ClipBackbone
 from ltbench.backbones.registry import open_backbone
 from ltbench.backbones.square import SquareImages
 from ltbench.engine.needs import behind_preprocessing
 from ltbench.method import Needs
 from ltbench.plugin.errors import UserError
+
+from .conftest import as_backbone, small_vit
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +53,32 @@ def test_a_method_asks_for_it(inner: Backbone) -> None:
     blind = type("Blind", (Backbone,), {"preprocess": None, "encode_global": None})(inner.card)
     with pytest.raises(UserError, match="backbone tiny-clip sees no images"):
         behind_preprocessing(blind, Needs(images="square"))
+
+
+def test_squeezed_images_keep_the_statistics_of_the_encoder_and_may_have_another_size(inner: Backbone) -> None:
+    behind = behind_preprocessing(inner, Needs(images="squeezed", image_size=96))
+    assert isinstance(inner, ClipBackbone)
+    pixels = np.zeros((64, 256, 3), dtype=np.uint8)
+    pixels[:, :4] = 255
+    image = behind.preprocess(Image.fromarray(pixels))
+    mean, std = (torch.tensor(values) for values in (inner.preprocessing.mean, inner.preprocessing.std))
+    assert image.shape == (3, 96, 96)
+    torch.testing.assert_close(image[:, 48, 48], -mean / std, atol=1e-6, rtol=0)
+    assert (image[:, 48, 0] > image[:, 48, 48] + 1).all()
+    assert behind.card.image_size == 96
+    assert "both sides to 96 (bilinear" in behind.card.transform
+    with torch.no_grad():
+        pooled, regions = behind.encode_regions(image[None])
+        torch.testing.assert_close(behind.encode_global(image[None]), pooled, atol=1e-6, rtol=0)
+        assert regions.shape[1] > inner.encode_regions(image[None, :, :64, :64])[1].shape[1]
+    assert behind.mean_token(regions) is not None
+
+
+def test_what_cannot_be_squeezed_is_refused(inner: Backbone) -> None:
+    with pytest.raises(UserError, match="resizes images to 448 pixels, and backbone small takes 64 only"):
+        SquareImages(as_backbone(small_vit()), 448)
+    other = type("Other", (Backbone,), {"preprocess": None, "encode_global": None})(inner.card, inner.visual)
+    with pytest.raises(UserError, match="does not say how"):
+        behind_preprocessing(other, Needs(images="squeezed"))
+    with pytest.raises(ValueError, match="image_size goes with"):
+        behind_preprocessing(inner, Needs(image_size=448))

@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 
 from ltbench.backbones.base import TextTower
 from ltbench.nn import PromptLearner, Tower, encode_in_chunks
+from ltbench.nn.prompts import Position
 from ltbench.plugin.errors import UserError
 
 NAMES = ["cat", "traffic_light", "potted plant", "airplane"]
@@ -186,3 +187,22 @@ def test_padded_prompts_are_what_the_tokenizer_pads_to(tower: TextTower) -> None
     assert torch.equal(learner.padded(), tower.embed_tokens(tower.tokenize(SENTENCES)))
     learner.padded().sum().backward()
     assert learner.ctx.grad is not None
+
+
+@pytest.mark.parametrize("position", ["end", "middle"])
+@pytest.mark.parametrize("class_specific", [False, True])
+@pytest.mark.parametrize("chunk", [None, 2])
+def test_some_classes_are_as_among_all(
+    tower: TextTower, position: Position, class_specific: bool, chunk: int | None
+) -> None:
+    learner = PromptLearner(tower, NAMES, class_specific=class_specific, position=position)
+    some = torch.tensor([3, 0, 1])
+    found, gradients = [], []
+    for features in (learner.class_features()[some], learner.class_features(chunk, classes=some)):
+        (features * torch.arange(1.0, 1.0 + features.shape[1])).sum().backward()
+        assert learner.ctx.grad is not None
+        found.append(features.detach())
+        gradients.append(learner.ctx.grad.clone())
+        learner.ctx.grad = None
+    torch.testing.assert_close(found[0], found[1], atol=5e-6, rtol=0)
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-4, rtol=1e-4)

@@ -344,6 +344,28 @@ def test_other_versions_are_a_warning_and_other_options_an_error(cli: Cli, here:
     assert "does not fit coop as it is installed" in said.err
 
 
+def test_options_that_named_a_file_are_given_again(cli: Cli, here: Path) -> None:
+    for name, third in (("words.txt", 0.5), ("others.txt", 0.6)):
+        lines = [f"{word} {number / 6} {third}" for number, word in enumerate(load_task("shapes-micro").classes)]
+        (here / name).write_text("\n".join(lines) + "\n")
+    glove = ("-o", "words=glove", "-o", "glove_file=words.txt", "-o", "epochs=1", "--weights", "random")
+    assert cli("run", "--task", "shapes-micro", "--method", "ml-gcn", *glove).code == 0
+    run = str(attempt(here, "ml-gcn"))
+    shutil.move("words.txt", "moved.txt")
+    said = cli("predict", "--run", run, "test/000.png")
+    assert said.code == 2
+    assert "words=glove reads a file of word vectors, and there is none at 'words.txt (sha256 " in said.err
+    assert said.err.endswith(" → -o OPTION=FILE, if it is a file that lies elsewhere\n")
+    assert (
+        "option glove_file of run " in cli("predict", "--run", run, "test/000.png", "-o", "glove_file=others.txt").err
+    )
+    shutil.move("moved.txt", "words.txt")
+    said = cli("predict", "--run", run, "test", "-o", "glove_file=words.txt", "--json")
+    assert said.code == 0, said.err
+    stored = read_logits(Path(run) / "logits.safetensors").logits
+    np.testing.assert_allclose(table_of(json.loads(said.out)), stored, rtol=1e-5, atol=1e-5)
+
+
 def test_what_was_typed_is_checked_first(cli: Cli, here: Path) -> None:
     run = str(attempt(here, "coop"))
     assert "missing option '--run'" in cli("predict", "test").err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ltbench.plugin import MethodSpec, hookimpl
+from ltbench_baselines.spml_recipes import single_positive_recipes
 
 EVERY_FAMILY = frozenset({"ltml", "plt", "spml", "partial"})
 BOTH_FORMS = ("paper", "code")
@@ -179,4 +180,5 @@ def ltbench_methods() -> list[MethodSpec]:
             card="cards/oltr.md",
             presets="presets_oltr.yaml",
         ),
+        *single_positive_recipes(),
     ]

@@ -1,0 +1,602 @@
+"""Single positive labels: each loss on each trainer, what they remember, and the published numbers they meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import Tensor
+
+from ltbench.backbones.base import BackboneCard
+from ltbench.data.progress import SilentReporter
+from ltbench.engine.encode import Encoder
+from ltbench.engine.phase1 import Phase1, Setup
+from ltbench.losses import initial_label_logits
+from ltbench.method import Batch, Context, GradientStage, Stats
+from ltbench.method.config import build_config, choose_preset, load_presets
+from ltbench.plugin import UserError
+from ltbench.tasks.views import TrainView
+from ltbench_baselines.spml import OpenSinglePositive, SinglePositive, SpmlMethod
+from ltbench_baselines.spml_losses import SPML_LOSSES, CorrectedLabels, OnlineLabels, SoftLabels
+from ltbench_baselines.spml_recipes import LOSSES, ONE_FORM, single_positive_recipes
+from tests.plugins.conftest import ToyTextTower
+from tests.plugins.test_visual import Pictures, ToyEncoder, ToyTower
+
+SPECS = {spec.name: spec for spec in single_positive_recipes()}
+SUFFIXES = ("", "-linear", "-prompts")
+NAMES = ("cat", "dog", "tram", "bus", "kite")
+ROWS, SIDE, DIM = 40, 8, 6
+TRAINED = {"": {"tower", "head"}, "-linear": {"weights", "biases"}, "-prompts": {"context", "head"}}
+RELEASE = "timm:resnet50.tv_in1k"
+
+
+def toy(dim: int = DIM) -> ToyEncoder:
+    """An encoder whose image tower can be trained, with a text tower."""
+    torch.manual_seed(2)
+    card = BackboneCard(
+        name="toy",
+        offers=("image", "global", "text"),
+        dim=dim,
+        image_size=SIDE,
+        weights="random",
+        weights_sha256="0" * 64,
+        transform="none",
+        revision="1",
+        pretraining="nothing",
+        ranked=False,
+    )
+    text = ToyTextTower()
+    text.projection = torch.nn.Linear(text.width, dim, bias=False)
+    return ToyEncoder(
+        card=card,
+        visual=ToyTower().eval().requires_grad_(False),
+        text=text.eval().requires_grad_(False),
+    )
+
+
+def single_labels() -> npt.NDArray[np.int8]:
+    """One observed label a row, a class without any, one known absence, and a row where nothing is known."""
+    labels = np.zeros((ROWS, len(NAMES)), dtype=np.int8)
+    labels[np.arange(ROWS), np.arange(ROWS) % 4] = 1
+    labels[7, 4] = -1
+    labels[9] = 0
+    return labels
+
+
+def context_of(labels: npt.NDArray[np.int8], variant: Any = "paper", dim: int = DIM) -> Context:
+    return Context(
+        NAMES[: labels.shape[1]],
+        Stats.of(labels),
+        toy(dim),
+        torch.device("cpu"),
+        seed=0,
+        variant=variant,
+        observed=torch.from_numpy(labels),
+    )
+
+
+def batch_of(labels: npt.NDArray[np.int8], suffix: str) -> Batch:
+    shape = (len(labels), 3, SIDE, SIDE) if suffix == "" else (len(labels), DIM)
+    inputs = torch.randn(shape, generator=torch.Generator().manual_seed(4))
+    return Batch(torch.arange(len(labels)), inputs, torch.from_numpy(labels))
+
+
+def method_of(recipe: str, **options: Any) -> SpmlMethod:
+    spec = SPECS[recipe]
+    cls = spec.load()
+    method = cls(build_config(cls.Config, recipe, spec.config, options))
+    assert isinstance(method, SpmlMethod)
+    return method
+
+
+def build(
+    recipe: str, labels: npt.NDArray[np.int8] | None = None, variant: str = "paper", **options: Any
+) -> tuple[GradientStage, SinglePositive]:
+    context = context_of(single_labels() if labels is None else labels, variant)
+    (stage,) = method_of(recipe, **options).stages(context)
+    assert isinstance(stage, GradientStage)
+    assert isinstance(stage.module, SinglePositive)
+    stage.module.requires_grad_(False)
+    for group in stage.param_groups:
+        for parameter in group.params:
+            parameter.requires_grad_(True)
+    stage.module.train()
+    return stage, stage.module
+
+
+def scan_of(batch: Batch) -> Any:
+    def scan() -> Iterator[Batch]:
+        assert isinstance(batch.input, Tensor)
+        for start in range(0, len(batch.rows), 16):
+            cut = slice(start, start + 16)
+            yield Batch(batch.rows[cut], batch.input[cut], batch.observed[cut])
+
+    return scan
+
+
+def start(module: SinglePositive, epoch: int, batch: Batch) -> None:
+    """What the engine does at the start of an epoch."""
+    module.eval()
+    module.on_epoch_start(epoch, scan_of(batch))
+    module.train()
+
+
+def objective_of(recipe: str, labels: Tensor, variant: str, **options: Any) -> Any:
+    """The loss of a recipe, as its stage has it."""
+    _, module = build(recipe, labels.to(torch.int8).numpy(), variant, **options)
+    return module.objective
+
+
+def test_twelve_losses_on_three_trainers() -> None:
+    assert tuple(LOSSES) == SPML_LOSSES
+    assert list(SPECS) == [f"{loss}{suffix}" for suffix in SUFFIXES for loss in SPML_LOSSES]
+    for name, spec in SPECS.items():
+        assert spec.variants == (("paper",) if spec.config["loss"] in ONE_FORM else ("paper", "code")), name
+        needs = method_of(name).needs()
+        wanted = ("image" if name in SPML_LOSSES else "global", name.endswith("-prompts"), "own")
+        assert (needs.input, needs.text, needs.unknown) == wanted
+        assert (needs.classes == "open") == name.endswith("-prompts")
+        assert needs.calibrated == (spec.config["loss"] in ("an", "epr", "role"))
+
+
+@pytest.mark.parametrize("recipe", SPECS)
+def test_gradients_reach_what_is_declared_and_nothing_else(recipe: str) -> None:
+    loss = str(SPECS[recipe].config["loss"])
+    suffix = recipe.removeprefix(loss)
+    labels = single_labels()
+    stage, module = build(recipe)
+    batch = batch_of(labels, suffix)
+    for epoch in (0, 6):  # before and after corrections and soft labels
+        start(module, epoch, batch)
+        if suffix == "-prompts" and epoch == 0:
+            text = [p.clone() for p in module.scores.classifier.prompts.tower.parameters()]  # type: ignore[union-attr]
+        module.zero_grad()
+        (value,) = module.loss(batch).values()
+        assert value.shape == ()
+        assert torch.isfinite(value)
+        value.backward()
+        names = {group.name for group in stage.param_groups}
+        assert names == TRAINED[suffix] | ({"labels"} if loss == "role" else set())
+        declared = [p for group in stage.param_groups for p in group.params]
+        for parameter in declared:
+            assert parameter.grad is not None
+            assert torch.isfinite(parameter.grad).all()
+        assert any(bool(p.grad.any()) for p in declared if p.grad is not None)
+        assert {id(p) for p in module.parameters() if p.grad is not None} == {id(p) for p in declared}
+    if suffix == "-prompts":
+        after = module.scores.classifier.prompts.tower.parameters()  # type: ignore[union-attr]
+        assert all(torch.equal(a, b) and b.grad is None for a, b in zip(text, after, strict=True))
+    with torch.no_grad():
+        assert module.logits(batch).shape == labels.shape
+
+
+@pytest.mark.parametrize("recipe", [f"{loss}-linear" for loss in SPML_LOSSES])
+def test_a_few_steps_lower_the_loss(recipe: str) -> None:
+    stage, module = build(recipe)
+    batch = batch_of(single_labels(), "-linear")
+    optimiser = torch.optim.Adam([p for group in stage.param_groups for p in group.params], lr=0.05)
+    values = []
+    for _ in range(15):
+        (value,) = module.loss(batch).values()
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+        values.append(float(value.detach()))
+    assert values[-1] < values[0]
+
+
+@pytest.mark.parametrize(
+    ("loss", "variant"), [(loss, variant) for loss in SPML_LOSSES for variant in SPECS[loss].variants]
+)
+def test_rows_without_labels_and_single_rows_stay_finite(loss: str, variant: str) -> None:
+    labels = single_labels()
+    _, module = build(f"{loss}-linear", variant=variant)
+    whole = batch_of(labels, "-linear")
+    assert isinstance(whole.input, Tensor)
+    for row in (9, 7):  # nothing known; an absence known
+        one = Batch(whole.rows[row : row + 1], whole.input[row : row + 1], whole.observed[row : row + 1])
+        for epoch in (0, 6):
+            start(module, epoch, whole)
+            module.zero_grad()
+            (value,) = module.loss(one).values()
+            value.backward()
+            assert torch.isfinite(value)
+            assert all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in module.parameters())
+
+
+def unknown_gradient(loss: str, epoch: int = 0, level: float = 0.3, **options: Any) -> Tensor:
+    """Gradient by the logits [N, C] of a loss, all logits being alike but for a rising end."""
+    labels = single_labels()
+    objective = objective_of(f"{loss}-linear", torch.from_numpy(labels), "paper", **options)
+    objective.start_epoch(epoch, lambda: (torch.full(labels.shape, 0.2), torch.from_numpy(labels)))
+    logits = torch.full(labels.shape, level)
+    logits[:, 3] = level + torch.linspace(0, 2, ROWS)
+    logits.requires_grad_()
+    objective(logits, batch_of(labels, "-linear")).backward()
+    assert logits.grad is not None
+    return logits.grad
+
+
+def test_what_unknown_labels_do() -> None:
+    unknown = torch.from_numpy(single_labels() == 0)
+    # Read as absent: every unknown logit is pushed down.
+    for loss in ("an", "lsan", "wan", "hill"):
+        assert (unknown_gradient(loss)[unknown] > 0).all(), loss
+    # WAN's pushes are AN's over C - 1.
+    torch.testing.assert_close(unknown_gradient("wan")[unknown], unknown_gradient("an")[unknown] / (len(NAMES) - 1))
+    # EM moves them towards 0, whichever side they are on.
+    assert (unknown_gradient("em", level=0.3)[unknown] > 0).all()
+    assert (unknown_gradient("em", level=-3.0)[unknown] < 0).all()
+    # EPR pushes all together: down when there are more than k, up when there are fewer, not at all at k.
+    labels = single_labels()
+    total = float(torch.full(labels.shape, 0.5).sum(dim=1).mean())
+    for expected, sign in ((1.0, 1), (total, 0), (4.5, -1)):
+        objective = objective_of("epr-linear", torch.from_numpy(labels), "paper", expected_positives=expected)
+        logits = torch.zeros(labels.shape, requires_grad=True)
+        objective(logits, batch_of(labels, "-linear")).backward()
+        assert logits.grad is not None
+        assert (torch.sign(logits.grad[unknown]) == sign).all()
+    # SPLC pulls the confident ones up, from its epoch on.
+    assert (unknown_gradient("splc", 0)[unknown] > 0).all()
+    pulled = unknown_gradient("splc", 1)[unknown] < 0
+    assert pulled.any()
+    assert not pulled.all()
+    # LargeLoss rejects (no gradient) or turns (upwards) the ones of largest loss, after the first epoch.
+    assert (unknown_gradient("ll-r", 0, ll_delta=0.05)[unknown] > 0).all()
+    assert (unknown_gradient("ll-r", 1, ll_delta=0.05)[unknown] == 0).sum() == 10  # ceil(40 * 5 * 0.05)
+    for loss in ("ll-ct", "ll-cp"):
+        assert (unknown_gradient(loss, 1, ll_delta=0.05)[unknown] < 0).sum() == 10
+
+
+@pytest.mark.parametrize("loss", ["lsan", "em", "em-apl", "epr", "role", "ll-r", "ll-ct", "ll-cp", "hill", "splc"])
+def test_options_reach_the_losses(loss: str) -> None:
+    option: dict[str, Any] = {
+        "lsan": {"smoothing": 0.3},
+        "em": {"em_alpha": 0.4},
+        "em-apl": {"apl_beta": 0.7},
+        "epr": {"expected_positives": 3.5},
+        "role": {"expected_positives": 3.5},
+        "hill": {"hill_lambda": 2.0},
+        "splc": {"splc_tau": 0.7},
+    }.get(loss, {"ll_delta": 0.05})
+    # Six epochs: soft labels from the fifth on, so that a weight of theirs shows.
+    assert not torch.equal(unknown_gradient(loss, 6), unknown_gradient(loss, 6, **option))
+
+
+def test_labels_of_large_loss_are_rewritten_for_good_and_reported() -> None:
+    labels = single_labels()
+    _, module = build("ll-cp-linear", ll_delta=0.02)
+    own = module.objective
+    assert isinstance(own, CorrectedLabels)
+    batch = batch_of(labels, "-linear")
+    with torch.no_grad():
+        module.scores.weight.normal_(generator=torch.Generator().manual_seed(3))  # type: ignore[union-attr,operator]
+    start(module, 0, batch)
+    module.loss(batch)
+    assert torch.equal(own.labels, batch.observed)
+    assert module.decisions() == []
+    start(module, 1, batch)
+    module.eval()
+    module.loss(batch)
+    assert torch.equal(own.labels, batch.observed)  # not outside of training
+    module.train()
+    module.loss(batch)
+    moved = (own.labels != batch.observed).nonzero().tolist()
+    # ceil(200 * 0.02) = 4, of which those strictly above the threshold.
+    assert len(moved) == 3
+    assert sorted(map(list, module.decisions())) == moved
+    assert (batch.observed == torch.from_numpy(single_labels())).all()
+    start(module, 2, batch)
+    assert module.decisions() == []
+    # What the release computes rewrites nothing.
+    _, released = build("ll-cp-linear", variant="code")
+    assert not isinstance(released.objective, CorrectedLabels)
+
+
+def test_soft_labels_come_after_the_warm_up_and_stay() -> None:
+    labels = single_labels()
+    _, module = build("em-apl-linear", epochs=6, apl_warmup=3)
+    own = module.objective
+    assert isinstance(own, SoftLabels)
+    batch = batch_of(labels, "-linear")
+    counts = []
+    kept = own.soft.clone()
+    for epoch in range(6):
+        start(module, epoch, batch)
+        given = ~kept.isnan()
+        assert torch.equal(own.soft[given], kept[given])
+        kept = own.soft.clone()
+        counts.append(int((~kept.isnan()).sum()))
+        assert torch.isfinite(sum(module.loss(batch).values()))
+    step = sum(int(0.9 * unknown / 3) for unknown in (labels == 0).sum(axis=0).tolist())
+    assert counts == [0, 0, 0, step, 2 * step, 3 * step]
+    assert (labels[(~kept.isnan()).numpy()] == 0).all()
+    with pytest.raises(UserError, match="apl_warmup=6"):
+        build("em-apl-linear", epochs=6, apl_warmup=6)
+
+
+def test_free_labels_have_their_own_rate_and_a_row_moves_its_own_only() -> None:
+    stage, module = build("role", lr=1e-3)
+    rates = {group.name: (group.lr, group.weight_decay) for group in stage.param_groups}
+    assert rates["labels"] == (1e-2, 0.0)
+    stage, _ = build("role", label_lr=0.3)
+    assert {group.name: group.lr for group in stage.param_groups}["labels"] == 0.3
+    own = module.objective
+    assert isinstance(own, OnlineLabels)
+    assert own.label_logits.shape == (ROWS, len(NAMES))
+    whole = batch_of(single_labels(), "")
+    assert isinstance(whole.input, Tensor)
+    some = Batch(whole.rows[3:5], whole.input[3:5], whole.observed[3:5])
+    sum(module.loss(some).values()).backward()
+    assert own.label_logits.grad is not None
+    assert own.label_logits.grad.any(dim=1).nonzero().flatten().tolist() == [3, 4]
+
+
+def test_sums_are_refused_where_a_term_belongs_to_the_batch() -> None:
+    for loss in ("epr", "role"):
+        with pytest.raises(UserError, match="term of the whole batch"):
+            build(f"{loss}-linear", reduction="sum")
+
+
+def test_prompts_answer_for_other_classes_after_training() -> None:
+    _, module = build("role-prompts")
+    assert isinstance(module, OpenSinglePositive)
+    batch = batch_of(single_labels(), "-prompts")
+    start(module, 0, batch)
+    # The first logits lie where the observed labels are, all others taken as absent.
+    assert float(module.logits(batch).detach().mean()) == pytest.approx(np.log(39.5 / 161.5), rel=1e-4)
+    module.set_classes(("tram", "zebra"))
+    assert module.logits(batch).shape == (ROWS, 2)
+    assert not hasattr(build("role")[1], "set_classes")
+
+
+def test_first_logits_of_the_heads() -> None:
+    counts = (single_labels() == 1).sum(axis=0)
+    expected = np.log((counts + 0.5) / (ROWS - counts + 0.5))
+    for recipe, layer in (("an", "head.linear.bias"), ("an-linear", "bias")):
+        _, assumed = build(recipe, start="assumed")
+        np.testing.assert_allclose(assumed.scores.state_dict()[layer].numpy(), expected, rtol=1e-5)
+        _, even = build(recipe, start="even")
+        assert not even.scores.state_dict()[layer].any()
+
+
+# --- through the engine -----------------------------------------------------------------------------------------------
+
+NAMED_STATE = {"role": "label_logits", "em-apl": "soft", "ll-cp": "labels"}
+
+
+def phase_of(recipe: str, folder: Path, **options: Any) -> Phase1:
+    labels = single_labels()
+    pictures: Any = Pictures(labels)
+    view = TrainView(ids=tuple(f"r{row}" for row in range(ROWS)), images=pictures, observed=labels, class_names=NAMES)
+    backbone = toy()
+    method = method_of(recipe, epochs=4, batch_size=8, augment="none", **options)
+    cache = Encoder(backbone, method.needs(), folder / "cache", torch.device("cpu"), SilentReporter())
+    return Phase1(
+        Setup(method, "paper", backbone, view, 0, torch.device("cpu"), "own", cache, folder, SilentReporter())
+    )
+
+
+@pytest.mark.parametrize("recipe", NAMED_STATE)
+def test_an_interrupted_run_ends_with_the_same_labels(tmp_path: Path, recipe: str) -> None:
+    options: dict[str, Any] = {"apl_warmup": 1} if recipe == "em-apl" else {"ll_delta": 0.05}
+    whole = phase_of(recipe, tmp_path / "whole", **options)
+    before = {name: tensor.clone() for name, tensor in whole.module.state_dict().items()}
+    outcome = whole.run()
+    first = phase_of(recipe, tmp_path / "cut", **options)
+
+    def stop(number: int, epoch: int) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    first.setup.after_epoch = stop
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
+    second = phase_of(recipe, tmp_path / "cut", **options)
+    found, expected = second.run(), whole.module.state_dict()
+    for name, tensor in second.module.state_dict().items():
+        assert torch.equal(tensor.nan_to_num(-1), expected[name].nan_to_num(-1)), name
+    name = f"objective.{NAMED_STATE[recipe]}"
+    assert not torch.equal(before[name].nan_to_num(-1), expected[name].nan_to_num(-1))
+    assert found.decisions == outcome.decisions
+    assert bool(outcome.decisions) == (recipe == "ll-cp")
+
+
+# --- presets ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recipe", SPECS)
+def test_every_recipe_has_a_preset_for_shapes(recipe: str) -> None:
+    spec = SPECS[recipe]
+    preset = choose_preset(load_presets(spec), None, "shapes-spml", None, "tiny-clip", "paper")
+    assert preset is not None
+    config: Any = build_config(spec.load().Config, recipe, spec.config, preset.overrides)
+    if spec.config["loss"] in ("epr", "role"):
+        # The training part of shapes has 500 images each of 2, 3 and 4 classes.
+        assert config.expected_positives == 3.0
+    assert config.epochs > config.apl_warmup or spec.config["loss"] != "em-apl"
+
+
+def published(recipe: str, task: str, setting: str) -> Any:
+    spec = SPECS[recipe]
+    preset = choose_preset(load_presets(spec), None, task, setting, RELEASE, "paper")
+    assert preset is not None, (recipe, task, setting)
+    assert preset.origin.startswith("published(")
+    return build_config(spec.load().Config, recipe, spec.config, preset.overrides)
+
+
+@pytest.mark.parametrize("data", ["voc", "coco", "nus", "cub"])
+def test_published_settings(data: str) -> None:
+    task = f"spml-{data}"
+    expected = {"voc": 1.5, "coco": 2.9, "nus": 1.9, "cub": 31.4}[data]
+    for recipe in ("epr", "role"):
+        for setting in ("largeloss", "splc"):
+            config = published(recipe, task, setting)
+            assert (config.expected_positives, config.epochs, config.optimizer) == (expected, 10, "adam")
+    for setting in ("largeloss", "splc"):
+        assert published("lsan", task, setting).smoothing == 0.1
+    alpha, beta, warmup, batch = {
+        "voc": (0.2, 0.02, 5, 8),
+        "coco": (0.1, 0.9, 5, 16),
+        "nus": (0.1, 0.2, 4, 16),
+        "cub": (0.01, 0.4, 3, 8),
+    }[data]
+    lr = 1e-4 if data == "cub" else 1e-5
+    for recipe in ("em", "em-apl"):
+        config = published(recipe, task, "largeloss")
+        assert (config.em_alpha, config.batch_size, config.epochs, config.lr) == (alpha, batch, 10, lr)
+    assert (config.apl_beta, config.apl_warmup, config.apl_share) == (beta, warmup, 0.9)
+    for recipe in ("an", "ll-r", "ll-ct", "ll-cp"):
+        config = published(recipe, task, "largeloss")
+        assert (config.lr, config.head_lr, config.batch_size, config.epochs) == (1e-5, 1e-4, 16, 10)
+        assert 0.001 <= config.ll_delta <= 0.005
+    for recipe in ("an", "hill", "splc"):
+        config = published(recipe, task, "splc")
+        assert (config.lr, config.weight_decay, config.batch_size, config.ema) == (1e-4, 1e-4, 128, 0.9997)
+        assert (config.reduction, config.schedule, config.splc_tau) == ("sum", "onecycle", 0.6)
+    (stage,) = type(method_of("splc"))(config).stages(context_of(single_labels()))
+    assert isinstance(stage, GradientStage)
+    assert stage.ema == 0.9997
+    rates = [stage.param_groups[0].schedule.factor(step, 10, 80) for step in range(800)]
+    assert int(np.argmax(rates)) == pytest.approx(159, abs=1)  # a fifth of the steps
+    assert rates[0] == pytest.approx(1 / 25)
+
+
+# --- published numbers ------------------------------------------------------------------------------------------------
+
+
+def golden(shared: Path, name: str) -> dict[str, Any]:
+    with np.load(shared / "golden" / "limited-labels" / f"{name}.npz") as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def keys(arrays: dict[str, Any]) -> list[str]:
+    return sorted({key.split("__")[0] for key in arrays if key.endswith("__logits")})
+
+
+def value_and_gradient(objective: Any, logits: Tensor, labels: Tensor) -> tuple[float, npt.NDArray[np.float64]]:
+    leaf = logits.double().requires_grad_()
+    value = objective(leaf, Batch(torch.arange(len(labels)), logits, labels.to(torch.int8)))
+    (grad,) = torch.autograd.grad(value, leaf)
+    return float(value.detach()), grad.numpy()
+
+
+GOLDEN: list[tuple[str, str, str, str, dict[str, Any], int]] = [
+    ("an", "cole_an", "", "code", {}, 0),
+    ("lsan", "cole_an_ls", "", "code", {}, 0),
+    ("wan", "cole_wan", "", "code", {}, 0),
+    ("epr", "cole_epr", "", "code", {"expected_positives": 1.5}, 0),
+    *[("em", "em_loss", f"a{alpha}__", "code", {"em_alpha": alpha}, 0) for alpha in (0.1, 0.2, 0.01)],
+    ("hill", "hill_loss", "", "paper", {"reduction": "sum"}, 0),
+    *[("splc", "splc_loss", f"ep{epoch}__", "paper", {"reduction": "sum"}, epoch) for epoch in (0, 1, 5)],
+    *[
+        (loss, "largeloss", f"{key}__cr{clean}_dr{delta}__", variant, {"ll_delta": delta}, epoch)
+        for loss, key, variant in (
+            ("ll-r", "LL-R", "code"),
+            ("ll-r", "LL-R", "paper"),
+            ("ll-ct", "LL-Ct", "code"),
+            ("ll-ct", "LL-Ct", "paper"),
+            ("ll-cp", "LL-Cp", "code"),
+            ("ll-cp", "LL-Cp_intended", "paper"),
+        )
+        for clean, delta, epoch in (("0.9", 0.1, 1), ("0.5", 0.1, 5), ("0.998", 0.002, 1))
+    ],
+    ("an", "largeloss", "LL-R__cr1_dr0.2__", "paper", {}, 0),
+]
+
+
+@pytest.mark.parametrize(("loss", "file", "tag", "variant", "options", "epoch"), GOLDEN)
+@pytest.mark.parametrize("suffix", ["-linear", "-prompts"])
+def test_recipes_meet_the_releases(
+    shared: Path, loss: str, file: str, tag: str, variant: str, options: dict[str, Any], epoch: int, suffix: str
+) -> None:
+    arrays = golden(shared, file)
+    for key in keys(arrays):
+        logits, labels = (torch.from_numpy(np.array(arrays[f"{key}__{part}"])) for part in ("logits", "labels"))
+        shown = labels.to(torch.int8).numpy()
+        (stage,) = method_of(f"{loss}{suffix}", **options).stages(named(shown, variant))
+        objective: Any = stage.module.objective
+        objective.start_epoch(epoch, lambda: pytest.fail("asks for probabilities"))
+        value, grad = value_and_gradient(objective, logits, labels)
+        # The release computes corrected entries in float32 (1e-7).
+        loose = 1e-6 if file == "largeloss" else 1e-9
+        np.testing.assert_allclose(value, arrays[f"{key}__{tag}loss"], rtol=loose)
+        np.testing.assert_allclose(grad, arrays[f"{key}__{tag}grad"], rtol=loose, atol=loose / grad.size)
+        if f"{key}__{tag}corr" in arrays and isinstance(objective, CorrectedLabels):
+            assert sorted(map(list, objective.decisions())) == sorted(arrays[f"{key}__{tag}corr"].tolist())
+
+
+def named(labels: npt.NDArray[np.int8], variant: str) -> Context:
+    """A context of as many classes as the labels have."""
+    names = tuple(f"thing {column}" for column in range(labels.shape[1]))
+    context = context_of(labels[:, : len(NAMES)], variant)
+    return Context(
+        names,
+        Stats.of(labels),
+        context.backbone,
+        torch.device("cpu"),
+        seed=0,
+        variant=context.variant,
+        observed=torch.from_numpy(labels),
+    )
+
+
+def test_role_meets_the_release(shared: Path) -> None:
+    arrays = golden(shared, "cole_role")
+    for key in keys(arrays):
+        logits, labels = (torch.from_numpy(np.array(arrays[f"{key}__{part}"])) for part in ("logits", "labels"))
+        method = method_of("role-linear", expected_positives=1.5)
+        (stage,) = method.stages(named(labels.to(torch.int8).numpy(), "code"))
+        own: Any = stage.module.objective.double()
+        with torch.no_grad():
+            own.label_logits.copy_(torch.from_numpy(np.array(arrays[f"{key}__est_logits"])))
+        value = own(logits.double().requires_grad_(), Batch(torch.arange(len(labels)), logits, labels.to(torch.int8)))
+        value.backward()
+        np.testing.assert_allclose(float(value.detach()), arrays[f"{key}__loss"], rtol=1e-9)
+        expected = arrays[f"{key}__grad_est"]
+        np.testing.assert_allclose(own.label_logits.grad.numpy(), expected, rtol=1e-9, atol=1e-9 / expected.size)
+
+
+def test_free_labels_start_as_in_the_release(shared: Path) -> None:
+    arrays = golden(shared, "cole_role_label_estimator_init")
+    labels = torch.from_numpy(np.array(arrays["observed"])).to(torch.int8)
+    torch.manual_seed(0)
+    own = OnlineLabels(None, labels)  # type: ignore[arg-type]
+    np.testing.assert_allclose(own.label_logits.detach().numpy(), arrays["param"], rtol=1e-6)
+    torch.manual_seed(0)
+    assert torch.equal(own.label_logits, initial_label_logits(labels))
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(0.2, 0.02), (0.1, 0.9)])
+def test_em_apl_meets_the_release(shared: Path, alpha: float, beta: float) -> None:
+    arrays = golden(shared, "em_apl_loss")
+    for key in keys(arrays):
+        logits, marked = (torch.from_numpy(np.array(arrays[f"{key}__{part}"])) for part in ("logits", "labels"))
+        labels = (marked > 0).to(torch.int8)
+        method = method_of("em-apl-linear", em_alpha=alpha, apl_beta=beta)
+        (stage,) = method.stages(named(labels.numpy(), "code"))
+        own: Any = stage.module.objective.double()
+        own.soft.copy_(torch.where(marked < 0, -marked.double(), torch.nan))
+        value, grad = value_and_gradient(own, logits, labels)
+        tag = f"{key}__a{alpha}_b{beta}__"
+        np.testing.assert_allclose(value, arrays[f"{tag}loss"], rtol=1e-9)
+        np.testing.assert_allclose(grad, arrays[f"{tag}grad"], rtol=1e-9, atol=1e-9 / grad.size)
+
+
+def test_soft_labels_are_chosen_as_in_the_release(shared: Path) -> None:
+    arrays = golden(shared, "apl_selection")
+    labels = torch.from_numpy(np.array(arrays["s0__observed_before"])).to(torch.int8)
+    probabilities = torch.sigmoid(torch.from_numpy(np.array(arrays["s0__logits"])).float())
+    method = method_of("em-apl-linear", epochs=10, apl_warmup=5)
+    (stage,) = method.stages(named(labels.numpy(), "code"))
+    own: Any = stage.module.objective
+    own.start_epoch(4, lambda: (probabilities, labels))
+    assert own.soft.isnan().all()
+    own.start_epoch(5, lambda: (probabilities, labels))
+    marked = torch.where(own.soft.isnan(), labels.float(), -own.soft)
+    np.testing.assert_allclose(marked.numpy(), arrays["s0__observed_after"], rtol=1e-6)

@@ -7,9 +7,11 @@ from ltbench.nn.conditional import ConditionalClassifier, ConditionalPrompts, Me
 from ltbench.nn.graph import (
     GraphConvolution,
     GraphStack,
+    ResidualGraph,
     conditional_cooccurrence,
     label_adjacency,
     normalised_adjacency,
+    similarity_adjacency,
 )
 from ltbench.nn.necks import BatchNormNeck
 from ltbench.nn.prompted import PromptClassifier
@@ -41,6 +43,7 @@ __all__ = [
     "PromptClassifier",
     "PromptLearner",
     "RegionAggregation",
+    "ResidualGraph",
     "Shared",
     "ShuffleSampler",
     "StreamSampler",
@@ -55,6 +58,7 @@ __all__ = [
     "label_adjacency",
     "normalised_adjacency",
     "read_word_vectors",
+    "similarity_adjacency",
     "split_streams",
     "words_of",
 ]

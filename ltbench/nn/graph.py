@@ -84,6 +84,45 @@ def label_adjacency(
     return np.asarray(share * links / degrees + (1.0 - share) * own, dtype=np.float64)
 
 
+def similarity_adjacency(
+    similarity: npt.NDArray[Any], *, keep: int | None = None, neighbour_share: float = 0.2
+) -> Matrix:
+    """Links to the most similar labels, float64 [C, C]; used as it is, without further normalisation.
+
+    Of each row the `keep` largest entries stay, the diagonal always among them. Neighbours share r in proportion to
+    their similarity, ``r a_ij / sum_j a_ij``, and the diagonal is 1 - r. A similarity that is not positive is no link;
+    a label without links keeps its diagonal only. Of equal similarities the first stays.
+
+    Source: HSPNet (Wang et al., Hierarchical Prompt Learning Using CLIP for Multi-label Classification with Single
+    Positive Labels, ACM MM 2023, Eq. 5 to 7) and its release.
+    Golden keys: hspnet_adjacency.
+
+    Args:
+        similarity: [C, C], such as cosines of text features; its diagonal is not read.
+        keep: K >= 1, the diagonal counted; None takes three quarters of the labels, as the release does.
+        neighbour_share: r, in [0, 1].
+
+    Raises:
+        ValueError: no square matrix, `keep` below 1, or `neighbour_share` outside [0, 1].
+    """
+    matrix = np.array(similarity, dtype=np.float64)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"expected similarities [C, C], got shape {list(matrix.shape)}")
+    if not 0 <= neighbour_share <= 1:
+        raise ValueError(f"neighbour_share: expected a number in [0, 1], got {neighbour_share!r}")
+    count = max(1, len(matrix) * 3 // 4) if keep is None else keep
+    if count < 1:
+        raise ValueError(f"keep: expected at least 1 entry a row, the diagonal, got {keep!r}")
+    np.fill_diagonal(matrix, np.inf)
+    dropped = np.argsort(-matrix, axis=1, kind="stable")[:, count:]
+    np.put_along_axis(matrix, dropped, 0.0, axis=1)
+    np.fill_diagonal(matrix, 0.0)
+    links = np.maximum(matrix, 0.0)
+    totals = links.sum(axis=1, keepdims=True)
+    shares = np.divide(links, totals, out=np.zeros_like(links), where=totals > 0)
+    return np.asarray(neighbour_share * shares + (1.0 - neighbour_share) * np.eye(len(links)), dtype=np.float64)
+
+
 def normalised_adjacency(matrix: npt.NDArray[Any], *, form: GraphForm = "paper") -> Tensor:
     """``D^-1/2 A D^-1/2`` with D the row sums of A, float32 [C, C]; a row of zeros stays one.
 
@@ -159,3 +198,28 @@ class GraphStack(nn.Module):
         for number, layer in enumerate(self.layers):
             nodes = layer(leaky_relu(nodes, self.slope) if number else nodes, adjacency)
         return nodes
+
+
+class ResidualGraph(nn.Module):
+    """Graph convolutions with a way around them: ``g G(x) + (1 - g) x`` with g learned, or ``x + G(x)``.
+
+    Source: HSPNet (Wang et al., ACM MM 2023); the sum is its section 3.2, the learned weight its release (0.9 at the
+    start).
+    Golden keys: hspnet_gcn.
+
+    Args:
+        stack: G; it must end in the size it starts from.
+        gate: g at the start; None adds.
+    """
+
+    gate: nn.Parameter | None
+
+    def __init__(self, stack: GraphStack, gate: float | None = None) -> None:
+        super().__init__()
+        self.stack = stack
+        self.gate = None if gate is None else nn.Parameter(torch.tensor([float(gate)]))
+
+    def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
+        """Node features [C, D] of node features [C, D] and an adjacency [C, C]."""
+        moved: Tensor = self.stack(nodes, adjacency)
+        return nodes + moved if self.gate is None else self.gate * moved + (1.0 - self.gate) * nodes

@@ -22,6 +22,7 @@ from ltbench.losses.expected_positives import ExpectedPositivesLoss, ROLELoss, i
 from ltbench.losses.focal import ClassBalancedLoss, FocalLoss, focal_elements
 from ltbench.losses.large_loss import LargeLoss
 from ltbench.losses.ldam import LDAMLoss
+from ltbench.losses.multi_focal import FocalFactors, MultiFocalLoss, head_tail_factor, occurrence_shares
 from ltbench.losses.ntr import NegativeTolerantRegularization
 from ltbench.losses.partial_asl import PartialAsymmetricLoss, SelectiveAsymmetricLoss, two_way_scores
 from ltbench.losses.partial_bce import PartialBCELoss, SoftPartialBCELoss
@@ -50,6 +51,7 @@ __all__ = [
     "EntropyMaximizationLoss",
     "EpochLoss",
     "ExpectedPositivesLoss",
+    "FocalFactors",
     "FocalLoss",
     "HillLoss",
     "IgnoreUnknownLoss",
@@ -57,6 +59,7 @@ __all__ = [
     "LSEPLoss",
     "LargeLoss",
     "MarginRankingLoss",
+    "MultiFocalLoss",
     "MultiLabelLoss",
     "NegativeTolerantRegularization",
     "OwnUnknownLoss",
@@ -79,12 +82,14 @@ __all__ = [
     "co_occurrence_labels",
     "cosine_distance",
     "focal_elements",
+    "head_tail_factor",
     "initial_label_logits",
     "inter_pseudo_labels",
     "intra_pseudo_labels",
     "labels_from_binary",
     "largest_scores",
     "mixed_labels",
+    "occurrence_shares",
     "rebalanced_weights",
     "select_soft_negatives",
     "token_cosine_distance",

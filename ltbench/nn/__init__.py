@@ -1,5 +1,6 @@
 """Parts for method authors: prompt learners, necks, heads, samplers, augmentation, templates; all listed is public."""
 
+from ltbench.nn.attention import AdditiveAttention
 from ltbench.nn.augment import ColourDistortion, DistortedCrop, FixedViews, canvas_for
 from ltbench.nn.branches import TowerBranches
 from ltbench.nn.classifiers import CosineHead, LinearHead
@@ -13,6 +14,7 @@ from ltbench.nn.graph import (
     normalised_adjacency,
     similarity_adjacency,
 )
+from ltbench.nn.multi_head import MovingVector, MultiHeadCosine
 from ltbench.nn.necks import BatchNormNeck
 from ltbench.nn.prompted import PromptClassifier
 from ltbench.nn.prompts import PromptLearner
@@ -26,6 +28,7 @@ from ltbench.nn.words import read_word_vectors, words_of
 
 __all__ = [
     "TEMPLATES",
+    "AdditiveAttention",
     "BatchNormNeck",
     "ClassAwareSampler",
     "ClassDrawSampler",
@@ -40,6 +43,8 @@ __all__ = [
     "GraphStack",
     "LinearHead",
     "MetaNet",
+    "MovingVector",
+    "MultiHeadCosine",
     "PromptClassifier",
     "PromptLearner",
     "RegionAggregation",

@@ -21,6 +21,7 @@ from ltbench.losses import (
     EntropyMaximizationLoss,
     EpochLoss,
     ExpectedPositivesLoss,
+    FocalFactors,
     FocalLoss,
     HillLoss,
     IgnoreUnknownLoss,
@@ -28,6 +29,7 @@ from ltbench.losses import (
     LDAMLoss,
     LSEPLoss,
     MarginRankingLoss,
+    MultiFocalLoss,
     MultiLabelLoss,
     NegativeTolerantRegularization,
     OwnUnknownLoss,
@@ -111,6 +113,11 @@ LOSSES: dict[str, Callable[..., MultiLabelLoss]] = {
     "dualcoop-positive": lambda **o: PartialAsymmetricLoss(prompts="positive", detach_weights=False, **o),
     "dualcoop-negative": lambda **o: PartialAsymmetricLoss(
         prompts="negative", detach_weights=False, variant="code", **o
+    ),
+    "mfm": lambda **o: MultiFocalLoss(COUNTS, factors=FocalFactors(variant="paper"), **o),
+    "mfm-code": lambda **o: MultiFocalLoss(COUNTS, factors=FocalFactors(detach=False), **o),
+    "mfm-together": lambda **o: MultiFocalLoss(
+        COUNTS, factors=FocalFactors(detach=False), cooccurrence=torch.diag(torch.tensor(COUNTS)) + 1, **o
     ),
     "p-asl": lambda **o: SelectiveAsymmetricLoss(top_k=1, detach_weights=False, **o),
     "p-asl-code": lambda **o: SelectiveAsymmetricLoss(top_k=1, clip=0.05, detach_weights=False, variant="code", **o),

@@ -1,135 +1,40 @@
-"""Single positive labels: each loss on each trainer, what they remember, and the published numbers they meet."""
+"""Single positive labels: each loss on each trainer, what unknown labels do, and what the losses remember."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor
 
-from ltbench.backbones.base import BackboneCard
 from ltbench.data.progress import SilentReporter
 from ltbench.engine.encode import Encoder
 from ltbench.engine.phase1 import Phase1, Setup
-from ltbench.losses import initial_label_logits
-from ltbench.method import Batch, Context, GradientStage, Stats
-from ltbench.method.config import build_config, choose_preset, load_presets
+from ltbench.method import Batch
 from ltbench.plugin import UserError
 from ltbench.tasks.views import TrainView
-from ltbench_baselines.spml import OpenSinglePositive, SinglePositive, SpmlMethod
+from ltbench_baselines.spml import OpenSinglePositive
 from ltbench_baselines.spml_losses import SPML_LOSSES, CorrectedLabels, OnlineLabels, SoftLabels
-from ltbench_baselines.spml_recipes import LOSSES, ONE_FORM, single_positive_recipes
-from tests.plugins.conftest import ToyTextTower
-from tests.plugins.test_visual import Pictures, ToyEncoder, ToyTower
+from ltbench_baselines.spml_recipes import LOSSES, ONE_FORM
+from tests.plugins.spml_toys import (
+    NAMES,
+    ROWS,
+    SPECS,
+    batch_of,
+    build,
+    method_of,
+    objective_of,
+    single_labels,
+    start,
+    toy,
+)
+from tests.plugins.test_visual import Pictures
 
-SPECS = {spec.name: spec for spec in single_positive_recipes()}
 SUFFIXES = ("", "-linear", "-prompts")
-NAMES = ("cat", "dog", "tram", "bus", "kite")
-ROWS, SIDE, DIM = 40, 8, 6
 TRAINED = {"": {"tower", "head"}, "-linear": {"weights", "biases"}, "-prompts": {"context", "head"}}
-RELEASE = "timm:resnet50.tv_in1k"
-
-
-def toy(dim: int = DIM) -> ToyEncoder:
-    """An encoder whose image tower can be trained, with a text tower."""
-    torch.manual_seed(2)
-    card = BackboneCard(
-        name="toy",
-        offers=("image", "global", "text"),
-        dim=dim,
-        image_size=SIDE,
-        weights="random",
-        weights_sha256="0" * 64,
-        transform="none",
-        revision="1",
-        pretraining="nothing",
-        ranked=False,
-    )
-    text = ToyTextTower()
-    text.projection = torch.nn.Linear(text.width, dim, bias=False)
-    return ToyEncoder(
-        card=card,
-        visual=ToyTower().eval().requires_grad_(False),
-        text=text.eval().requires_grad_(False),
-    )
-
-
-def single_labels() -> npt.NDArray[np.int8]:
-    """One observed label a row, a class without any, one known absence, and a row where nothing is known."""
-    labels = np.zeros((ROWS, len(NAMES)), dtype=np.int8)
-    labels[np.arange(ROWS), np.arange(ROWS) % 4] = 1
-    labels[7, 4] = -1
-    labels[9] = 0
-    return labels
-
-
-def context_of(labels: npt.NDArray[np.int8], variant: Any = "paper", dim: int = DIM) -> Context:
-    return Context(
-        NAMES[: labels.shape[1]],
-        Stats.of(labels),
-        toy(dim),
-        torch.device("cpu"),
-        seed=0,
-        variant=variant,
-        observed=torch.from_numpy(labels),
-    )
-
-
-def batch_of(labels: npt.NDArray[np.int8], suffix: str) -> Batch:
-    shape = (len(labels), 3, SIDE, SIDE) if suffix == "" else (len(labels), DIM)
-    inputs = torch.randn(shape, generator=torch.Generator().manual_seed(4))
-    return Batch(torch.arange(len(labels)), inputs, torch.from_numpy(labels))
-
-
-def method_of(recipe: str, **options: Any) -> SpmlMethod:
-    spec = SPECS[recipe]
-    cls = spec.load()
-    method = cls(build_config(cls.Config, recipe, spec.config, options))
-    assert isinstance(method, SpmlMethod)
-    return method
-
-
-def build(
-    recipe: str, labels: npt.NDArray[np.int8] | None = None, variant: str = "paper", **options: Any
-) -> tuple[GradientStage, SinglePositive]:
-    context = context_of(single_labels() if labels is None else labels, variant)
-    (stage,) = method_of(recipe, **options).stages(context)
-    assert isinstance(stage, GradientStage)
-    assert isinstance(stage.module, SinglePositive)
-    stage.module.requires_grad_(False)
-    for group in stage.param_groups:
-        for parameter in group.params:
-            parameter.requires_grad_(True)
-    stage.module.train()
-    return stage, stage.module
-
-
-def scan_of(batch: Batch) -> Any:
-    def scan() -> Iterator[Batch]:
-        assert isinstance(batch.input, Tensor)
-        for start in range(0, len(batch.rows), 16):
-            cut = slice(start, start + 16)
-            yield Batch(batch.rows[cut], batch.input[cut], batch.observed[cut])
-
-    return scan
-
-
-def start(module: SinglePositive, epoch: int, batch: Batch) -> None:
-    """What the engine does at the start of an epoch."""
-    module.eval()
-    module.on_epoch_start(epoch, scan_of(batch))
-    module.train()
-
-
-def objective_of(recipe: str, labels: Tensor, variant: str, **options: Any) -> Any:
-    """The loss of a recipe, as its stage has it."""
-    _, module = build(recipe, labels.to(torch.int8).numpy(), variant, **options)
-    return module.objective
 
 
 def test_twelve_losses_on_three_trainers() -> None:
@@ -405,198 +310,3 @@ def test_an_interrupted_run_ends_with_the_same_labels(tmp_path: Path, recipe: st
     assert not torch.equal(before[name].nan_to_num(-1), expected[name].nan_to_num(-1))
     assert found.decisions == outcome.decisions
     assert bool(outcome.decisions) == (recipe == "ll-cp")
-
-
-# --- presets ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("recipe", SPECS)
-def test_every_recipe_has_a_preset_for_shapes(recipe: str) -> None:
-    spec = SPECS[recipe]
-    preset = choose_preset(load_presets(spec), None, "shapes-spml", None, "tiny-clip", "paper")
-    assert preset is not None
-    config: Any = build_config(spec.load().Config, recipe, spec.config, preset.overrides)
-    if spec.config["loss"] in ("epr", "role"):
-        # The training part of shapes has 500 images each of 2, 3 and 4 classes.
-        assert config.expected_positives == 3.0
-    assert config.epochs > config.apl_warmup or spec.config["loss"] != "em-apl"
-
-
-def published(recipe: str, task: str, setting: str) -> Any:
-    spec = SPECS[recipe]
-    preset = choose_preset(load_presets(spec), None, task, setting, RELEASE, "paper")
-    assert preset is not None, (recipe, task, setting)
-    assert preset.origin.startswith("published(")
-    return build_config(spec.load().Config, recipe, spec.config, preset.overrides)
-
-
-@pytest.mark.parametrize("data", ["voc", "coco", "nus", "cub"])
-def test_published_settings(data: str) -> None:
-    task = f"spml-{data}"
-    expected = {"voc": 1.5, "coco": 2.9, "nus": 1.9, "cub": 31.4}[data]
-    for recipe in ("epr", "role"):
-        for setting in ("largeloss", "splc"):
-            config = published(recipe, task, setting)
-            assert (config.expected_positives, config.epochs, config.optimizer) == (expected, 10, "adam")
-    for setting in ("largeloss", "splc"):
-        assert published("lsan", task, setting).smoothing == 0.1
-    alpha, beta, warmup, batch = {
-        "voc": (0.2, 0.02, 5, 8),
-        "coco": (0.1, 0.9, 5, 16),
-        "nus": (0.1, 0.2, 4, 16),
-        "cub": (0.01, 0.4, 3, 8),
-    }[data]
-    lr = 1e-4 if data == "cub" else 1e-5
-    for recipe in ("em", "em-apl"):
-        config = published(recipe, task, "largeloss")
-        assert (config.em_alpha, config.batch_size, config.epochs, config.lr) == (alpha, batch, 10, lr)
-    assert (config.apl_beta, config.apl_warmup, config.apl_share) == (beta, warmup, 0.9)
-    for recipe in ("an", "ll-r", "ll-ct", "ll-cp"):
-        config = published(recipe, task, "largeloss")
-        assert (config.lr, config.head_lr, config.batch_size, config.epochs) == (1e-5, 1e-4, 16, 10)
-        assert 0.001 <= config.ll_delta <= 0.005
-    for recipe in ("an", "hill", "splc"):
-        config = published(recipe, task, "splc")
-        assert (config.lr, config.weight_decay, config.batch_size, config.ema) == (1e-4, 1e-4, 128, 0.9997)
-        assert (config.reduction, config.schedule, config.splc_tau) == ("sum", "onecycle", 0.6)
-    (stage,) = type(method_of("splc"))(config).stages(context_of(single_labels()))
-    assert isinstance(stage, GradientStage)
-    assert stage.ema == 0.9997
-    rates = [stage.param_groups[0].schedule.factor(step, 10, 80) for step in range(800)]
-    assert int(np.argmax(rates)) == pytest.approx(159, abs=1)  # a fifth of the steps
-    assert rates[0] == pytest.approx(1 / 25)
-
-
-# --- published numbers ------------------------------------------------------------------------------------------------
-
-
-def golden(shared: Path, name: str) -> dict[str, Any]:
-    with np.load(shared / "golden" / "limited-labels" / f"{name}.npz") as archive:
-        return {key: archive[key] for key in archive.files}
-
-
-def keys(arrays: dict[str, Any]) -> list[str]:
-    return sorted({key.split("__")[0] for key in arrays if key.endswith("__logits")})
-
-
-def value_and_gradient(objective: Any, logits: Tensor, labels: Tensor) -> tuple[float, npt.NDArray[np.float64]]:
-    leaf = logits.double().requires_grad_()
-    value = objective(leaf, Batch(torch.arange(len(labels)), logits, labels.to(torch.int8)))
-    (grad,) = torch.autograd.grad(value, leaf)
-    return float(value.detach()), grad.numpy()
-
-
-GOLDEN: list[tuple[str, str, str, str, dict[str, Any], int]] = [
-    ("an", "cole_an", "", "code", {}, 0),
-    ("lsan", "cole_an_ls", "", "code", {}, 0),
-    ("wan", "cole_wan", "", "code", {}, 0),
-    ("epr", "cole_epr", "", "code", {"expected_positives": 1.5}, 0),
-    *[("em", "em_loss", f"a{alpha}__", "code", {"em_alpha": alpha}, 0) for alpha in (0.1, 0.2, 0.01)],
-    ("hill", "hill_loss", "", "paper", {"reduction": "sum"}, 0),
-    *[("splc", "splc_loss", f"ep{epoch}__", "paper", {"reduction": "sum"}, epoch) for epoch in (0, 1, 5)],
-    *[
-        (loss, "largeloss", f"{key}__cr{clean}_dr{delta}__", variant, {"ll_delta": delta}, epoch)
-        for loss, key, variant in (
-            ("ll-r", "LL-R", "code"),
-            ("ll-r", "LL-R", "paper"),
-            ("ll-ct", "LL-Ct", "code"),
-            ("ll-ct", "LL-Ct", "paper"),
-            ("ll-cp", "LL-Cp", "code"),
-            ("ll-cp", "LL-Cp_intended", "paper"),
-        )
-        for clean, delta, epoch in (("0.9", 0.1, 1), ("0.5", 0.1, 5), ("0.998", 0.002, 1))
-    ],
-    ("an", "largeloss", "LL-R__cr1_dr0.2__", "paper", {}, 0),
-]
-
-
-@pytest.mark.parametrize(("loss", "file", "tag", "variant", "options", "epoch"), GOLDEN)
-@pytest.mark.parametrize("suffix", ["-linear", "-prompts"])
-def test_recipes_meet_the_releases(
-    shared: Path, loss: str, file: str, tag: str, variant: str, options: dict[str, Any], epoch: int, suffix: str
-) -> None:
-    arrays = golden(shared, file)
-    for key in keys(arrays):
-        logits, labels = (torch.from_numpy(np.array(arrays[f"{key}__{part}"])) for part in ("logits", "labels"))
-        shown = labels.to(torch.int8).numpy()
-        (stage,) = method_of(f"{loss}{suffix}", **options).stages(named(shown, variant))
-        objective: Any = stage.module.objective
-        objective.start_epoch(epoch, lambda: pytest.fail("asks for probabilities"))
-        value, grad = value_and_gradient(objective, logits, labels)
-        # The release computes corrected entries in float32 (1e-7).
-        loose = 1e-6 if file == "largeloss" else 1e-9
-        np.testing.assert_allclose(value, arrays[f"{key}__{tag}loss"], rtol=loose)
-        np.testing.assert_allclose(grad, arrays[f"{key}__{tag}grad"], rtol=loose, atol=loose / grad.size)
-        if f"{key}__{tag}corr" in arrays and isinstance(objective, CorrectedLabels):
-            assert sorted(map(list, objective.decisions())) == sorted(arrays[f"{key}__{tag}corr"].tolist())
-
-
-def named(labels: npt.NDArray[np.int8], variant: str) -> Context:
-    """A context of as many classes as the labels have."""
-    names = tuple(f"thing {column}" for column in range(labels.shape[1]))
-    context = context_of(labels[:, : len(NAMES)], variant)
-    return Context(
-        names,
-        Stats.of(labels),
-        context.backbone,
-        torch.device("cpu"),
-        seed=0,
-        variant=context.variant,
-        observed=torch.from_numpy(labels),
-    )
-
-
-def test_role_meets_the_release(shared: Path) -> None:
-    arrays = golden(shared, "cole_role")
-    for key in keys(arrays):
-        logits, labels = (torch.from_numpy(np.array(arrays[f"{key}__{part}"])) for part in ("logits", "labels"))
-        method = method_of("role-linear", expected_positives=1.5)
-        (stage,) = method.stages(named(labels.to(torch.int8).numpy(), "code"))
-        own: Any = stage.module.objective.double()
-        with torch.no_grad():
-            own.label_logits.copy_(torch.from_numpy(np.array(arrays[f"{key}__est_logits"])))
-        value = own(logits.double().requires_grad_(), Batch(torch.arange(len(labels)), logits, labels.to(torch.int8)))
-        value.backward()
-        np.testing.assert_allclose(float(value.detach()), arrays[f"{key}__loss"], rtol=1e-9)
-        expected = arrays[f"{key}__grad_est"]
-        np.testing.assert_allclose(own.label_logits.grad.numpy(), expected, rtol=1e-9, atol=1e-9 / expected.size)
-
-
-def test_free_labels_start_as_in_the_release(shared: Path) -> None:
-    arrays = golden(shared, "cole_role_label_estimator_init")
-    labels = torch.from_numpy(np.array(arrays["observed"])).to(torch.int8)
-    torch.manual_seed(0)
-    own = OnlineLabels(None, labels)  # type: ignore[arg-type]
-    np.testing.assert_allclose(own.label_logits.detach().numpy(), arrays["param"], rtol=1e-6)
-    torch.manual_seed(0)
-    assert torch.equal(own.label_logits, initial_label_logits(labels))
-
-
-@pytest.mark.parametrize(("alpha", "beta"), [(0.2, 0.02), (0.1, 0.9)])
-def test_em_apl_meets_the_release(shared: Path, alpha: float, beta: float) -> None:
-    arrays = golden(shared, "em_apl_loss")
-    for key in keys(arrays):
-        logits, marked = (torch.from_numpy(np.array(arrays[f"{key}__{part}"])) for part in ("logits", "labels"))
-        labels = (marked > 0).to(torch.int8)
-        method = method_of("em-apl-linear", em_alpha=alpha, apl_beta=beta)
-        (stage,) = method.stages(named(labels.numpy(), "code"))
-        own: Any = stage.module.objective.double()
-        own.soft.copy_(torch.where(marked < 0, -marked.double(), torch.nan))
-        value, grad = value_and_gradient(own, logits, labels)
-        tag = f"{key}__a{alpha}_b{beta}__"
-        np.testing.assert_allclose(value, arrays[f"{tag}loss"], rtol=1e-9)
-        np.testing.assert_allclose(grad, arrays[f"{tag}grad"], rtol=1e-9, atol=1e-9 / grad.size)
-
-
-def test_soft_labels_are_chosen_as_in_the_release(shared: Path) -> None:
-    arrays = golden(shared, "apl_selection")
-    labels = torch.from_numpy(np.array(arrays["s0__observed_before"])).to(torch.int8)
-    probabilities = torch.sigmoid(torch.from_numpy(np.array(arrays["s0__logits"])).float())
-    method = method_of("em-apl-linear", epochs=10, apl_warmup=5)
-    (stage,) = method.stages(named(labels.numpy(), "code"))
-    own: Any = stage.module.objective
-    own.start_epoch(4, lambda: (probabilities, labels))
-    assert own.soft.isnan().all()
-    own.start_epoch(5, lambda: (probabilities, labels))
-    marked = torch.where(own.soft.isnan(), labels.float(), -own.soft)
-    np.testing.assert_allclose(marked.numpy(), arrays["s0__observed_after"], rtol=1e-6)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from ltbench.plugin.files import write_atomic
+from ltbench.records.corrections import Corrections
 from ltbench.report.board import Board, Section, labels_of
 from ltbench.report.rows import Row, shown_subsets
 
@@ -123,6 +124,38 @@ def draw_curves(board: Board, metric: str, subset: str = "total") -> Figure:
     axes.set_xticks(range(len(settings)), settings)
     axes.set_xlabel("setting")
     axes.set_ylabel(f"{metric} {subset} in percent")
+    _legend(axes)
+    return figure
+
+
+@_styled
+def draw_corrections(runs: Sequence[Corrections], title: str = "") -> Figure:
+    """Labels that a method corrected in each epoch: right ones, wrong ones, and how many there were to find.
+
+    Means over runs of one recipe with as many epochs each, the range between them shaded; the number of hidden labels
+    is a dashed line.
+
+    Raises:
+        ValueError: no run, or runs with different numbers of epochs.
+    """
+    lengths = {len(run.right) for run in runs}
+    if len(lengths) != 1:
+        raise ValueError(f"expected runs of one number of epochs, got {sorted(lengths)}")
+    figure, axes = _canvas(6.0, 3.6)
+    epochs = range(1, lengths.pop() + 1)
+    for number, (label, counts) in enumerate(
+        (("right", [run.right for run in runs]), ("wrong", [run.wrong for run in runs]))
+    ):
+        columns = list(zip(*counts, strict=True))
+        axes.plot(epochs, [sum(column) / len(column) for column in columns], label=label, markersize=3, **_look(number))
+        if len(runs) > 1:
+            low, high = [min(column) for column in columns], [max(column) for column in columns]
+            axes.fill_between(epochs, low, high, color=_COLOURS[number], alpha=0.2, linewidth=0)
+    axes.axhline(sum(run.hidden for run in runs) / len(runs), color="#7f7f7f", linestyle="--", label="hidden")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("corrected labels")
+    axes.set_title(title)
     _legend(axes)
     return figure
 

@@ -1,0 +1,84 @@
+"""Phase 2 for rewritten labels: how many of a method's corrections were right, epoch by epoch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ltbench.plugin.errors import UserError
+from ltbench.tasks.complete import TrainTruth
+
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """Corrections of a run, judged. A correction says that a label is present which was not observed to be.
+
+    Attributes:
+        right: of each epoch from the first to the last, corrections to labels that are present.
+        wrong: those to labels that are absent. Labels that the data set itself leaves unknown are in neither.
+        hidden: labels that are present and were not observed, which corrections could find.
+    """
+
+    right: tuple[int, ...]
+    wrong: tuple[int, ...]
+    hidden: int
+
+    @property
+    def recovered(self) -> tuple[float | None, ...]:
+        """Share of the hidden labels that each epoch's corrections found, in percent; None where none is hidden."""
+        return tuple(100 * found / self.hidden if self.hidden else None for found in self.right)
+
+    @property
+    def precision(self) -> tuple[float | None, ...]:
+        """Share of each epoch's judged corrections that are right, in percent; None for an epoch without any."""
+        pairs = zip(self.right, self.wrong, strict=True)
+        return tuple(100 * right / (right + wrong) if right + wrong else None for right, wrong in pairs)
+
+
+def judge_corrections(path: Path, truth: TrainTruth, epochs: int | None = None) -> Corrections:
+    """Judge a file of decisions, as a run leaves one beside its record.
+
+    A correction counts once an epoch; one to a label that was observed to be present is none, and is not counted.
+
+    Args:
+        path: ``decisions.json`` of an attempt.
+        truth: of the training rows that the run had.
+        epochs: number of epochs; None takes the last that decided something.
+
+    Raises:
+        UserError: the file cannot be read, or names rows, classes or epochs that are not there.
+    """
+    rows, classes, when = _read(path)
+    known, columns = truth.complete.shape
+    count = int(when.max(initial=-1)) + 1 if epochs is None else epochs
+    for what, numbers, size in (("row", rows, known), ("class", classes, columns), ("epoch", when, count)):
+        bad = (numbers < 0) | (numbers >= size)
+        if bad.any():
+            raise UserError(f"{path.name} names {what} {int(numbers[bad][0])} of {size}", "ltbench verify RECORD")
+    each = np.unique(np.stack([when, rows, classes], axis=1), axis=0)
+    when, at = each[:, 0], (each[:, 1], each[:, 2])
+    new = truth.observed[at] != 1
+    right = np.bincount(when[new & (truth.complete[at] == 1)], minlength=count)
+    wrong = np.bincount(when[new & (truth.complete[at] == -1)], minlength=count)
+    hidden = int(((truth.complete == 1) & (truth.observed != 1)).sum())
+    return Corrections(tuple(map(int, right)), tuple(map(int, wrong)), hidden)
+
+
+def _read(path: Path) -> tuple[Numbers, Numbers, Numbers]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        columns = [np.asarray(document[name]) for name in ("rows", "classes", "epochs")]
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path.name} cannot be read ({error})", "ltbench run --overwrite always …") from error
+    if any(column.ndim != 1 or len(column) != len(columns[0]) for column in columns) or any(
+        len(column) and column.dtype.kind != "i" for column in columns
+    ):
+        raise UserError(f"{path.name} does not hold rows, classes and epochs", "ltbench run --overwrite always …")
+    rows, classes, when = (column.astype(np.int64) for column in columns)
+    return rows, classes, when

@@ -64,7 +64,8 @@ def test_published_settings(data: str) -> None:
         config = published(recipe, task, "largeloss")
         assert (config.lr, config.head_lr, config.batch_size, config.epochs) == (1e-5, 1e-4, 16, 10)
         assert 0.001 <= config.ll_delta <= 0.005
-    for recipe in ("an", "hill", "splc"):
+    # SPLC's release has no CUB; Hill and SPLC on it are rows of HSPNet's table.
+    for recipe in ("hill", "splc") if data == "cub" else ("an", "hill", "splc"):
         config = published(recipe, task, "splc")
         assert (config.lr, config.weight_decay, config.batch_size, config.ema) == (1e-4, 1e-4, 128, 0.9997)
         assert (config.reduction, config.schedule, config.splc_tau) == ("sum", "onecycle", 0.6)

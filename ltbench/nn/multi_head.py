@@ -37,7 +37,7 @@ class MultiHeadCosine(nn.Module):
 
     def _parts(self, vectors: Tensor) -> Tensor:
         """Vectors [..., dim] as [..., K, dim / K]."""
-        return vectors.reshape(*vectors.shape[:-1], self.heads, -1)
+        return vectors.reshape(*vectors.shape[:-1], self.heads, vectors.shape[-1] // self.heads)
 
     def _classes(self) -> Tensor:
         parts = self._parts(self.weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,9 @@ class Pictures:
 
     def load(self, row: int) -> Any:
         return self._arrays[row]
+
+    def sha256(self, row: int) -> str:
+        return hashlib.sha256(self._arrays[row].tobytes()).hexdigest()
 
 
 def phase_of(method: Method, folder: Path) -> Phase1:

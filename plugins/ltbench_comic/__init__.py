@@ -1,0 +1,1 @@
+"""COMIC: correction, modification and balance for partial labels on a long tail."""

@@ -1,0 +1,244 @@
+"""COMIC: a corrector, a multi-focal loss and a balanced model between a head and a tail model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from ltbench.losses import FocalFactors, MultiFocalLoss
+from ltbench.method import (
+    Augment,
+    Choice,
+    Context,
+    Method,
+    Needs,
+    ParamGroup,
+    Schedule,
+    SearchSpace,
+    Stage,
+    TrainingConfig,
+    Uniform,
+)
+from ltbench.nn import AdditiveAttention, MultiHeadCosine
+from ltbench_comic.balancer import HeadTailBalancer
+from ltbench_comic.corrector import ReflectiveLabelCorrector
+from ltbench_comic.module import BALANCED, HEAD, TAIL, ComicModule, StreamModel, Weights
+
+
+class Comic(Method):
+    """Learns three heads on the features of a frozen image tower, from images and observed labels.
+
+    Source: Zhang et al., Learning in Imperfect Environment: Multi-Label Classification with Long-Tailed Distribution
+    and Partial Labels, ICCV 2023, and the released code (wannature/COMIC, 1de14e5) with its later experiments undone.
+    """
+
+    class Config(TrainingConfig):
+        """Options. Sources in brackets: "release" is its configuration for COCO (VOC), "paper" a section or equation.
+
+        Where the default is null, the variant decides; its values are stated as code / paper.
+        """
+
+        model: Literal["comic", "head", "tail"] = Field(
+            "comic", description="all three models, or the head or the tail model alone [paper: Table 1]"
+        )
+        rlc: bool = Field(True, description="label corrector [paper: Table 2]")
+        mfm: Literal["full", "pn", "ht", "off"] = Field(
+            "full",
+            description="multi-focal loss with both factors, with the positive-negative or the head-tail one alone "
+            "[paper: Table 4], or cross-entropy in its place [paper: Table 2]",
+        )
+        htb: bool = Field(
+            True, description="head and tail model, attention and balancer; without, a balanced model [paper: Table 2]"
+        )
+        feature_dim: int = Field(1024, ge=1, description="size of a model's features [release]")
+        heads: int = Field(1, ge=1, description="heads N_g of the classifiers, a divisor of feature_dim [release]")
+        scale: float = Field(16.0, gt=0, description="scale rho of cosines [release]")
+        eta: float = Field(1 / 32, ge=0, description="added to the norm of a class's weights [release]")
+        momentum: float = Field(0.9, ge=0, lt=1, description="decay mu of the moving vectors [release]")
+        head_effect: float = Field(1.0, ge=0, description="times the moving vector is taken off [release]")
+        tail_effect: float = Field(2.0, ge=0, description="times the moving vector is added [release]")
+        attention: float | None = Field(
+            None, ge=0, description="weight of the attention in the balanced features [code 0.1 / paper 1, Eq. 8]"
+        )
+        attention_dropout: float = Field(0.1, ge=0, lt=1, description="of the attention's weights [release]")
+        gamma_pos: float = Field(0.0, ge=0, description="focusing of present labels [release]")
+        gamma_neg: float = Field(3.0, ge=0, description="focusing of all others [release]")
+        weight_pos: float = Field(0.0, ge=0, description="of the head-tail factor in the first [release]")
+        weight_neg: float = Field(1.0, ge=0, description="of the head-tail factor in the second [release]")
+        exponent: float = Field(1 / 3, ge=0, description="exponent of the head-tail factor [release]")
+        rlc_exponent: float | None = Field(None, ge=0, description="the corrector's [code 1/6 / paper 1/3]")
+        weighted: bool | None = Field(None, description="multiply by the head-tail factor [code true / paper false]")
+        detach: bool | None = Field(None, description="no gradient through powers [code true / paper false]")
+        cooccurrence: bool | None = Field(None, description="shares of co-occurrence [code true / paper has none]")
+        clip: float = Field(0.05, ge=0, lt=1, description="shift of absent probabilities; code only [release]")
+        boost: float = Field(1.2, ge=1, description="factor where classes co-occur; code only [release]")
+        tau: float = Field(0.7, ge=0, le=1, description="probability to exceed in the corrector [release, paper 4.3]")
+        margin: float | None = Field(
+            None, ge=0, description="taken off logits of present labels in the corrector [code 1 / paper 0]"
+        )
+        rlc_rows: int | None = Field(
+            None, ge=1, description="numerator of the corrector's coefficient [code 32 / paper: rows of the batch]"
+        )
+        rlc_weight: float = Field(0.2, ge=0, description="lambda_c [release]")
+        htb_weight: float = Field(1.0, ge=0, description="lambda_b [release, as read]")
+        htb_power: float = Field(2.0, ge=0, description="alpha: power of the losses in kappa [release, paper 4.3]")
+        htb_mode: Literal["product", "soft-ce"] = Field(
+            "product", description="softmaxes' product as a logit, or cross-entropy to each teacher [release: product]"
+        )
+        common_weight: float = Field(
+            0.0, ge=0, description="of the mean of the models' multi-focal losses [release, as read: 0; at HEAD: 1]"
+        )
+        optimizer: Literal["sgd", "adam", "adamw"] = Field("adam", description="optimiser [release, paper 4.1]")
+        lr: float = Field(1e-3, gt=0, description="learning rate of features and attention [release]")
+        classifier_lr: float = Field(1e-4, gt=0, description="learning rate of the classifiers [release]")
+        weight_decay: float = Field(1e-4, ge=0, description="weight decay [release]")
+        decay: float = Field(0.1, gt=0, le=1, description="factor of the rates at each step of the schedules [release]")
+        balanced_step: int = Field(12, ge=1, description="epochs between decays: balanced features [release]")
+        attention_step: int = Field(18, ge=1, description="the same: attention [release]")
+        classifier_step: int = Field(18, ge=1, description="the same: balanced classifier [release]")
+        head_step: int = Field(24, ge=1, description="the same: head model [release: 24 (12); alone 40 (12)]")
+        tail_step: int = Field(12, ge=1, description="the same: tail model [release: 12 (24); alone 12 (35)]")
+        epochs: int = Field(40, ge=1, description="passes over the training rows [release, paper 4.1]")
+        batch_size: int = Field(32, ge=1, description="rows a step [release, paper 4.1]")
+        drop_last: bool = Field(False, description="drop an incomplete last batch [release: true; ours]")
+        augment: Literal["none", "flip", "views", "live"] = Field(  # type: ignore[assignment]
+            "flip",
+            description="none; mirrored images; random crops, k fixed ones or fresh each time [release: fresh; ours]",
+        )
+        views_k: int = Field(8, ge=1, description="number of fixed views; augment=views only [ours]")
+
+    config: Config
+
+    @classmethod
+    def search_space(cls) -> SearchSpace:
+        """Learning rates, weight decay and the corrector's threshold; the rest stays the published one."""
+        return {
+            "lr": Uniform(5e-4, 1e-2, log=True),
+            "classifier_lr": Uniform(1e-4, 1e-2, log=True),
+            "weight_decay": Uniform(1e-6, 1e-3, log=True),
+            "tau": Choice((0.6, 0.7, 0.8)),
+        }
+
+    def needs(self) -> Needs:
+        """Global features. Unknown labels are what the method corrects, so they arrive as they are.
+
+        The paper decides at a probability of 1/2 (its recall), so threshold metrics are shown, as its own decisions.
+        """
+        return Needs(input="global", classes="fixed", unknown="own", calibrated=True)
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        """One gradient stage with a named parameter group for each part of each model."""
+        config = self.config
+        module = build(config, context)
+        stage = config.stage("comic", module, groups(config, module), augment=views(config), drop_last=config.drop_last)
+        # Layers on cached features are small, and half precision would cost cosines their digits.
+        return [replace(stage, amp=False)]
+
+
+def factors(config: Comic.Config, variant: Literal["paper", "code"]) -> FocalFactors:
+    """Constants of the multi-focal loss; a factor that is switched off takes its part of exponent and weight along."""
+    found = FocalFactors(
+        gamma_pos=config.gamma_pos,
+        gamma_neg=config.gamma_neg,
+        weight_pos=config.weight_pos,
+        weight_neg=config.weight_neg,
+        exponent=config.exponent,
+        weighted=config.weighted,
+        detach=config.detach,
+        clip=config.clip,
+        boost=config.boost,
+        variant=variant,
+    )
+    if config.mfm in ("pn", "off"):
+        found = replace(found, weight_pos=0.0, weight_neg=0.0, weighted=False)
+    if config.mfm in ("ht", "off"):
+        found = replace(found, gamma_pos=0.0, gamma_neg=0.0)
+    return replace(found, clip=0.0, boost=1.0) if config.mfm == "off" else found
+
+
+def build(config: Comic.Config, context: Context) -> ComicModule:
+    """The module of a configuration, its constants counted over observed labels."""
+    code = context.variant == "code"
+    counts = np.maximum(1, context.stats.positives)
+    constants = factors(config, context.variant)
+    together = code if config.cooccurrence is None else config.cooccurrence and code
+    criterion = MultiFocalLoss(
+        counts,
+        factors=constants,
+        cooccurrence=torch.from_numpy(context.stats.cooccurrence) if together and config.mfm != "off" else None,
+        reduction="sum",
+    )
+    exponent = (1 / 6 if code else config.exponent) if config.rlc_exponent is None else config.rlc_exponent
+    corrected = replace(constants, exponent=exponent)
+
+    def corrector() -> ReflectiveLabelCorrector | None:
+        if not config.rlc:
+            return None
+        return ReflectiveLabelCorrector(
+            torch.from_numpy(counts),
+            corrected,
+            tau=config.tau,
+            margin=float(code) if config.margin is None else config.margin,
+            rows=(32 if code else None) if config.rlc_rows is None else config.rlc_rows,
+            per_corrected=not code,
+        )
+
+    effects = {HEAD: -config.head_effect, TAIL: config.tail_effect, BALANCED: 0.0}
+    joint = config.model == "comic" and config.htb
+    names = (HEAD, TAIL, BALANCED) if joint else (BALANCED if config.model == "comic" else config.model,)
+    models = {}
+    for name in names:
+        classifier = MultiHeadCosine(
+            config.feature_dim, len(context.class_names), config.heads, config.scale, config.eta
+        )
+        models[name] = StreamModel(context.backbone.card.dim, classifier, config.momentum, effects[name], corrector())
+    attention = (0.1 if code else 1.0) if config.attention is None else config.attention
+    weights = Weights(config.rlc_weight, config.htb_weight, config.common_weight, attention)
+    return ComicModule(
+        models,
+        criterion,
+        HeadTailBalancer(criterion, config.htb_power, config.htb_mode) if joint and config.htb_weight else None,
+        AdditiveAttention(config.feature_dim, dropout=config.attention_dropout) if joint and attention else None,
+        weights,
+        context.stats.rows,
+    )
+
+
+def groups(config: Comic.Config, module: ComicModule) -> list[ParamGroup]:
+    """Seven groups for three models: features and classifier of each, and the attention."""
+    steps = {
+        HEAD: (config.head_step, config.head_step),
+        TAIL: (config.tail_step, config.tail_step),
+        BALANCED: (config.balanced_step, config.classifier_step),
+    }
+    found = []
+    for name in module.models:
+        model = module.stream(name)
+        of_features, of_classifier = steps[name]
+        found.append(_group(config, f"{name}-features", list(model.linear.parameters()), config.lr, of_features))
+        found.append(
+            _group(
+                config, f"{name}-classifier", list(model.classifier.parameters()), config.classifier_lr, of_classifier
+            )
+        )
+    if module.attention is not None:
+        found.append(_group(config, "attention", list(module.attention.parameters()), config.lr, config.attention_step))
+    return found
+
+
+def _group(config: Comic.Config, name: str, params: Sequence[torch.nn.Parameter], lr: float, step: int) -> ParamGroup:
+    # The release steps its schedules before an epoch, so the first decay falls on the epoch numbered `step` from 1.
+    milestones = tuple(range(step - 1, config.epochs, step))
+    return ParamGroup(
+        params, lr, config.weight_decay, Schedule("multistep", milestones=milestones, gamma=config.decay), name
+    )
+
+
+def views(config: Comic.Config) -> Augment:
+    """What the option ``augment`` asks for; crops are torchvision's RandomResizedCrop, mirrored half of the time."""
+    return Augment("views", k=config.views_k) if config.augment == "views" else Augment(config.augment)

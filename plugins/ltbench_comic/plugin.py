@@ -1,0 +1,21 @@
+"""Registers COMIC. Imports no torch."""
+
+from __future__ import annotations
+
+from ltbench.plugin import MethodSpec, hookimpl
+
+
+@hookimpl
+def ltbench_methods() -> list[MethodSpec]:
+    """The recipe of this package."""
+    return [
+        MethodSpec(
+            name="comic",
+            target="ltbench_comic.method:Comic",
+            summary="corrects missing labels and balances a head and a tail model on frozen features",
+            families={"plt"},
+            variants=("code", "paper"),
+            card="cards/comic.md",
+            presets="presets.yaml",
+        )
+    ]

@@ -80,7 +80,6 @@ class SharedAttentions(Head):
     Features go through a 2 x 2 convolution with batch normalisation and ReLU, and attention t weighs places by
     ``softmax_l (u_t . tanh(B x_l + b) + d_t)``. Beside the ranking loss: ``distribution`` (no attention shall serve all
     present labels), ``whole`` (attentions shall beat the mean of the places), ``span`` (attentions shall differ).
-    Rows without a known label are in no term.
 
     Args:
         dim: size of a region feature.
@@ -116,9 +115,8 @@ class SharedAttentions(Head):
         """The ranking loss, and the three terms with their weights."""
         by_attention, whole, looks = self.parts(batch, words)
         scores, labels = by_attention.max(dim=1).values, batch.observed
-        known = (labels != 0).any(dim=1)
         chosen = (torch.softmax(by_attention, dim=1) * (labels > 0).unsqueeze(1)).sum(dim=2)
-        directions = normalize(looks[known], dim=2)
+        directions = normalize(looks, dim=2)
         alike = directions @ directions.transpose(1, 2)
         others = alike * (1 - torch.eye(alike.shape[1], device=alike.device))
         terms = (

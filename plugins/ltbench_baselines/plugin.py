@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ltbench.plugin import MethodSpec, hookimpl
 from ltbench_baselines.spml_recipes import single_positive_recipes
+from ltbench_baselines.zsl_recipes import zero_shot_recipes
 
 EVERY_FAMILY = frozenset({"ltml", "plt", "spml", "partial"})
 BOTH_FORMS = ("paper", "code")
@@ -181,4 +182,5 @@ def ltbench_methods() -> list[MethodSpec]:
             presets="presets_oltr.yaml",
         ),
         *single_positive_recipes(),
+        *zero_shot_recipes(),
     ]

@@ -101,8 +101,21 @@ class VisualSemantic(nn.Module):
         return scores
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms of the head."""
-        return self.head.losses(batch, self.words)
+        """The terms of the head over the rows that have a known label.
+
+        The others are left out before the head sees them: batch normalisation would let them move its statistics.
+        """
+        known = (batch.observed != 0).any(dim=1)
+        if not bool(known.any()):
+            return {"loss_rank": torch.stack([0.0 * parameter.sum() for parameter in self.parameters()]).sum()}
+        return self.head.losses(batch if bool(known.all()) else chosen_rows(batch, known), self.words)
+
+
+def chosen_rows(batch: Batch, chosen: Tensor) -> Batch:
+    """The rows of a batch where `chosen` [n] holds."""
+    given = batch.input
+    kept = (given[0][chosen], given[1][chosen]) if isinstance(given, tuple) else given[chosen]
+    return replace(batch, rows=batch.rows[chosen], input=kept, observed=batch.observed[chosen], captions=None)
 
 
 class OpenWordVectorConfig(WordVectorConfig):

@@ -14,6 +14,7 @@ from ltbench.method import Method, MethodConfig
 from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench_baselines.plugin import ltbench_methods as baselines
 from ltbench_baselines.spml_recipes import LOSSES as SPML
+from ltbench_baselines.zsl_recipes import zero_shot_recipes
 from ltbench_dr.plugin import ltbench_methods as dr
 from ltbench_lmpt.plugin import ltbench_methods as lmpt
 
@@ -27,6 +28,8 @@ VISUAL = {
 }
 # Each on a tower, a linear head, and prompts.
 SINGLE_POSITIVE = {f"{loss}{suffix}" for loss in SPML for suffix in ("", "-linear", "-prompts")}
+ZERO_SHOT = {spec.name for spec in zero_shot_recipes()}
+REGIONS = {"tai-dpt", "dual-templates", "class-names", "deep0tag", "one-attention-per-label", "lesa", "biam"}
 SPECS = {spec.name: spec for spec in [*baselines(), *lmpt(), *dr()]}
 
 
@@ -38,8 +41,8 @@ def spec(request):
 def test_recipes_of_the_packages():
     others = {"zero-shot", "linear-probe", "linear-probe-lbfgs", "coop", "lmpt"}
     others |= {"zero-shot-ensemble", "full-fine-tuning", "cocoop", "tai-dpt"}
-    assert set(SPECS) == others | VISUAL | SINGLE_POSITIVE
-    deterministic = {"zero-shot", "zero-shot-ensemble", "linear-probe-lbfgs"}
+    assert set(SPECS) == others | VISUAL | SINGLE_POSITIVE | ZERO_SHOT
+    deterministic = {"zero-shot", "zero-shot-ensemble", "linear-probe-lbfgs", "dual-templates", "class-names"}
     assert {name for name, spec in SPECS.items() if spec.deterministic} == deterministic
 
 
@@ -48,7 +51,7 @@ def test_target_is_a_method_whose_base_configuration_is_valid(spec):
     assert issubclass(method, Method)
     config = build_config(method.Config, spec.name, spec.config)
     assert isinstance(config, MethodConfig)
-    inputs = dict.fromkeys(VISUAL | {"full-fine-tuning"} | set(SPML), "image") | {"tai-dpt": "region"}
+    inputs = dict.fromkeys(VISUAL | {"full-fine-tuning"} | set(SPML), "image") | dict.fromkeys(REGIONS, "region")
     assert method(config).needs().input == inputs.get(spec.name, "global")
 
 

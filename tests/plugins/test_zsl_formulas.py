@@ -110,7 +110,7 @@ def lesa_terms(head: SharedAttentions, batch: Batch, words: Tensor) -> Mapping[s
         unit = looks[row] / looks[row].norm(dim=1, keepdim=True)
         for one in range(len(unit)):
             overlap += sum(float(unit[one] @ unit[other]) ** 2 for other in range(len(unit)) if other != one)
-    attentions, rows = by_attention.shape[1], len(batch.observed)
+    attentions, rows = by_attention.shape[1], int((batch.observed != 0).any(dim=1).sum())
     return {"distribution": spread / attentions / rows, "whole": below, "span": overlap**0.5}
 
 

@@ -26,8 +26,25 @@ def listed(what: str) -> list[dict[str, object]]:
 def table(what: str) -> str:
     """One table, in Markdown."""
     cells = {"tasks": _task, "methods": _method, "backbones": _backbone}[what]
-    rows = [WHAT[what], tuple("---" for _ in WHAT[what]), *(cells(row) for row in listed(what))]
+    found = grouped(listed(what)) if what == "methods" else listed(what)
+    rows = [WHAT[what], tuple("---" for _ in WHAT[what]), *(cells(row) for row in found)]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def grouped(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Recipes of one trainer in one row: those for the same families, whose summaries begin with the same words."""
+    kin: dict[tuple[str, str], list[dict[str, object]]] = {}
+    for row in rows:
+        trainer, colon, _ = str(row["summary"]).partition(": ")
+        kin.setdefault((trainer if colon else str(row["name"]), _words(row["families"])), []).append(row)
+    made = []
+    for (trainer, _), members in kin.items():
+        if len(members) > 3:
+            names = "`, `".join(str(row["name"]) for row in members)
+            made.append({**members[0], "name": names, "summary": f"{trainer}; they differ in the loss or its rows"})
+        else:
+            made += members
+    return made
 
 
 def _task(row: dict[str, object]) -> tuple[object, ...]:

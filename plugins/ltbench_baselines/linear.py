@@ -98,8 +98,8 @@ class LinearProbe(Method):
     """One logistic regression a class on frozen global image features; learns weights [C, D] and biases [C].
 
     ``gradient`` minimises the binary cross-entropy, or another loss, of the known labels with AdamW. ``lbfgs``
-    minimises ``|w|^2 / 2 + C sum BCE`` to convergence, C chosen by cross-validation on the observed training labels (see
-    :func:`ltbench_baselines.logistic.fit_logistic`); it draws no random number that depends on the seed. Classes
+    minimises ``|w|^2 / 2 + C sum BCE`` to convergence, C chosen by cross-validation on the observed training labels
+    (see :func:`ltbench_baselines.logistic.fit_logistic`); it draws no random number that depends on the seed. Classes
     without observed positives or negatives keep the log-odds of their counts as a constant logit under ``lbfgs``.
 
     Source: the linear-probe protocol of Radford et al., Learning Transferable Visual Models From Natural Language

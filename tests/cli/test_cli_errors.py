@@ -41,7 +41,8 @@ from tests.cli.conftest import Cli
         ),
         (
             ["run", "--task", "shapes-lt", "--method", "zero-shoot"],
-            "error: unknown method 'zero-shoot'; did you mean 'zero-shot' or 'zero-shot-ensemble'? → ltbench list methods",
+            "error: unknown method 'zero-shoot'; did you mean 'zero-shot' or 'zero-shot-ensemble'? "
+            "→ ltbench list methods",
         ),
         (
             ["run", "--task", "shapes-lt", "--method", "zero-shot", "--backbone", "tiny-clp"],

@@ -16,6 +16,7 @@ from ltbench_baselines.plugin import ltbench_methods as baselines
 from ltbench_baselines.spml_recipes import LOSSES as SPML
 from ltbench_baselines.zsl_recipes import zero_shot_recipes
 from ltbench_dr.plugin import ltbench_methods as dr
+from ltbench_dualcoop.plugin import ltbench_methods as dualcoop
 from ltbench_lmpt.plugin import ltbench_methods as lmpt
 
 VISUAL = {
@@ -29,8 +30,17 @@ VISUAL = {
 # Each on a tower, a linear head, and prompts.
 SINGLE_POSITIVE = {f"{loss}{suffix}" for loss in SPML for suffix in ("", "-linear", "-prompts")}
 ZERO_SHOT = {spec.name for spec in zero_shot_recipes()}
-REGIONS = {"tai-dpt", "dual-templates", "class-names", "deep0tag", "one-attention-per-label", "lesa", "biam"}
-SPECS = {spec.name: spec for spec in [*baselines(), *lmpt(), *dr()]}
+REGIONS = {
+    "tai-dpt",
+    "dual-templates",
+    "class-names",
+    "deep0tag",
+    "one-attention-per-label",
+    "lesa",
+    "biam",
+    "dualcoop",
+}
+SPECS = {spec.name: spec for spec in [*baselines(), *lmpt(), *dr(), *dualcoop()]}
 
 
 @pytest.fixture(params=sorted(SPECS))
@@ -40,7 +50,7 @@ def spec(request):
 
 def test_recipes_of_the_packages():
     others = {"zero-shot", "linear-probe", "linear-probe-lbfgs", "coop", "lmpt"}
-    others |= {"zero-shot-ensemble", "full-fine-tuning", "cocoop", "tai-dpt"}
+    others |= {"zero-shot-ensemble", "full-fine-tuning", "cocoop", "tai-dpt", "dualcoop"}
     assert set(SPECS) == others | VISUAL | SINGLE_POSITIVE | ZERO_SHOT
     deterministic = {"zero-shot", "zero-shot-ensemble", "linear-probe-lbfgs", "dual-templates", "class-names"}
     assert {name for name, spec in SPECS.items() if spec.deterministic} == deterministic
@@ -94,13 +104,14 @@ def test_no_preset_is_taken_where_none_was_made():
 
 
 def test_plugin_modules_import_no_torch():
-    modules = "ltbench_baselines.plugin, ltbench_dr.plugin, ltbench_lmpt.plugin"
+    modules = "ltbench_baselines.plugin, ltbench_dr.plugin, ltbench_dualcoop.plugin, ltbench_lmpt.plugin"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
-    ("recipes", "package"), [(baselines, "ltbench_baselines"), (lmpt, "ltbench_lmpt"), (dr, "ltbench_dr")]
+    ("recipes", "package"),
+    [(baselines, "ltbench_baselines"), (lmpt, "ltbench_lmpt"), (dr, "ltbench_dr"), (dualcoop, "ltbench_dualcoop")],
 )
 def test_every_preset_in_a_file_belongs_to_a_recipe_that_reads_the_file(recipes: Any, package: str) -> None:
     document = yaml.safe_load(resources.files(package).joinpath("presets.yaml").read_text(encoding="utf-8"))

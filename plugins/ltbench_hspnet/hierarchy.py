@@ -91,7 +91,8 @@ def clustered(features: Tensor, clusters: int, seed: int) -> Hierarchy:
     with warnings.catch_warnings():
         # Names that the tower cannot tell apart give fewer clusters than asked for; empty ones are left out below.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found = KMeans(clusters, n_init=10, random_state=seed).fit_predict(points)
+        # scikit-learn takes 32 bits.
+        found = KMeans(clusters, n_init=10, random_state=seed % 2**32).fit_predict(points)
     _, index = np.unique(found, return_inverse=True)
     centres = np.stack([points[index == group].mean(axis=0) for group in range(index.max() + 1)])
     return Hierarchy(torch.from_numpy(index.astype(np.int64)), torch.from_numpy(centres).to(features))

@@ -136,6 +136,12 @@ class HSPNet(Method):
         augment: Literal["live", "flip", "none"] | None = Field(  # type: ignore[assignment]
             None, description="random crops, mirrored images, or none; null: live (paper), none (code) [4.1; release]"
         )
+        images: Literal["backbone", "squeezed"] = Field(
+            "backbone", description="the encoder's preprocessing, or whole images squeezed to a square [release]"
+        )
+        image_size: int | None = Field(
+            None, ge=32, description="side in pixels, squeezed only; null: the encoder's own [A.2: 448, partial labels]"
+        )
         chunk: int = Field(1024, ge=1, description="prompts that are encoded at a time; changes memory only [ours]")
 
         @model_validator(mode="after")
@@ -144,6 +150,8 @@ class HSPNet(Method):
                 raise ValueError("group_graph: prompts=single uses no groups, so it needs group_graph=false")
             if self.schedule_epochs is not None and self.schedule_epochs < self.epochs:
                 raise ValueError(f"schedule_epochs: shorter than the {self.epochs} epochs of training")
+            if self.image_size is not None and self.images != "squeezed":
+                raise ValueError("image_size goes with images=squeezed")
             return self
 
     config: Config
@@ -170,6 +178,8 @@ class HSPNet(Method):
             classes="fixed",
             unknown="own" if config.unknown == "assume" else "ignore",
             calibrated=False,
+            images=config.images,
+            image_size=config.image_size,
         )
 
     def stages(self, context: Context) -> Sequence[Stage]:

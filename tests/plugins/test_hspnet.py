@@ -141,6 +141,11 @@ def test_variants_differ_in_what_the_card_lists() -> None:
     assert [graph.gate for graph in other.head.labels.graphs] == [None, None]
 
 
+def test_partial_labels_are_learned_from_larger_images() -> None:
+    needs = HSPNet(config_of(images="squeezed", image_size=448)).needs()
+    assert (needs.images, needs.image_size) == ("squeezed", 448)
+
+
 def test_average_can_be_switched_off() -> None:
     stage, _ = build(context(), ema_epoch=None)
     assert stage.ema is None

@@ -78,6 +78,8 @@ def test_clusters_are_the_nearest_labels_and_the_same_again() -> None:
     assert [len(set(part)) for part in found.index.reshape(4, 5).tolist()] == [1, 1, 1, 1]
     assert len(found.index.unique()) == 4
     assert torch.equal(found.index, clustered(points, 4, 0).index)
+    # Seeds of runs have 63 bits.
+    assert len(clustered(points, 4, 2**63 - 1).index.unique()) == 4
     # Equal names cannot be told apart: fewer clusters, none of them empty.
     same = clustered(torch.ones(5, 6), 3, 0)
     assert same.index.tolist() == [0] * 5
@@ -117,6 +119,7 @@ def test_what_cannot_be_built_says_why(groups: Any, options: dict[str, Any], mes
     [
         ("hspnet", {"prompts": "single"}, "group_graph"),
         ("spl", {"group_graph": True}, "group_graph"),
+        ("hspnet", {"image_size": 448}, "image_size"),
         ("hspnet", {"epochs": 60, "schedule_epochs": 50}, "schedule_epochs"),
     ],
 )

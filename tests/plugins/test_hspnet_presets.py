@@ -129,6 +129,7 @@ def stated(task: str, variant: str) -> dict[str, Any]:
     values |= {"neighbour_share": 0.2, "keep_share": 0.75, "context_tokens": 4, "train_encoder": True}
     if variant == "paper":
         batch = 32 if task.startswith("partial") else 128
+        values |= {"image_size": 448 if task.startswith("partial") else None}
         return values | {"epochs": 30, "lr": 1e-4, "graph_lr": None, "batch_size": batch, "schedule_epochs": None}
     return values | CODE[task] | {"epochs": 60, "schedule_epochs": 80, "batch_size": 128, "weight_decay": 1e-4}
 

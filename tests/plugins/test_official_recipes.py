@@ -15,17 +15,16 @@ from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench_baselines.plugin import ltbench_methods as baselines
 from ltbench_baselines.spml_recipes import LOSSES as SPML
 from ltbench_baselines.zsl_recipes import zero_shot_recipes
+from ltbench_comic.plugin import ltbench_methods as comic
 from ltbench_dr.plugin import ltbench_methods as dr
 from ltbench_dualcoop.plugin import ltbench_methods as dualcoop
+from ltbench_hspnet.plugin import ltbench_methods as hspnet
 from ltbench_lmpt.plugin import ltbench_methods as lmpt
 
 VISUAL = {
     *("erm", "rw", "rs", "focal", "cb-focal", "r-bce-focal", "db", "db-focal", "ldam", "asl", "mls", "lsep", "zlpr"),
     *("circle", "lws", "ml-gcn", "balpoe"),
-    *("bbn",),
-    *("ltml",),
-    *("oltr",),
-    *("dr",),
+    *("bbn", "ltml", "oltr", "dr"),
 }
 # Each on a tower, a linear head, and prompts.
 SINGLE_POSITIVE = {f"{loss}{suffix}" for loss in SPML for suffix in ("", "-linear", "-prompts")}
@@ -40,7 +39,8 @@ REGIONS = {
     "biam",
     "dualcoop",
 }
-SPECS = {spec.name: spec for spec in [*baselines(), *lmpt(), *dr(), *dualcoop()]}
+HSPNET = {"hspnet", "hspnet-cluster", "hcp", "spl-gcn", "spl"}
+SPECS = {spec.name: spec for spec in [*baselines(), *lmpt(), *dr(), *dualcoop(), *hspnet(), *comic()]}
 
 
 @pytest.fixture(params=sorted(SPECS))
@@ -50,8 +50,8 @@ def spec(request):
 
 def test_recipes_of_the_packages():
     others = {"zero-shot", "linear-probe", "linear-probe-lbfgs", "coop", "lmpt"}
-    others |= {"zero-shot-ensemble", "full-fine-tuning", "cocoop", "tai-dpt", "dualcoop"}
-    assert set(SPECS) == others | VISUAL | SINGLE_POSITIVE | ZERO_SHOT
+    others |= {"zero-shot-ensemble", "full-fine-tuning", "cocoop", "tai-dpt", "dualcoop", "comic"}
+    assert set(SPECS) == others | VISUAL | SINGLE_POSITIVE | ZERO_SHOT | HSPNET
     deterministic = {"zero-shot", "zero-shot-ensemble", "linear-probe-lbfgs", "dual-templates", "class-names"}
     assert {name for name, spec in SPECS.items() if spec.deterministic} == deterministic
 
@@ -61,7 +61,9 @@ def test_target_is_a_method_whose_base_configuration_is_valid(spec):
     assert issubclass(method, Method)
     config = build_config(method.Config, spec.name, spec.config)
     assert isinstance(config, MethodConfig)
-    inputs = dict.fromkeys(VISUAL | {"full-fine-tuning"} | set(SPML), "image") | dict.fromkeys(REGIONS, "region")
+    inputs = dict.fromkeys(VISUAL | HSPNET | {"full-fine-tuning"} | set(SPML), "image") | dict.fromkeys(
+        REGIONS, "region"
+    )
     assert method(config).needs().input == inputs.get(spec.name, "global")
 
 

@@ -133,7 +133,9 @@ def test_an_interrupt_says_how_to_go_on(capsys: pytest.CaptureFixture[str], comm
 
 
 def test_a_real_interrupt_ends_with_130(tmp_path: Path) -> None:
-    code = "import time, click; from ltbench.cli.boundary import run_guarded; import sys\n"
+    # A shell that starts the tests in the background has its children ignore interrupts.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "import time, click; from ltbench.cli.boundary import run_guarded; import sys\n"
     code += "c = click.Command('c', callback=lambda: (print('up', flush=True), time.sleep(60)))\n"
     code += "sys.exit(run_guarded(c, []))"
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

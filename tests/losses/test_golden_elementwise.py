@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -104,3 +105,20 @@ def test_db_intermediates(golden: Any, case: Any, assert_matches: Any) -> None:
     if key in arrays:
         weights = rebalanced_weights(case.counts, case.labels.float(), alpha=0.1, beta=10.0, theta=case.theta)
         assert_matches(weights, arrays[key], torch.float32)
+
+
+@pytest.mark.parametrize("key", ["NTR-Focal", "DBloss", "DBloss-noFocal", "CBloss-ntr"])
+def test_batches_in_place_of_images_are_refused_where_the_release_has_no_number(key: str, golden: Any) -> None:
+    # The release hands over the number of batches, 18 for VOC-LT, as N: the logarithm of a negative number.
+    arrays = golden(f"lmpt_bl_{key}_Nbatches")
+    losses = [value for name, value in arrays.items() if "__loss_" in name]
+    assert losses
+    assert all(np.isnan(value) for value in losses)
+    with pytest.raises(ValueError, match="num_images is 18"):
+        NegativeTolerantRegularization(torch.tensor([6, 34, 775]), 18)
+
+
+def test_regularisation_alone_has_numbers_where_the_release_raises(golden: Any, case: Any) -> None:
+    assert not golden("db_ntr_only")
+    loss = FocalLoss(factor=2.0, ntr=ntr(case))(case.logits(torch.float64), case.labels)
+    assert torch.isfinite(loss)

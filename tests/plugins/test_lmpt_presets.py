@@ -155,4 +155,5 @@ def test_the_code_has_a_preset_for_shapes() -> None:
     assert preset is not None
     assert preset.name == "shapes"
     config = config_of(preset)
-    assert (config["batch_norm"], config["images"], config["loss"]) == ("frozen", "square", "db-focal")
+    assert (config["batch_norm"], config["images"], config["cse_skip"]) == ("frozen", "square", 2)
+    assert preset.origin == "tuned(8)"

@@ -5,6 +5,7 @@ from ltbench.method.batch import Batch, Scan, Stats
 from ltbench.method.config import MethodConfig, Needs, Preset
 from ltbench.method.fine_tune import FineTuneConfig, FineTuned
 from ltbench.method.method import Context, Method, Validation
+from ltbench.method.places import Places
 from ltbench.method.search import Choice, SearchSpace, Uniform
 from ltbench.method.stages import (
     Augment,
@@ -34,6 +35,7 @@ __all__ = [
     "MethodConfig",
     "Needs",
     "ParamGroup",
+    "Places",
     "Preset",
     "Reporter",
     "Sampler",

@@ -8,9 +8,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ltbench.losses import AsymmetricLoss, BCELoss
 from ltbench.method import (
-    Batch,
     Choice,
     Context,
     Method,
@@ -23,10 +21,10 @@ from ltbench.method import (
     prompt_groups,
 )
 from ltbench.nn import ConditionalClassifier, ConditionalPrompts, CosineHead, MetaNet, PromptLearner
-from ltbench_baselines.coop import MultiLabelSoftmaxLoss
+from ltbench_baselines.coop import LOSSES, CoOpModule
 
 
-class CoCoOpModule(nn.Module):
+class CoCoOpModule(CoOpModule):
     """Conditional prompts, head and classification loss.
 
     Args:
@@ -45,31 +43,11 @@ class CoCoOpModule(nn.Module):
         rows: int,
         centre_rows: int = 128,
     ) -> None:
-        super().__init__()
-        self.classifier = classifier
-        self.criterion = criterion
-        self.centre = centre
+        super().__init__(classifier, criterion, centre)
         self.stride = max(1, rows // centre_rows)
 
-    def on_epoch_start(self, epoch: int, scan: Scan) -> None:
-        """Centre the logits once; later epochs and resumed runs have the bias in their state."""
-        if epoch == 0 and self.centre is not None:
-            self.classifier.centre(self._spaced(scan), self.centre)
-
-    def logits(self, batch: Batch) -> Tensor:
-        """Logits [n, C]."""
-        logits: Tensor = self.classifier(batch.features)
-        return logits
-
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The classification loss, mean over known labels (``softmax``: over rows with a present class)."""
-        return {"loss_cls": self.criterion(self.logits(batch), batch.observed)}
-
-    def set_classes(self, names: Sequence[str]) -> None:
-        """Put the learned context in front of other class names."""
-        self.classifier.set_classes(names)
-
-    def _spaced(self, scan: Scan) -> Iterator[Tensor]:
+    def centring(self, scan: Scan) -> Iterator[Tensor]:
+        """Features [n, D] of the rows that the mean logit is over."""
         for batch in scan():
             chosen = batch.features[batch.rows % self.stride == 0]
             if len(chosen):
@@ -140,10 +118,9 @@ class CoCoOp(Method):
         )
         meta = MetaNet(context.backbone.card.dim, tower.width, config.meta_hidden, zero=config.meta_start == "zero")
         head = CosineHead(tower.logit_scale, learn_scale=config.learn_scale, learn_bias=config.logit_bias)
-        losses = {"bce": BCELoss, "asl": AsymmetricLoss, "softmax": MultiLabelSoftmaxLoss}
         module = CoCoOpModule(
             ConditionalClassifier(ConditionalPrompts(learner, meta, config.chunk), head),
-            losses[config.loss](),
+            LOSSES[config.loss](),
             context.stats.log_odds if config.logit_bias else None,
             context.stats.rows,
         )

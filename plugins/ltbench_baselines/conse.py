@@ -16,7 +16,6 @@ from ltbench.method import (
     Context,
     Method,
     Needs,
-    ParamGroup,
     Scan,
     Schedule,
     SearchSpace,
@@ -132,9 +131,5 @@ class ConSE(Method):
         config = self.config
         probe = ProbeModule(context.backbone.card.dim, context.stats, config.features)
         module = ConvexModule(probe, Words(config, context), context.class_names, config.top)
-        schedule = Schedule("cosine")
-        groups = [
-            ParamGroup([probe.weight], config.lr, config.weight_decay, schedule, "weights"),
-            ParamGroup([probe.bias], config.lr, 0.0, schedule, "biases"),
-        ]
+        groups = probe.groups(config.lr, config.weight_decay, Schedule("cosine"))
         return [config.stage("classify", module, groups)]

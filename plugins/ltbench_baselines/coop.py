@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -23,7 +23,7 @@ from ltbench.method import (
     Uniform,
     prompt_groups,
 )
-from ltbench.nn import CosineHead, PromptClassifier, PromptLearner
+from ltbench.nn import ConditionalClassifier, CosineHead, PromptClassifier, PromptLearner
 
 
 class MultiLabelSoftmaxLoss(nn.Module):
@@ -45,6 +45,10 @@ class MultiLabelSoftmaxLoss(nn.Module):
         return -elements.sum() / max(1, len(elements))
 
 
+LOSSES: dict[str, Callable[[], nn.Module]] = {"bce": BCELoss, "asl": AsymmetricLoss, "softmax": MultiLabelSoftmaxLoss}
+"""Classification losses of learned prompts by name."""
+
+
 class CoOpModule(nn.Module):
     """Prompts, head and classification loss.
 
@@ -54,7 +58,9 @@ class CoOpModule(nn.Module):
         centre: mean logit that the bias is set to give before the first epoch; None leaves the bias alone.
     """
 
-    def __init__(self, classifier: PromptClassifier, criterion: nn.Module, centre: float | None) -> None:
+    def __init__(
+        self, classifier: PromptClassifier | ConditionalClassifier, criterion: nn.Module, centre: float | None
+    ) -> None:
         super().__init__()
         self.classifier = classifier
         self.criterion = criterion
@@ -63,7 +69,11 @@ class CoOpModule(nn.Module):
     def on_epoch_start(self, epoch: int, scan: Scan) -> None:
         """Centre the logits once; later epochs and resumed runs have the bias in their state."""
         if epoch == 0 and self.centre is not None:
-            self.classifier.centre((batch.features for batch in scan()), self.centre)
+            self.classifier.centre(self.centring(scan), self.centre)
+
+    def centring(self, scan: Scan) -> Iterator[Tensor]:
+        """Features [n, D] that the mean logit is over: those of all training rows."""
+        return (batch.features for batch in scan())
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits [n, C]."""
@@ -146,8 +156,7 @@ class CoOp(Method):
             seed=context.seed,
         )
         head = CosineHead(tower.logit_scale, learn_scale=config.learn_scale, learn_bias=config.logit_bias)
-        losses = {"bce": BCELoss, "asl": AsymmetricLoss, "softmax": MultiLabelSoftmaxLoss}
         centre = context.stats.log_odds if config.logit_bias else None
-        module = CoOpModule(PromptClassifier(prompts, head), losses[config.loss](), centre)
+        module = CoOpModule(PromptClassifier(prompts, head), LOSSES[config.loss](), centre)
         groups = prompt_groups(config, [prompts.ctx], list(head.parameters()), config.head_lr)
         return [config.stage("train", module, groups)]

@@ -10,27 +10,8 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from ltbench.backbones.base import Backbone
-from ltbench.method import Batch, Context, FitStage, Method, MethodConfig, Needs, Stage
+from ltbench.method import Batch, Context, FitStage, Method, MethodConfig, Needs, Places, Stage
 from ltbench.nn import RegionAggregation, Shared, ensemble_features
-
-
-class MeanToken:
-    """The mean token of CLIP's attention pool as a place more, where the encoder has one.
-
-    Args:
-        backbone: the encoder; used, not owned, and no part of the module that uses it.
-    """
-
-    def __init__(self, backbone: Backbone) -> None:
-        self._backbone = backbone
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> MeanToken:
-        return self
-
-    def __call__(self, regions: Tensor) -> Tensor:
-        """Regions [n, L, D] as [n, 1 + L, D], the token in front; as they are without one."""
-        mean = self._backbone.mean_token(regions)
-        return regions if mean is None else torch.cat([mean[:, None], regions], dim=1)
 
 
 class WrittenTexts(nn.Module):
@@ -45,7 +26,7 @@ class WrittenTexts(nn.Module):
         templates: texts with one ``{}``, the negative one first, or the positive one alone.
         pool: from places to one number a class.
         scale: of cosines.
-        mean_token: see :class:`MeanToken`.
+        mean_token: see :class:`ltbench.method.Places`.
     """
 
     texts: Tensor
@@ -62,7 +43,7 @@ class WrittenTexts(nn.Module):
         super().__init__()
         assert backbone.text is not None, "the needs of the method ask for a text tower"
         self._shared = Shared(backbone.text)
-        self._mean_token = MeanToken(backbone) if mean_token else None
+        self._places = Places(backbone, mean_token)
         self.templates = tuple(templates)
         self.pool = pool
         self.scale = scale
@@ -78,9 +59,7 @@ class WrittenTexts(nn.Module):
     def logits(self, batch: Batch) -> Tensor:
         """Logits [n, C]."""
         assert isinstance(batch.input, tuple), "the needs of the method ask for regions"
-        regions = batch.input[1].float()
-        places = regions if self._mean_token is None else self._mean_token(regions)
-        cosines: Tensor = self.scale * self.pool(places, self.texts)
+        cosines: Tensor = self.scale * self.pool(self._places(batch.input), self.texts)
         return cosines[:, -1] - cosines[:, 0] if len(self.templates) > 1 else cosines[:, 0]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:

@@ -65,6 +65,13 @@ class ProbeModule(nn.Module):
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("chosen_c", torch.zeros(len(odds)))
 
+    def groups(self, lr: float, weight_decay: float, schedule: Schedule) -> list[ParamGroup]:
+        """Weights, which decay, and biases, which do not."""
+        return [
+            ParamGroup([self.weight], lr, weight_decay, schedule, "weights"),
+            ParamGroup([self.bias], lr, 0.0, schedule, "biases"),
+        ]
+
     def prepare(self, inputs: Tensor) -> Tensor:
         """Normalised features [n, D] in float32."""
         values = inputs.float()
@@ -164,16 +171,11 @@ class LinearProbe(Method):
         head = ProbeModule(context.backbone.card.dim, context.stats, config.features, criterion)
         if config.solver == "lbfgs":
             return [FitStage("fit", head, lambda data: self._fit(head, data), tuple(head.parameters()))]
-        cosine = Schedule("cosine")
-        groups = [
-            ParamGroup([head.weight], config.lr, config.weight_decay, cosine, "weights"),
-            ParamGroup([head.bias], config.lr, 0.0, cosine, "biases"),
-        ]
         return [
             GradientStage(
                 "train",
                 head,
-                groups,
+                head.groups(config.lr, config.weight_decay, Schedule("cosine")),
                 epochs=config.epochs,
                 batch_size=config.batch_size,
                 optimizer="adamw",

@@ -29,6 +29,7 @@ from ltbench.method import (
     Stats,
     TrainingConfig,
     Uniform,
+    prompt_groups,
 )
 from ltbench.nn import CosineHead, LinearHead, PromptClassifier, PromptLearner
 from ltbench_baselines.coop import CoOpModule
@@ -222,11 +223,7 @@ class OnLinear(SpmlMethod):
         """Weights and biases."""
         config = self.config
         probe = ProbeModule(context.backbone.card.dim, config.assumed(context.stats), config.features)
-        cosine = Schedule("cosine")
-        groups = [
-            ParamGroup([probe.weight], config.lr, config.weight_decay, cosine, "weights"),
-            ParamGroup([probe.bias], config.lr, 0.0, cosine, "biases"),
-        ]
+        groups = probe.groups(config.lr, config.weight_decay, Schedule("cosine"))
         return config.stage("train", SinglePositive(probe, objective), groups)
 
 
@@ -284,9 +281,5 @@ class OnPrompts(SpmlMethod):
         head = CosineHead(tower.logit_scale, learn_scale=config.learn_scale, learn_bias=True)
         centre = config.assumed(context.stats).log_odds
         scores = CoOpModule(PromptClassifier(prompts, head), nn.Identity(), centre)
-        cosine = Schedule("cosine")
-        groups = [
-            ParamGroup([prompts.ctx], config.lr, config.weight_decay, cosine, "context"),
-            ParamGroup(list(head.parameters()), config.head_lr or config.lr, 0.0, cosine, "head"),
-        ]
+        groups = prompt_groups(config, [prompts.ctx], list(head.parameters()), config.head_lr)
         return config.stage("train", OpenSinglePositive(scores, objective), groups)

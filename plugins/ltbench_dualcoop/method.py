@@ -18,6 +18,7 @@ from ltbench.method import (
     Method,
     Needs,
     ParamGroup,
+    Places,
     Schedule,
     SearchSpace,
     Stage,
@@ -27,7 +28,7 @@ from ltbench.method import (
 from ltbench.nn import PromptLearner, RegionAggregation
 from ltbench_dualcoop.augment import CutoutRandAugment
 from ltbench_dualcoop.module import DualCoOpModule
-from ltbench_dualcoop.sides import FreeSides, Places, PromptSides
+from ltbench_dualcoop.sides import FreeSides, PromptSides
 
 SHARPNESS = {"code": 20.0, "paper": 1.0}
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ltbench.losses import PartialAsymmetricLoss
-from ltbench.method import Batch, Scan
+from ltbench.method import Batch, Places, Scan
 from ltbench.nn import RegionAggregation
-from ltbench_dualcoop.sides import FreeSides, Places, PromptSides
+from ltbench_dualcoop.sides import FreeSides, PromptSides
 
 
 class DualCoOpModule(nn.Module):

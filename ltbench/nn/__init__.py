@@ -21,6 +21,7 @@ from ltbench.nn.prompts import PromptLearner
 from ltbench.nn.region_pooling import RegionAggregation
 from ltbench.nn.samplers import ClassAwareSampler, ShuffleSampler
 from ltbench.nn.scaling import ClassScales
+from ltbench.nn.semantic_decoupling import ClassWiseLinear, GatedGraph, SemanticDecoupling
 from ltbench.nn.streams import ClassDrawSampler, StreamSampler, split_streams
 from ltbench.nn.templates import TEMPLATES, ensemble_features, fill, imagenet_templates
 from ltbench.nn.text import Shared, Tower, encode_in_chunks
@@ -33,12 +34,14 @@ __all__ = [
     "ClassAwareSampler",
     "ClassDrawSampler",
     "ClassScales",
+    "ClassWiseLinear",
     "ColourDistortion",
     "ConditionalClassifier",
     "ConditionalPrompts",
     "CosineHead",
     "DistortedCrop",
     "FixedViews",
+    "GatedGraph",
     "GraphConvolution",
     "GraphStack",
     "LinearHead",
@@ -49,6 +52,7 @@ __all__ = [
     "PromptLearner",
     "RegionAggregation",
     "ResidualGraph",
+    "SemanticDecoupling",
     "Shared",
     "ShuffleSampler",
     "StreamSampler",

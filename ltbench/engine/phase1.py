@@ -62,6 +62,7 @@ class Outcome:
         trainable: parameters that some stage trains.
         total: parameters of the modules and towers used.
         decisions: (row, class, epoch) triples that a method wants judged.
+        epochs: of the longest stage trained by gradient.
     """
 
     module: nn.Module
@@ -70,6 +71,7 @@ class Outcome:
     encode_seconds: float
     train_seconds: float
     decisions: list[tuple[int, int, int]] = field(default_factory=list)
+    epochs: int = 0
 
 
 class Phase1:
@@ -199,6 +201,7 @@ class Phase1:
             encode_seconds=self._encode_seconds,
             train_seconds=seconds,
             decisions=self.decisions,
+            epochs=max((stage.epochs for stage in self.stages if isinstance(stage, GradientStage)), default=0),
         )
 
     def _fitted_parameters(self) -> int:

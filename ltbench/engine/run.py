@@ -21,11 +21,13 @@ from ltbench.engine.request import RunRequest
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
 from ltbench.records.canonical import without_paths
+from ltbench.records.corrections import Corrections, judge_corrections
 from ltbench.records.facts import LogitsFacts, Selection
 from ltbench.records.judge import Judgement, check_alignment, judge
 from ltbench.records.logits import file_sha256, read_logits, write_logits
 from ltbench.records.record import RunContent, RunRecord, seal
 from ltbench.records.store import AttemptFolder, Overwrite, RunStore
+from ltbench.tasks.complete import open_train_truth
 from ltbench.tasks.views import open_test, open_train, open_truth
 
 
@@ -176,7 +178,14 @@ def _phase2(
         cost=cost_of(prepared, outcome, time.perf_counter() - started),
         logits=LogitsFacts(sha256=opened.sha256, rows=opened.logits.shape[0], classes=opened.logits.shape[1]),
         decisions=file_sha256(attempt.decisions) if attempt.decisions.exists() else None,
+        corrections=_corrections(prepared, attempt, outcome) if attempt.decisions.exists() else None,
     )
+
+
+def _corrections(prepared: Prepared, attempt: AttemptFolder, outcome: Outcome) -> Corrections:
+    """What the method decided about training labels, epoch by epoch, judged by those that the task hid."""
+    truth = open_train_truth(prepared.request.task, prepared.data).limited(prepared.request.limit)
+    return judge_corrections(attempt.decisions, truth, outcome.epochs)
 
 
 def _oracle(request: RunRequest, attempt: AttemptFolder, truth: Any, calibrated: bool) -> tuple[Any, int | None]:

@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ltbench.plugin.errors import UserError
+from ltbench.records.facts import Corrections
 from ltbench.tasks.complete import TrainTruth
 
+__all__ = ["Corrections", "judge_corrections"]
+
 Numbers = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Corrections:
-    """Corrections of a run, judged. A correction says that a label is present which was not observed to be.
-
-    Attributes:
-        right: of each epoch from the first to the last, corrections to labels that are present.
-        wrong: those to labels that are absent. Labels that the data set itself leaves unknown are in neither.
-        hidden: labels that are present and were not observed, which corrections could find.
-    """
-
-    right: tuple[int, ...]
-    wrong: tuple[int, ...]
-    hidden: int
-
-    @property
-    def recovered(self) -> tuple[float | None, ...]:
-        """Share of the hidden labels that each epoch's corrections found, in percent; None where none is hidden."""
-        return tuple(100 * found / self.hidden if self.hidden else None for found in self.right)
-
-    @property
-    def precision(self) -> tuple[float | None, ...]:
-        """Share of each epoch's judged corrections that are right, in percent; None for an epoch without any."""
-        pairs = zip(self.right, self.wrong, strict=True)
-        return tuple(100 * right / (right + wrong) if right + wrong else None for right, wrong in pairs)
 
 
 def judge_corrections(path: Path, truth: TrainTruth, epochs: int | None = None) -> Corrections:
@@ -64,10 +40,12 @@ def judge_corrections(path: Path, truth: TrainTruth, epochs: int | None = None) 
     each = np.unique(np.stack([when, rows, classes], axis=1), axis=0)
     when, at = each[:, 0], (each[:, 1], each[:, 2])
     new = truth.observed[at] != 1
-    right = np.bincount(when[new & (truth.complete[at] == 1)], minlength=count)
+    present = new & (truth.complete[at] == 1)
+    right = np.bincount(when[present], minlength=count)
     wrong = np.bincount(when[new & (truth.complete[at] == -1)], minlength=count)
+    found = len(np.unique(each[present, 1:], axis=0))
     hidden = int(((truth.complete == 1) & (truth.observed != 1)).sum())
-    return Corrections(tuple(map(int, right)), tuple(map(int, wrong)), hidden)
+    return Corrections(right=tuple(map(int, right)), wrong=tuple(map(int, wrong)), hidden=hidden, found=found)
 
 
 def _read(path: Path) -> tuple[Numbers, Numbers, Numbers]:

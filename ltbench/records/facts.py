@@ -175,6 +175,48 @@ class LogitsFacts(Facts):
     dtype: Literal["float32"] = "float32"
 
 
+class Corrections(Facts):
+    """Corrections of a run, judged. A correction says that a label is present which was not observed to be.
+
+    Attributes:
+        right: of each epoch from the first to the last, corrections to labels that are present.
+        wrong: those to labels that are absent. Labels that the data set itself leaves unknown are in neither.
+        hidden: labels that are present and were not observed, which corrections could find.
+        found: hidden labels that the corrections of any epoch found.
+    """
+
+    right: tuple[Annotated[int, Field(ge=0)], ...]
+    wrong: tuple[Annotated[int, Field(ge=0)], ...]
+    hidden: int = Field(ge=0)
+    found: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _counts(self) -> Corrections:
+        if len(self.right) != len(self.wrong):
+            raise ValueError("right and wrong have different numbers of epochs")
+        if self.found > self.hidden or not max(self.right, default=0) <= self.found <= sum(self.right):
+            raise ValueError(
+                "found is between the right corrections of one epoch and those of all, and not over hidden"
+            )
+        return self
+
+    @property
+    def recovered(self) -> tuple[float | None, ...]:
+        """Share of the hidden labels that each epoch's corrections found, in percent; None where none is hidden."""
+        return tuple(100 * found / self.hidden if self.hidden else None for found in self.right)
+
+    @property
+    def recovered_once(self) -> float | None:
+        """Share of the hidden labels that the corrections of any epoch found, in percent; None where none is hidden."""
+        return 100 * self.found / self.hidden if self.hidden else None
+
+    @property
+    def precision(self) -> tuple[float | None, ...]:
+        """Share of each epoch's judged corrections that are right, in percent; None for an epoch without any."""
+        pairs = zip(self.right, self.wrong, strict=True)
+        return tuple(100 * right / (right + wrong) if right + wrong else None for right, wrong in pairs)
+
+
 class Environment(Facts):
     """Versions and a generic description of the machine; no host name."""
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from ltbench.plugin.errors import UserError
-from ltbench.records.record import SCHEMA_VERSION, RunRecord
+from ltbench.records.record import SCHEMA_VERSIONS, RunRecord
 
 RECORD_NAME = "record.json"
 RECORDS_FOLDER = "records"
@@ -50,11 +50,12 @@ def load_document(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or "schema_version" not in document:
         raise UserError(f"{path} is no record", "ltbench list runs")
     version = document["schema_version"]
-    if version != SCHEMA_VERSION or isinstance(version, bool):
+    if version not in SCHEMA_VERSIONS or isinstance(version, bool):
         environment = document.get("environment")
         writer = environment.get("ltbench") if isinstance(environment, dict) else None
         hint = f"pip install ltbench=={writer}" if isinstance(writer, str) else "pip install --upgrade ltbench"
-        raise UserError(f"record {path} has schema {version!r}, this ltbench reads {SCHEMA_VERSION}", hint)
+        reads = " and ".join(str(known) for known in SCHEMA_VERSIONS)
+        raise UserError(f"record {path} has schema {version!r}, this ltbench reads {reads}", hint)
     return document
 
 

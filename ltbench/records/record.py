@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ltbench.records.canonical import canonical_json, sha256_of
 from ltbench.records.facts import (
     BackboneFacts,
+    Corrections,
     Cost,
     Environment,
     Facts,
@@ -26,7 +27,8 @@ from ltbench.records.facts import (
     Tuning,
 )
 
-SCHEMA_VERSION: Final = 1
+#: Versions that are read. A record is written in the lowest one that holds it: 2 is 1 with ``corrections``.
+SCHEMA_VERSIONS: Final = (1, 2)
 Status = Literal["completed", "diverged", "failed"]
 
 
@@ -47,9 +49,10 @@ class RunContent(Facts):
         excluded_classes: classes without a positive in the test labels.
         extras: what was used beyond images and observed labels (``captions``, ``GloVe`` …).
         decisions: sha256 of the file of decisions, where a method leaves one.
+        corrections: the decisions, judged; in records of version 2 only, which always have them.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = 1
     key: Sha256
     attempt: int = Field(ge=1)
     created: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$")
@@ -74,6 +77,21 @@ class RunContent(Facts):
     extras: tuple[str, ...] = ()
     logits: LogitsFacts | None = None
     decisions: Sha256 | None = None
+    corrections: Corrections | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lowest_version(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "schema_version" not in given and given.get("corrections") is not None:
+            return {**given, "schema_version": 2}
+        return given
+
+    @model_serializer(mode="wrap")
+    def _fields_of_the_version(self, rest: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = rest(self)
+        if self.schema_version == 1:
+            document.pop("corrections", None)
+        return document
 
     @model_validator(mode="after")
     def _consistent(self) -> RunContent:
@@ -86,6 +104,10 @@ class RunContent(Facts):
             raise ValueError("a run that diverged names the step")
         if {m: set(s) for m, s in self.scores.items()} != {m: set(s) for m, s in self.intervals.items()}:
             raise ValueError("intervals have another shape than scores")
+        if (self.corrections is not None) != (self.schema_version == 2):
+            raise ValueError("corrections belong to records of schema version 2, which have them")
+        if self.corrections is not None and self.decisions is None:
+            raise ValueError("corrections were judged from a file of decisions")
         without = {name for name, value in self.per_class_ap.items() if value is None}
         if without != set(self.excluded_classes):
             raise ValueError("excluded_classes are not the classes without an average precision")

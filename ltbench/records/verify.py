@@ -13,16 +13,20 @@ from ltbench.data.base import DataRoot
 from ltbench.metrics.bootstrap import REPLICATES
 from ltbench.metrics.errors import MetricError
 from ltbench.plugin.errors import UserError
+from ltbench.records.corrections import judge_corrections
 from ltbench.records.facts import TaskFacts
 from ltbench.records.judge import Judgement, check_alignment, judge
 from ltbench.records.logits import LogitsFile, file_sha256, read_logits
 from ltbench.records.read import field_problems, load_document
 from ltbench.records.record import RunRecord, document_sha256, key_of
+from ltbench.tasks.complete import TrainTruth, open_train_truth
 from ltbench.tasks.task import Fingerprints, Task
 from ltbench.tasks.views import Truth, compare_fingerprints, open_truth
 
 #: Opens the task that a record names, and its truth.
 OpenTruth = Callable[[RunRecord], tuple[Task, Truth]]
+#: Opens the complete training labels of the task that a record names.
+OpenTrainTruth = Callable[[RunRecord], TrainTruth]
 
 
 @dataclass
@@ -78,8 +82,28 @@ def open_registered(root: DataRoot) -> OpenTruth:
     return opened
 
 
+def open_registered_train(root: DataRoot) -> OpenTrainTruth:
+    """The usual way to the complete training labels; each task is opened once."""
+    known: dict[str, TrainTruth] = {}
+
+    def opened(record: RunRecord) -> TrainTruth:
+        from ltbench.tasks.registry import load_task, open_data_set
+
+        address = record.task.address
+        if address not in known:
+            task = load_task(address)
+            known[address] = open_train_truth(task, open_data_set(task, root))
+        return known[address]
+
+    return opened
+
+
 def verify(
-    record_path: Path, open_truth: OpenTruth, logits_dirs: Iterable[Path] = (), replicates: int = REPLICATES
+    record_path: Path,
+    open_truth: OpenTruth,
+    logits_dirs: Iterable[Path] = (),
+    replicates: int = REPLICATES,
+    open_train: OpenTrainTruth | None = None,
 ) -> VerifyReport:
     """Check a record: schema, hashes, run key, fingerprints, logits, and every figure, recomputed and compared exactly.
 
@@ -89,10 +113,12 @@ def verify(
         logits_dirs: further folders to look for the logits in: named by the first 16 digits of their hash, or run
             folders at any depth.
         replicates: resamplings behind the intervals.
+        open_train: opens the complete training labels; with them, corrections are judged again where the file of
+            decisions lies beside the record.
 
     Returns:
-        What was checked and what is wrong. What cannot be recomputed (cost, environment, oracle) is covered by the
-        record's own hash only.
+        What was checked and what is wrong. What cannot be recomputed (cost, environment, oracle, corrections without
+        their decisions) is covered by the record's own hash only.
     """
     report = VerifyReport(record_path)
     record = _check_text(record_path, report)
@@ -112,6 +138,8 @@ def verify(
     if record.decisions is not None and decisions.exists():
         found = file_sha256(decisions)
         report.note("decisions", _differing("decisions", record.decisions, found))
+        if record.corrections is not None and open_train is not None:
+            report.note("corrections", _correction_problems(record, decisions, open_train))
     if record.status != "completed":
         report.note("scores", [f"a run that {record.status} has scores"] if record.scores else [])
         return report
@@ -137,6 +165,16 @@ def _check_text(path: Path, report: VerifyReport) -> RunRecord | None:
     report.note("canonical text", [] if spelled else ["the file is not canonical JSON: it was edited or re-encoded"])
     report.note("record hash", _differing("record_sha256", record.record_sha256, document_sha256(document)))
     return record
+
+
+def _correction_problems(record: RunRecord, decisions: Path, open_train: OpenTrainTruth) -> list[str]:
+    assert record.corrections is not None
+    try:
+        truth = open_train(record).limited(record.limit)
+        found = judge_corrections(decisions, truth, len(record.corrections.right))
+    except UserError as error:
+        return [f"the corrections cannot be judged: {error}"]
+    return list(_table_problems("corrections", record.corrections.model_dump(), found.model_dump()))
 
 
 def _task_problems(stated: TaskFacts, task: Task, truth: Truth) -> list[str]:

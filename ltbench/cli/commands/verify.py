@@ -31,12 +31,13 @@ def verify(
     from ltbench.cli.output import fold, print_json
     from ltbench.cli.reporting import reporter
     from ltbench.data.base import DataRoot
-    from ltbench.records.verify import open_registered
+    from ltbench.records.verify import open_registered, open_registered_train
     from ltbench.records.verify import verify as check
 
     says = reporter()
     root = DataRoot(reporter=says) if data_root is None else DataRoot(root=data_root, reporter=says)
-    reports = [check(path, open_registered(root), logits_dirs) for path in paths]
+    truth, train = open_registered(root), open_registered_train(root)
+    reports = [check(path, truth, logits_dirs, open_train=train) for path in paths]
     wrong = [report for report in reports if not report.ok]
     if as_json:
         stated = ("verdict", "ok", "checked", "problems", "absent")

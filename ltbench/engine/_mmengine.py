@@ -96,8 +96,10 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         resume: State | None,
         capture: Callable[[], dict[str, Tensor]],
         restore: Callable[[dict[str, Tensor]], None],
+        frozen: Sequence[nn.Module],
     ) -> None:
         self._stage = stage
+        self._frozen = frozen
         self._order = order
         self._data = data
         self._seed, self._name = seed_axes
@@ -110,7 +112,7 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         self._steps = 0
         self._started = 0.0
         self.average: ExponentialMovingAverage | None = None
-        self._average_keys: list[str] = []
+        self._buffers: list[str] = []
 
     def before_train(self, runner: Runner) -> None:
         if self._stage.ema is not None:
@@ -133,9 +135,18 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         runner.optim_wrapper.initialize_count_status(runner.model, runner.train_loop._iter, runner.train_loop.max_iters)
 
     def _make_average(self) -> None:
-        trained = nn.ParameterList([p for group in self._stage.param_groups for p in group.params])
+        if self._stage.ema_buffers:
+            self._buffers = _float_buffers(self._stage.module, self._frozen)
         assert self._stage.ema is not None
-        self.average = ExponentialMovingAverage(trained, momentum=1.0 - self._stage.ema)
+        self.average = ExponentialMovingAverage(nn.ParameterList(self._averaged()), momentum=1.0 - self._stage.ema)
+        # Left at 0, the average would begin with the values after the first step, not with the initial ones.
+        self.average.steps.fill_(1)
+
+    def _averaged(self) -> list[nn.Parameter]:
+        """What the average is of, as it is now: trained parameters, and buffers where asked for."""
+        module = self._stage.module
+        buffers = [nn.Parameter(module.get_buffer(name), requires_grad=False) for name in self._buffers]
+        return [*(p for group in self._stage.param_groups for p in group.params), *buffers]
 
     def before_train_epoch(self, runner: Runner) -> None:
         epoch = runner.epoch
@@ -153,6 +164,11 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         for group, described in zip(runner.optim_wrapper.optimizer.param_groups, self._stage.param_groups, strict=True):
             factor = described.schedule.factor(runner.iter, len(self._order), self._stage.epochs)
             group["lr"] = described.lr * factor
+            momentum = described.schedule.momentum(runner.iter, len(self._order), self._stage.epochs)
+            if momentum is not None and "betas" in group:
+                group["betas"] = (momentum, group["betas"][1])
+            elif momentum is not None:
+                group["momentum"] = momentum
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         for name, value in outputs.items():
@@ -162,9 +178,7 @@ class _Lifecycle(Hook):  # type: ignore[misc]
             self._sums[name] = self._sums.get(name, 0.0) + number
         self._steps += 1
         if self.average is not None:
-            self.average.update_parameters(
-                nn.ParameterList([p for group in self._stage.param_groups for p in group.params])
-            )
+            self.average.update_parameters(nn.ParameterList(self._averaged()))
         self._events.on_step(1)
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -194,10 +208,20 @@ class _Lifecycle(Hook):  # type: ignore[misc]
                 raise Diverged(self._stage.name, step, f"a parameter of group {group.name!r} is not finite")
 
     def averaged(self) -> _Swapped:
-        """Context in which the trained parameters hold their averages, where averaging is on."""
-        parameters = [p for group in self._stage.param_groups for p in group.params]
+        """Context in which trained parameters, and buffers if asked for, hold their averages, where averaging is on."""
         averages = list(self.average.module.parameters()) if self.average is not None else None
-        return _Swapped(parameters, averages)
+        return _Swapped(self._averaged(), averages)
+
+
+def _float_buffers(module: nn.Module, frozen: Sequence[nn.Module]) -> list[str]:
+    """Names of the buffers of the state that have a mean; those of towers nobody trains stay as they are."""
+    left_out = {id(buffer) for tower in frozen for buffer in tower.buffers()}
+    state = module.state_dict(keep_vars=True)
+    return [
+        name
+        for name, buffer in module.named_buffers()
+        if name in state and buffer.is_floating_point() and id(buffer) not in left_out
+    ]
 
 
 class _Swapped:
@@ -289,7 +313,7 @@ def run_gradient_stage(
         if amp
         else OptimWrapper(optimizer=_optimizer(stage), clip_grad=clip)
     )
-    lifecycle = _Lifecycle(stage, order, data, (seed, stage.name), device, events, resume, capture, restore)
+    lifecycle = _Lifecycle(stage, order, data, (seed, stage.name), device, events, resume, capture, restore, frozen)
     logging.getLogger("mmengine").setLevel(logging.ERROR)
     runner = _QuietRunner(
         model=_Trained(stage.module, device, frozen),

@@ -42,6 +42,11 @@ class Schedule:
         per: ``step`` evaluates cosine every step, ``epoch`` at the start of each epoch.
         hold_epochs: epochs at the factor ``hold`` before all else, which then counts its steps from their end but is
             as long as if there were none, and so is cut off before its own last epochs (CoOp's constant warm-up).
+        momenta: (highest, lowest) momentum, ``onecycle`` only: it falls while the rate rises and rises while that
+            falls, in place of the stage's first beta or, with ``sgd``, its momentum; ``None`` leaves those alone.
+
+    Raises:
+        ValueError: momenta with another kind than ``onecycle``, or outside [0, 1).
     """
 
     kind: Literal["constant", "cosine", "multistep", "onecycle"] = "constant"
@@ -56,6 +61,23 @@ class Schedule:
     per: Literal["step", "epoch"] = "step"
     hold_epochs: int = 0
     hold: float = 1.0
+    momenta: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.momenta is not None and (self.kind != "onecycle" or not all(0 <= m < 1 for m in self.momenta)):
+            raise ValueError(f"momenta are two numbers in [0, 1) of onecycle, not {self.momenta} of {self.kind}")
+
+    def momentum(self, step: int, steps_per_epoch: int, epochs: int) -> float | None:
+        """Momentum at ``step``, counted as in :meth:`factor`; ``None`` is the stage's own."""
+        if self.momenta is None:
+            return None
+        highest, lowest = self.momenta
+        hold = self.hold_epochs * steps_per_epoch
+        if step < hold:
+            return highest
+        step -= hold
+        at = step if self.per == "step" else (step // max(1, steps_per_epoch)) * steps_per_epoch
+        return self._cycle(at, max(1, steps_per_epoch * epochs), highest, lowest, highest)
 
     def factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
         """Multiplier of the base learning rate at ``step`` (0-based, counted over the whole stage)."""
@@ -70,22 +92,21 @@ class Schedule:
             epoch = step // max(1, steps_per_epoch)
             base = self.gamma ** sum(epoch >= milestone for milestone in self.milestones)
         elif self.kind == "onecycle":
-            base = self._onecycle(at, total)
+            base = self._cycle(at, total, 1.0 / self.div, 1.0, 1.0 / (self.div * self.final_div))
         else:
             base = 1.0
         if step < self.warmup_steps:
             base *= self.warmup_start + (1.0 - self.warmup_start) * step / self.warmup_steps
         return base
 
-    def _onecycle(self, step: int, total: int) -> float:
+    def _cycle(self, step: int, total: int, first: float, middle: float, last: float) -> float:
         def anneal(start: float, end: float, share: float) -> float:
             return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * share))
 
         top = self.peak * total - 1.0
-        low, last = 1.0 / self.div, 1.0 / (self.div * self.final_div)
         if step <= top:
-            return anneal(low, 1.0, step / max(top, 1e-12))
-        return anneal(1.0, last, min(1.0, (step - top) / max(total - 1.0 - top, 1e-12)))
+            return anneal(first, middle, step / max(top, 1e-12))
+        return anneal(middle, last, min(1.0, (step - top) / max(total - 1.0 - top, 1e-12)))
 
 
 @dataclass(frozen=True)
@@ -146,7 +167,9 @@ class GradientStage:
         sampler: order of rows; ``None`` shuffles.
         drop_last: drop an incomplete last batch.
         augment: what happens to training images.
-        ema: decay of the exponential moving average of parameters, evaluated instead of them; ``None`` for none.
+        ema: decay of the exponential moving average of parameters, evaluated instead of them; it begins with their
+            initial values; ``None`` for none.
+        ema_buffers: average the module's floating-point buffers as well (batch statistics); else the last ones serve.
         clip_norm: gradient-norm limit.
         amp: automatic mixed precision on CUDA.
     """
@@ -163,6 +186,7 @@ class GradientStage:
     drop_last: bool = False
     augment: Augment = Augment()
     ema: float | None = None
+    ema_buffers: bool = False
     clip_norm: float | None = None
     amp: bool = True
 

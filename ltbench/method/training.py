@@ -35,6 +35,7 @@ class TrainingConfig(MethodConfig):
         drop_last: bool = False,
         clip_norm: float | None = None,
         ema: float | None = None,
+        ema_buffers: bool = False,
     ) -> GradientStage:
         """The gradient stage of these options.
 
@@ -43,7 +44,7 @@ class TrainingConfig(MethodConfig):
             groups: its parameters, with their rates and schedules.
             sampler: order of rows; None shuffles.
             augment, epochs: in place of the options of these names.
-            drop_last, clip_norm, ema: as in :class:`ltbench.method.GradientStage`.
+            drop_last, clip_norm, ema, ema_buffers: as in :class:`ltbench.method.GradientStage`.
         """
         return GradientStage(
             name,
@@ -58,6 +59,7 @@ class TrainingConfig(MethodConfig):
             drop_last=drop_last,
             clip_norm=clip_norm,
             ema=ema,
+            ema_buffers=ema_buffers,
         )
 
 

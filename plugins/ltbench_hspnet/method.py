@@ -46,6 +46,10 @@ class LongSchedule(Schedule):
         """See :meth:`ltbench.method.Schedule.factor`."""
         return super().factor(step, steps_per_epoch, epochs if self.horizon is None else self.horizon)
 
+    def momentum(self, step: int, steps_per_epoch: int, epochs: int) -> float | None:
+        """See :meth:`ltbench.method.Schedule.momentum`."""
+        return super().momentum(step, steps_per_epoch, epochs if self.horizon is None else self.horizon)
+
 
 class HSPNet(Method):
     """Learns an image tower, a network that makes prompts from groups of classes, and graphs over groups and classes.
@@ -125,10 +129,14 @@ class HSPNet(Method):
             None, ge=1, description="epochs the one-cycle schedule is laid out for; null: all [release: 80]"
         )
         warm_share: float = Field(0.2, ge=0, lt=1, description="share of the schedule with a rising rate [release]")
+        cycle_momentum: bool = Field(
+            True, description="first beta of Adam from 0.95 to 0.85 and back, against the rate; else 0.9 [release]"
+        )
         batch_size: int = Field(128, ge=1, description="rows a step [4.1]")
         ema_epoch: float | None = Field(
             0.82, gt=0, lt=1, description="what an average of parameters keeps over an epoch; null: none [release]"
         )
+        ema_buffers: bool = Field(True, description="average batch statistics as well as parameters [release]")
         ema_steps: int | None = Field(
             None, ge=1, description="steps of an epoch for it; null: as many as there are [release: a table]"
         )
@@ -221,7 +229,8 @@ class HSPNet(Method):
         graph = list(head.labels.graphs.parameters())
         known = {id(parameter) for parameter in graph}
         rest = [p for p in head.parameters() if p.requires_grad and id(p) not in known]
-        course = LongSchedule("onecycle", peak=config.warm_share, horizon=config.schedule_epochs)
+        momenta = (0.95, 0.85) if config.cycle_momentum else None
+        course = LongSchedule("onecycle", peak=config.warm_share, momenta=momenta, horizon=config.schedule_epochs)
         graph_lr = config.graph_lr or config.lr * form.graph_factor
         groups = [
             ParamGroup(params, lr, decay, course, name)
@@ -240,4 +249,5 @@ class HSPNet(Method):
             groups,
             augment=Augment(config.augment or form.augment),
             ema=None if config.ema_epoch is None else config.ema_epoch ** (1.0 / steps),
+            ema_buffers=config.ema_buffers,
         )

@@ -189,7 +189,8 @@ def _by_hand(epochs: int, world: object, seed: int = 0) -> tuple[torch.Tensor, t
         [{"params": [linear.weight], "weight_decay": 1e-3}, {"params": [linear.bias]}], lr=0.0, momentum=0.9
     )
     schedules = [Schedule("cosine", warmup_steps=3), Schedule("multistep", milestones=(1, 2), gamma=0.5)]
-    averages, step, per_epoch = None, 0, -(-rows // 16)
+    averages = [p.detach().clone() for p in (linear.weight, linear.bias)]
+    step, per_epoch = 0, -(-rows // 16)
     for epoch in range(epochs):
         order = reseed(seed, "train", epoch).permutation(rows)
         for start in range(0, rows, 16):
@@ -200,10 +201,9 @@ def _by_hand(epochs: int, world: object, seed: int = 0) -> tuple[torch.Tensor, t
             toys.known_bce(linear(inputs[at]), labels[at]).backward()
             torch.nn.utils.clip_grad_norm_(linear.parameters(), 0.2)
             optimizer.step()
-            now = [p.detach().clone() for p in (linear.weight, linear.bias)]
-            averages = now if averages is None else [0.9 * a + 0.1 * p for a, p in zip(averages, now, strict=True)]
+            now = [p.detach() for p in (linear.weight, linear.bias)]
+            averages = [0.9 * a + 0.1 * p for a, p in zip(averages, now, strict=True)]
             step += 1
-    assert averages is not None
     return averages[0], averages[1]
 
 

@@ -258,6 +258,24 @@ class Reader(Head):
         return {"loss": known_bce(self.logits(batch), 2 * mentioned - 1)}
 
 
+class NormalisedHead(Head):
+    """Batch statistics before the classifier; keeps, outside its state, those that each step began with."""
+
+    def __init__(self, dim: int, classes: int) -> None:
+        super().__init__(dim, classes)
+        self.norm = nn.BatchNorm1d(dim)
+        self.seen: list[Tensor] = []
+
+    def logits(self, batch: Batch) -> Tensor:
+        answer: Tensor = self.linear(self.norm(features(batch)))
+        return answer
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        assert self.norm.running_mean is not None
+        self.seen.append(self.norm.running_mean.clone())
+        return super().loss(batch)
+
+
 class PreparedHead(Head):
     """Registers a buffer when the fit starts, scans the training view before each epoch, reports rows as decisions."""
 

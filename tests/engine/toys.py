@@ -17,6 +17,7 @@ from engine.toy_modules import (
     Head,
     Neighbours,
     NoisyHead,
+    NormalisedHead,
     OnPrepared,
     OnTop,
     PreparedHead,
@@ -177,6 +178,27 @@ class Grouped(Plain):
         ]  # fmt: skip
 
 
+class Cycling(Plain):
+    """Momentum against the rate, and an average of batch statistics as well."""
+
+    class Config(Plain.Config):
+        optimizer: Literal["sgd", "adam", "adamw"] = "adam"
+        ema_buffers: bool = True
+
+    config: Config
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        module = NormalisedHead(context.backbone.card.dim, len(context.class_names))
+        course = Schedule("onecycle", peak=0.4, momenta=(0.95, 0.85))
+        return [
+            GradientStage(
+                "train", module, [ParamGroup(list(module.parameters()), 0.05, schedule=course)],
+                epochs=self.config.epochs, batch_size=self.config.batch_size, optimizer=self.config.optimizer,
+                ema=0.8, ema_buffers=self.config.ema_buffers,
+            )
+        ]  # fmt: skip
+
+
 class Diverging(Plain):
     """Its loss (or only its gradient) stops being finite at a known step."""
 
@@ -245,6 +267,7 @@ ALL: dict[str, type[Method]] = {
     "nearest": Nearest,
     "open-names": OpenNames,
     "grouped": Grouped,
+    "cycling": Cycling,
     "captioned": Captioned,
     "prepared": Prepared,
     "noisy": Noisy,

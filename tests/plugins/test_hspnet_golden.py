@@ -234,6 +234,19 @@ def test_schedule(golden: Any, task: str, rows: int, key: str) -> None:
     assert stage.optimizer == "adam"
 
 
+@pytest.mark.parametrize(("task", "rows", "key"), [("spml-voc", 5717, "voc"), ("spml-nus", 119103, "nus")])
+def test_first_beta_of_adam(golden: Any, task: str, rows: int, key: str) -> None:
+    """At the first and last step of each of the 60 epochs, of every group."""
+    stage, vectors = published(task, rows), golden("hspnet_schedule_ema")
+    table = vectors[f"{key}__lr_first_last_step_of_epoch"]
+    steps = int(table[1, 1]) + 1
+    at = [int(epoch) * steps + int(step) for epoch, step, *_ in table]
+    for group in stage.param_groups:
+        found = [group.schedule.momentum(step, steps, stage.epochs) for step in at]
+        np.testing.assert_allclose(np.array(found, float), vectors[f"{key}__adam_beta1"], rtol=1e-9, atol=0)
+    assert stage.ema_buffers
+
+
 def published(task: str, rows: int, **options: Any) -> GradientStage:
     """The stage of a published preset of the release, on features, with the task's number of rows."""
     preset = choose_preset(load_presets(SPECS["hspnet"]), None, task, "splc", "clip-rn50", "code")

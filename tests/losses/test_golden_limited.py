@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -128,34 +129,34 @@ ALONE: dict[str, Callable[..., None]] = {}
 
 
 ELSEWHERE = {
-    "dualcoop_region_aggregation": "nn: aggregation over regions",
-    "dualcoop_attention_conv": "nn: projected region features",
-    "dualcoop_prompt_tokens": "nn: prompt learners",
-    "dualcoop_lr_schedule": "method: schedule",
-    "cutout_pil": "nn: augmentation",
-    "asl_style_mAP": "metrics/reference.py",
-    "dualcoop_validate": "metrics/reference.py",
-    "dualcoop_validate_zsl": "metrics/reference.py",
-    "cole_metrics": "metrics/reference.py",
-    "largeloss_metrics_unknown": "metrics/reference.py",
-    "hcp_metrics": "metrics/reference.py",
-    "mlgcn_difficult_ap": "metrics/reference.py",
-    "biam_metrics": "metrics/reference.py",
-    "lesa_metrics": "metrics/reference.py",
-    "sdl_metrics": "metrics/reference.py",
-    "hspnet_adjacency": "nn: label graphs",
-    "mlgcn_adjacency": "nn: label graphs",
-    "hspnet_gcn": "nn: graph convolution",
-    "hcp_semantic_decoupling_ggnn": "nn: semantic decoupling and gated graph network",
-    "hspnet_forward_toy": "the HSPNet method",
-    "hspnet_schedule_ema": "method: schedule and EMA",
-    "conse": "a scoring rule without training",
-    "hcp_partial_label_masks": "tasks: label protocols",
-    "spml_coco_observed_seed1200": "tasks: label protocols",
-    "spml_observe_toy": "tasks: label protocols",
-    "spml_train_val_split": "tasks: splits",
+    "dualcoop_region_aggregation": "plugins/test_dualcoop_golden.py",
+    "dualcoop_attention_conv": "backbones/test_mean_token.py",
+    "dualcoop_prompt_tokens": "plugins/test_dualcoop_golden.py",
+    "dualcoop_lr_schedule": "plugins/test_dualcoop_golden.py",
+    "cutout_pil": "plugins/test_dualcoop_golden.py",
+    "asl_style_mAP": "metrics/test_reference.py",
+    "dualcoop_validate": "metrics/test_reference.py",
+    "dualcoop_validate_zsl": "metrics/test_reference.py",
+    "cole_metrics": "metrics/test_reference.py",
+    "largeloss_metrics_unknown": "metrics/test_reference.py",
+    "hcp_metrics": "metrics/test_reference.py",
+    "mlgcn_difficult_ap": "metrics/test_reference.py",
+    "biam_metrics": "metrics/test_reference.py",
+    "lesa_metrics": "metrics/test_reference.py",
+    "sdl_metrics": "metrics/test_reference.py",
+    "hspnet_adjacency": "plugins/test_hspnet_golden.py",
+    "mlgcn_adjacency": "nn/test_graph.py",
+    "hspnet_gcn": "plugins/test_hspnet_golden.py",
+    "hcp_semantic_decoupling_ggnn": "nn/test_semantic_decoupling.py",
+    "hspnet_forward_toy": "plugins/test_hspnet_golden.py",
+    "hspnet_schedule_ema": "plugins/test_hspnet_golden.py",
+    "conse": "plugins/test_zsl_golden.py",
+    "hcp_partial_label_masks": "tasks/test_protocols.py",
+    "spml_coco_observed_seed1200": "tasks/test_spml_tasks.py",
+    "spml_observe_toy": "tasks/test_protocols.py",
+    "spml_train_val_split": "tasks/test_protocols.py",
 }
-"""Golden files of other parts than losses, and whose they are."""
+"""Golden files of other parts than losses, and the tests that read them."""
 
 
 def covers(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -172,6 +173,13 @@ def test_every_golden_loss_has_a_test() -> None:
     names = {entry["name"] for entry in json.loads((GOLDEN / "manifest.json").read_text())["entries"]}
     groups = [set(PLAIN), set(ALONE), set(ELSEWHERE)]
     assert sorted(name for group in groups for name in group) == sorted(names)
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_golden_files_of_other_parts_have_a_test(name: str) -> None:
+    """The name stands in the test file as a word of its own: dualcoop_validate_zsl is not dualcoop_validate."""
+    text = (Path(__file__).parents[1] / ELSEWHERE[name]).read_text(encoding="utf-8")
+    assert re.search(rf"(?<!\w){name}(?!\w)", text)
 
 
 def cases(arrays: dict[str, Any], tag: str) -> Iterator[tuple[str, str]]:

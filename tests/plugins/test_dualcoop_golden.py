@@ -194,6 +194,20 @@ def test_prompt_tokens(backbone: Backbone, data: str, names: tuple[str, ...], co
         torch.testing.assert_close(learned, side.prompts.ctx.expand_as(learned), atol=0, rtol=0)  # type: ignore[union-attr,operator]
 
 
+@pytest.mark.parametrize(("data", "names"), [("coco", COCO_CLASSES), ("voc", VOC)])
+def test_tokens_of_names_and_sentences(backbone: Backbone, data: str, names: tuple[str, ...]) -> None:
+    arrays = golden("dualcoop_prompt_tokens")
+    assert backbone.text is not None
+    plain = [name.replace("_", " ") for name in names]
+    assert torch.equal(
+        backbone.text.tokenize([f"a photo of a {name}." for name in plain]),
+        torch.from_numpy(arrays[f"{data}_photo"]).long(),
+    )
+    # Between start and end.
+    found = backbone.text.tokenize(plain).argmax(dim=1) - 1
+    assert found.tolist() == arrays[f"{data}_name_token_count"].tolist()
+
+
 @pytest.mark.parametrize("lr", [0.002, 0.001])
 def test_learning_rates(backbone: Backbone, lr: float) -> None:
     expected = golden("dualcoop_lr_schedule")[f"lr{lr}"]

@@ -262,7 +262,7 @@ def test_cole_draw_is_the_published_one() -> None:
 
 def test_split_is_the_published_one() -> None:
     with np.load(shared("golden/limited-labels/spml_train_val_split.npz")) as archive:
-        for name, n in (("coco", 82081), ("cub", 5994)):
+        for name, n in (("coco", 82081), ("cub", 5994), ("toy", 23)):
             training, validation = masks.random_state_split(n)
             np.testing.assert_array_equal(validation, archive[f"{name}__val_idx"])
             np.testing.assert_array_equal(np.sort(np.concatenate([training, validation])), np.arange(n))

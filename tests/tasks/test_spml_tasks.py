@@ -28,6 +28,7 @@ def test_rows_are_sorted_by_image_number_as_text() -> None:
 
 
 def test_coco_rows_and_split_of_cole_et_al() -> None:
+    """Golden keys: spml_coco_observed_seed1200, spml_train_val_split."""
     task = spml_coco("largeloss")
     ids, observed = facts.golden_coco_single()
     view = open_train(task, facts.task_data(task))

@@ -10,6 +10,7 @@ from ltbench.metrics.judged import TOTAL
 from ltbench.records.judge import ZSL
 from ltbench.records.record import RunRecord
 from ltbench.report.cells import Cell, Table, score_cell
+from ltbench.report.corrected import NOTE, corrected_table
 from ltbench.report.curves import curve_tables
 from ltbench.report.published import papers_on
 from ltbench.report.ranks import Comparisons, Ranked, rank
@@ -110,8 +111,10 @@ def _section(equals: Equals, rows: list[Row], comparisons: Comparisons) -> Secti
         filled = tuple((*head, *cells) for head, cells in zip(lead, totals, strict=True))
         numeric = (True, False, *(True for _ in others))
         tables.append(Table("Other metrics, over all classes", ("#", "method", *others), numeric, filled))
-    tables.append(_origins(rows, lead))
-    return Section(equals, tuple(ranked), tuple(tables), tuple(_notes(rows, ranked, labels)))
+    corrected = corrected_table(rows, lead)
+    tables += [_origins(rows, lead)] if corrected is None else [corrected, _origins(rows, lead)]
+    notes = [*_notes(rows, ranked, labels), *([] if corrected is None else [NOTE])]
+    return Section(equals, tuple(ranked), tuple(tables), tuple(notes))
 
 
 def labels_of(rows: Sequence[Row]) -> list[str]:

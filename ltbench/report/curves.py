@@ -6,12 +6,12 @@ Only a complete set of settings has an average; a recipe that lacks one is liste
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ltbench.metrics.judged import TOTAL
 from ltbench.plugin.manager import registry
 from ltbench.report.cells import Cell, Table, score_cell
-from ltbench.report.rows import Row
+from ltbench.report.rows import Row, Score
 
 
 def settings_of(task: str) -> tuple[str, ...]:
@@ -20,37 +20,82 @@ def settings_of(task: str) -> tuple[str, ...]:
     return catalogue.get(task).spec.settings if task in catalogue else ()
 
 
-def curve_tables(task: str, rows: Sequence[Row]) -> list[Table]:
-    """The curve of every ranked recipe, or nothing for a task without settings.
+@dataclass(frozen=True)
+class Curve:
+    """A recipe over the settings of a task.
+
+    Attributes:
+        name: recipe, with its variant unless that is the printed one.
+        backbone: with what was used beyond images and observed labels.
+        scores: one a setting, in the task's order; None where there is no row.
+        average: over all settings; undefined unless there is a row at each, without an interval unless all have the
+            same seeds.
+    """
+
+    name: str
+    backbone: str
+    scores: tuple[Score | None, ...]
+    average: Score
+
+
+def curves_of(settings: Sequence[str], rows: Sequence[Row]) -> list[Curve]:
+    """The curve of every recipe, best average first.
 
     Rows of one recipe belong together when they differ by setting and configuration only. Where a recipe has several
     rows at one setting, the best would be a choice made on the test part, so the recipe is left out.
     """
-    settings = settings_of(task)
-    if not settings or not rows:
-        return []
-    curves: dict[tuple[object, ...], dict[str, list[Row]]] = {}
+    found: dict[tuple[object, ...], dict[str, list[Row]]] = {}
     for row in rows:
         # What the rows of a setting share, without what differs between settings by nature.
         equals = replace(row.equals, setting=None, data="")
-        curves.setdefault((row.name, equals), {}).setdefault(row.equals.setting or "", []).append(row)
-    headline = rows[0].first.task.headline
-    body = []
-    for (name, _), by_setting in curves.items():
-        if any(len(found) > 1 for found in by_setting.values()):
+        found.setdefault((row.name, equals), {}).setdefault(row.equals.setting or "", []).append(row)
+    curves = []
+    for by_setting in found.values():
+        if any(len(several) > 1 for several in by_setting.values()):
             continue
-        scores = [by_setting[s][0].score(headline, TOTAL) if s in by_setting else None for s in settings]
-        known = [score.mean for score in scores if score is not None and score.mean is not None]
-        average = sum(known) / len(known) if len(known) == len(settings) else None
         first = next(iter(by_setting.values()))[0]
-        backbone = " +".join([first.equals.backbone, *first.equals.extras])
-        cells = [Cell("–") if score is None else score_cell(replace(score, half=None)) for score in scores]
-        body.append(
-            (Cell(str(name)), Cell(backbone), Cell("–" if average is None else f"{average:.2f}", average), *cells)
+        headline = first.first.task.headline
+        places = [by_setting[setting][0] if setting in by_setting else None for setting in settings]
+        curves.append(
+            Curve(
+                name=first.name,
+                backbone=" +".join([first.equals.backbone, *first.equals.extras]),
+                scores=tuple(None if row is None else row.score(headline, TOTAL) for row in places),
+                average=_average(places, headline),
+            )
         )
-    if not body:
+    return sorted(curves, key=lambda curve: (-(curve.average.mean or 0.0), curve.name, curve.backbone))
+
+
+def _average(places: Sequence[Row | None], headline: str) -> Score:
+    rows = [row for row in places if row is not None]
+    if len(rows) < len(places):
+        return Score(None)
+    if len({row.seeds for row in rows}) > 1:
+        known = [row.headline for row in rows if row.headline is not None]
+        return Score(sum(known) / len(known) if len(known) == len(rows) else None)
+    # Seed by seed, because the settings of one seed share what is drawn from it.
+    columns = zip(*([record.scores[headline][TOTAL] for record in row.records] for row in rows), strict=True)
+    means = [None if None in column else sum(v for v in column if v is not None) / len(column) for column in columns]
+    return rows[0].over_seeds(means)
+
+
+def curve_tables(task: str, rows: Sequence[Row]) -> list[Table]:
+    """The curve of every ranked recipe, or nothing for a task without settings."""
+    settings = settings_of(task)
+    curves = curves_of(settings, rows) if settings else []
+    if not curves:
         return []
-    body.sort(key=lambda row: (-(row[2].value or 0.0), row[0].text))
+    body = [
+        (
+            Cell(curve.name),
+            Cell(curve.backbone),
+            score_cell(curve.average),
+            *(Cell("–") if score is None else score_cell(replace(score, half=None)) for score in curve.scores),
+        )
+        for curve in curves
+    ]
     columns = ("method", "backbone", "average", *settings)
     numeric = (False, False, *(True for _ in columns[2:]))
+    headline = rows[0].first.task.headline
     return [Table(f"{headline} over all settings, means over seeds", columns, numeric, tuple(body))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tabulate import tabulate
 
@@ -14,9 +14,13 @@ from ltbench.report.published import PAPERS
 WIDTH = 120
 
 
-def render_markdown(board: Board) -> str:
-    """The page of a leaderboard; the same board gives the same bytes."""
-    return "\n\n".join(_blocks(board)).rstrip("\n") + "\n"
+def render_markdown(board: Board, pictures: Iterable[tuple[str, str]] = ()) -> str:
+    """The page of a leaderboard; the same board gives the same bytes.
+
+    Args:
+        pictures: caption and address of figures that lie beside the page.
+    """
+    return "\n\n".join(_blocks(board, list(pictures))).rstrip("\n") + "\n"
 
 
 def table_text(table: Table, width: int = WIDTH) -> str:
@@ -61,7 +65,7 @@ def _grid(table: Table) -> str:
     )
 
 
-def _blocks(board: Board) -> Iterator[str]:
+def _blocks(board: Board, pictures: list[tuple[str, str]]) -> Iterator[str]:
     yield f"# {board.task}, version {board.version}"
     yield _wrapped(introduction(board))
     if board.printed:
@@ -72,6 +76,11 @@ def _blocks(board: Board) -> Iterator[str]:
     for table in board.overview:
         yield f"## {table.title}"
         yield table_text(table)
+    if pictures:
+        yield "## Figures"
+    for caption, address in pictures:
+        # A caption may break over lines, an address must not.
+        yield f"{_wrapped(caption)}\n\n![{caption.partition(':')[0]}]({address})"
     for section in board.sections:
         yield from _section(board, section)
     for table in board.extra:

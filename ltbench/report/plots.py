@@ -5,18 +5,18 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
-from ltbench.plugin.files import write_atomic
-from ltbench.records.corrections import Corrections
-from ltbench.report.board import Board, Section, labels_of
-from ltbench.report.rows import Row, shown_subsets
+from ltbench.records.facts import Corrections
+from ltbench.report.board import Section, labels_of
+from ltbench.report.curves import Curve
+from ltbench.report.rows import shown_subsets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Kind = Literal["svg", "png"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -100,31 +100,28 @@ def draw_cost(section: Section, metric: str) -> Figure:
 
 
 @_styled
-def draw_curves(board: Board, metric: str, subset: str = "total") -> Figure:
-    """Score of every method over the settings of a task, one line per method and backbone."""
-    settings = [setting or "" for setting in board.settings]
-    lines: dict[str, dict[str, Row]] = {}
-    for section in board.sections:
-        rows = [ranked.row for ranked in section.ranked]
-        for row, label in zip(rows, labels_of(rows), strict=True):
-            extras = f" +{'+'.join(row.equals.extras)}" if row.equals.extras else ""
-            lines.setdefault(f"{label}, {row.equals.backbone}{extras}", {})[row.equals.setting or ""] = row
-    figure, axes = _canvas(6.5, 4.0)
-    for number, (label, by_setting) in enumerate(sorted(lines.items())):
-        places = [(i, by_setting[s].score(metric, subset)) for i, s in enumerate(settings) if s in by_setting]
-        shown = [(i, score) for i, score in places if score.mean is not None]
-        axes.errorbar(
-            [i for i, _ in shown],
-            [score.mean or 0.0 for _, score in shown],
-            yerr=[score.half or 0.0 for _, score in shown],
-            capsize=2,
-            label=label,
-            **_look(number),
-        )
-    axes.set_xticks(range(len(settings)), settings)
-    axes.set_xlabel("setting")
-    axes.set_ylabel(f"{metric} {subset} in percent")
-    _legend(axes)
+def draw_curves(curves: Sequence[Curve], settings: Sequence[str], metric: str) -> Figure:
+    """Score of every recipe over the settings of a task, the interval over seeds shaded.
+
+    Panels of eight recipes, in the order given, share their axes: more lines than colours cannot be told apart.
+    """
+    size = len(_COLOURS)
+    groups = [curves[start : start + size] for start in range(0, len(curves), size)]
+    figure, panels = _panels(6.5, 3.0, len(groups))
+    for axes, group in zip(panels, groups, strict=True):
+        for number, curve in enumerate(group):
+            shown = [(i, s.mean, s.half or 0.0) for i, s in enumerate(curve.scores) if s and s.mean is not None]
+            at, means = [i for i, _, _ in shown], [mean for _, mean, _ in shown]
+            average = "" if curve.average.mean is None else f" ({curve.average.mean:.1f})"
+            label = f"{curve.name}, {curve.backbone}{average}"
+            axes.plot(at, means, label=label, markersize=4, **_look(number))
+            low, high = [mean - half for _, mean, half in shown], [mean + half for _, mean, half in shown]
+            if low != high:
+                axes.fill_between(at, low, high, color=_COLOURS[number], alpha=0.2, linewidth=0)
+        axes.set_ylabel(f"{metric} in percent")
+        _legend(axes)
+    panels[-1].set_xticks(range(len(settings)), settings)
+    panels[-1].set_xlabel("setting")
     return figure
 
 
@@ -161,38 +158,17 @@ def draw_corrections(runs: Sequence[Corrections], title: str = "") -> Figure:
 
 
 @_styled
-def figure_bytes(figure: Figure, kind: Literal["svg", "png"]) -> bytes:
-    """The file of a figure, without anything that changes from day to day."""
-    buffer = io.BytesIO()
-    metadata: dict[str, str | None] = {"Date": None, "Creator": "ltbench"} if kind == "svg" else {"Software": None}
-    figure.savefig(buffer, format=kind, bbox_inches="tight", metadata=metadata)
-    return buffer.getvalue()
+def figure_bytes(figure: Figure, kind: Kind, about: str | None = None) -> bytes:
+    """The file of a figure, without anything that changes from day to day.
 
-
-def save_plots(board: Board, folder: Path, kinds: Sequence[Literal["svg", "png"]] = ("svg",)) -> list[Path]:
-    """Draw every figure of a leaderboard into a folder.
-
-    Returns:
-        The files written.
-
-    Raises:
-        UserError: the folder cannot be written.
+    Args:
+        about: a line kept in the file, not drawn.
     """
-    figures: dict[str, Figure] = {}
-    for section in board.sections:
-        equals = section.equals
-        name = "-".join([equals.setting or "all", equals.backbone, *equals.extras, equals.weights_sha256[:8]])
-        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
-        figures[f"groups-{safe}"] = draw_groups(section, board.headline)
-        figures[f"cost-{safe}"] = draw_cost(section, board.headline)
-    if len(board.settings) > 1:
-        figures["curves"] = draw_curves(board, board.headline)
-    paths = []
-    for name, figure in figures.items():
-        for kind in kinds:
-            paths.append(folder / f"{name}.{kind}")
-            write_atomic(paths[-1], figure_bytes(figure, kind))
-    return paths
+    buffer = io.BytesIO()
+    named = {"Description": about} if about else {}
+    metadata: dict[str, str | None] = {"Date": None, "Creator": "ltbench"} if kind == "svg" else {"Software": None}
+    figure.savefig(buffer, format=kind, bbox_inches="tight", metadata={**metadata, **named})
+    return buffer.getvalue()
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
@@ -201,6 +177,14 @@ def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
 
     figure = NewFigure(figsize=(width, height))
     return figure, figure.subplots()
+
+
+def _panels(width: float, height: float, count: int) -> tuple[Figure, list[Axes]]:
+    """Axes one above the other that share both scales, as :func:`_canvas`."""
+    from matplotlib.figure import Figure as NewFigure
+
+    figure = NewFigure(figsize=(width, height * count))
+    return figure, list(figure.subplots(count, sharex=True, sharey=True, squeeze=False)[:, 0])
 
 
 def _legend(axes: Axes) -> None:

@@ -114,15 +114,18 @@ class Row:
 
     def score(self, metric: str, subset: str) -> Score:
         """Mean over seeds of one figure."""
-        values = [record.scores.get(metric, {}).get(subset) for record in self.records]
+        score = self.over_seeds([record.scores.get(metric, {}).get(subset) for record in self.records])
+        if score.mean is None or len(self.records) > 1:
+            return score
+        return Score(score.mean, image=self.first.intervals[metric][subset])
+
+    def over_seeds(self, values: Sequence[float | None]) -> Score:
+        """Mean of one value a seed, with its interval; undefined where a seed's value is."""
         known = [value for value in values if value is not None]
         if not known or len(known) < len(values):
             return Score(None)
-        mean = sum(known) / len(known)
-        if len(known) == 1:
-            return Score(mean, image=self.first.intervals[metric][subset])
-        interval = None if self.first.method.deterministic else seed_interval(known)
-        return Score(mean, None if interval is None else interval[1])
+        interval = None if self.first.method.deterministic or len(known) < 2 else seed_interval(known)
+        return Score(sum(known) / len(known), None if interval is None else interval[1])
 
     def oracle(self) -> float | None:
         """Mean of the best-epoch-on-test headline, where every seed was audited."""

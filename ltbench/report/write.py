@@ -16,6 +16,8 @@ from ltbench.records.read import all_records
 from ltbench.records.record import RunRecord
 from ltbench.records.verify import OpenTruth
 from ltbench.report.board import Board, build_board
+from ltbench.report.figures import FOLDER as FIGURES
+from ltbench.report.figures import drawings, stale_figures, write_figures
 from ltbench.report.frames import entries, frame
 from ltbench.report.markdown import render_markdown
 from ltbench.report.ranks import NAME as COMPARISONS
@@ -81,7 +83,7 @@ def write_board(
     open_truth: OpenTruth | None = None,
     logits_dirs: Iterable[Path] = (),
 ) -> list[Path]:
-    """Write the page of a leaderboard, deterministic to the byte from the files in its folder.
+    """Write the page of a leaderboard, deterministic to the byte from the files in its folder, and its figures.
 
     Args:
         leaderboards: folder of all leaderboards.
@@ -104,8 +106,14 @@ def write_board(
         found = _compare(board, open_truth, [folder / "logits", *logits_dirs], Comparisons.read(folder))
         write_atomic(folder / COMPARISONS, found.to_json())
         written.append(folder / COMPARISONS)
-    write_atomic(folder / PAGE, render_markdown(load_board(leaderboards, task, version)))
+    board = load_board(leaderboards, task, version)
+    written += write_figures(board, folder)
+    write_atomic(folder / PAGE, _page(board))
     return [*written, folder / PAGE]
+
+
+def _page(board: Board) -> str:
+    return render_markdown(board, [(drawing.caption, f"{FIGURES}/{drawing.name}.svg") for drawing in drawings(board)])
 
 
 def check_board(leaderboards: Path, task: str, version: int) -> list[Path]:
@@ -114,9 +122,10 @@ def check_board(leaderboards: Path, task: str, version: int) -> list[Path]:
     Raises:
         UserError: a record cannot be read.
     """
-    page = board_folder(leaderboards, task, version) / PAGE
-    expected = render_markdown(load_board(leaderboards, task, version)).encode("utf-8")
-    return [] if page.exists() and page.read_bytes() == expected else [page]
+    folder, board = board_folder(leaderboards, task, version), load_board(leaderboards, task, version)
+    page = folder / PAGE
+    current = page.exists() and page.read_bytes() == _page(board).encode("utf-8")
+    return [*([] if current else [page]), *stale_figures(board, folder)]
 
 
 def check_all(leaderboards: Path) -> list[Path]:

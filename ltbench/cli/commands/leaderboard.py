@@ -170,7 +170,8 @@ def _check(ctx: click.Context, boards: Path, name: str | None) -> None:
     for path in stale:
         click.echo(f"out of date: {path}")
     if stale:
-        click.echo(f"{len(stale)} of {len(known)} pages are out of date → ltbench leaderboard --format md")
+        what = "file is" if len(stale) == 1 else "files are"
+        click.echo(f"{len(stale)} {what} out of date → ltbench leaderboard --format md")
         ctx.exit(1)
     click.echo(f"{len(known)} {'page is' if len(known) == 1 else 'pages are'} what the records give.")
 

@@ -16,16 +16,23 @@ if TYPE_CHECKING:
 
 def task_problems(needs: Needs, task: Task, has_groups: bool) -> list[str]:
     """Why a method cannot run on a task, one clause each; empty when it can."""
-    problems = []
+    return list(task_lacks(needs, task, has_groups).values())
+
+
+def task_lacks(needs: Needs, task: Task, has_groups: bool) -> dict[str, str]:
+    """What keeps a method from running on a task: two or three words for a table, and the clause that says why."""
+    found = {}
     if task.unseen and needs.classes != "open":
-        problems.append("it answers for its training classes only, and this task has classes that training never names")
+        found["fixed classes"] = (
+            "it answers for its training classes only, and this task has classes that training never names"
+        )
     if needs.captions and task.captions == "none":
-        problems.append(f"it needs captions, and this task has none: {_why_no_captions(task)}")
+        found["needs captions"] = f"it needs captions, and this task has none: {_why_no_captions(task)}"
     if needs.groups and not has_groups:
-        problems.append("it needs label groups, and this task's data set has none")
+        found["needs label groups"] = "it needs label groups, and this task's data set has none"
     if needs.validation and not task.validation.in_final_runs:
-        problems.append("it needs validation rows, and final runs of this task have none")
-    return problems
+        found["needs validation"] = "it needs validation rows, and final runs of this task have none"
+    return found
 
 
 def _why_no_captions(task: Task) -> str:

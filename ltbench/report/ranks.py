@@ -70,6 +70,11 @@ class Comparisons:
         return cls({(c.metric, (c.a, c.b)): c for c in found})
 
     @classmethod
+    def merged(cls, several: Iterable[Comparisons]) -> Comparisons:
+        """All of several; they are of the same logits where they meet."""
+        return cls({place: entry for some in several for place, entry in some.entries.items()})
+
+    @classmethod
     def read(cls, folder: Path) -> Comparisons:
         """Read the file of a leaderboard; without one there are none.
 

@@ -27,7 +27,20 @@ def test_list_methods_says_what_fits_a_task(cli: Cli) -> None:
     assert rows["zero-shot"]["fits"] is True
     assert rows["linear-probe"]["fits"] is False
     assert "classes that training never names" in rows["linear-probe"]["why_not"]
+    said = cli("list", "methods", "--task", "shapes-zsl").out
+    fits = [row for row in rows.values() if row["fits"]]
+    assert said.splitlines()[-1] == f"{len(fits)} of {len(rows)} methods run on shapes-zsl."
+    assert len(fits) < len(rows)
+    assert all(bool(row["why_not"]) is not row["fits"] for row in rows.values())
     assert cli("list", "methods", "--task", "shaps-zsl").err.startswith("error: unknown task 'shaps-zsl'")
+
+
+def test_list_methods_says_what_runs_on_a_task_with_hidden_labels(cli: Cli) -> None:
+    rows = {row["name"]: row for row in json.loads(cli("list", "methods", "--task", "plt-voc", "--json").out)}
+    assert {"comic", "lmpt", "dualcoop", "hspnet", "dr"} <= {name for name, row in rows.items() if row["fits"]}
+    assert rows["lmpt"]["uses"] == "captions made from observed labels"
+    assert rows["comic"]["uses"] == ""
+    assert "captions made from observed" in cli("list", "methods", "--task", "plt-voc").out
 
 
 def test_show_task_names_protocol_groups_and_traps(cli: Cli) -> None:

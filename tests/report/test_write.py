@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from records import builders as b
 
+from ltbench.cli.commands.leaderboard import leaderboard
 from ltbench.plugin.errors import UserError
 from ltbench.records.record import RunRecord
 from ltbench.records.verify import verify
@@ -118,6 +120,8 @@ def test_comparisons_are_made_once_and_then_taken_from_their_file(run_dir: Path,
     (folder / "comparisons.json").write_text(json.dumps([entry]))
     assert check_board(tmp_path, "toy-lt", 1) == [folder / "README.md"]
     assert [r.rank for r in load_board(tmp_path, "toy-lt", 1).sections[0].ranked] == [1, 1]
+    said = CliRunner().invoke(leaderboard, ["--records", str(folder), "--json"])
+    assert {(entry["rank"], entry["shared"]) for entry in json.loads(said.stdout)} == {(1, True)}
     (folder / "comparisons.json").write_text("[{}]")
     with pytest.raises(UserError, match=r"comparisons\.json is damaged"):
         load_board(tmp_path, "toy-lt", 1)

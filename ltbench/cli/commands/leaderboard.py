@@ -82,8 +82,9 @@ def _task_name(address: str) -> str:
 def _boards(folders: tuple[Path, ...], name: str | None) -> list[Board]:
     """One board for each task and version found in the folders."""
     from ltbench.cli.output import note
-    from ltbench.records.read import all_records
+    from ltbench.records.read import RECORDS_FOLDER, all_records
     from ltbench.report.board import build_board
+    from ltbench.report.ranks import Comparisons
 
     found = all_records(folders or [RUNS]) if folders or RUNS.exists() else None
     for problem in found.problems if found else []:
@@ -99,7 +100,11 @@ def _boards(folders: tuple[Path, ...], name: str | None) -> list[Board]:
             f"no runs {f'of {name} ' if name else ''}in {where}{have}",
             f"ltbench run --task {name or 'shapes-lt'} --method zero-shot",
         )
-    return [build_board(entries, *pair) for pair in wanted]
+    # A leaderboard's own comparisons tell its rows apart better than intervals do.
+    folders_of_records = {entry.path.parent for entry in found.records} if found else set()
+    boards = sorted(folder.parent for folder in folders_of_records if folder.name == RECORDS_FOLDER)
+    comparisons = Comparisons.merged(Comparisons.read(folder) for folder in boards)
+    return [build_board(entries, *pair, comparisons) for pair in wanted]
 
 
 def _print(boards: list[Board], form: str) -> None:

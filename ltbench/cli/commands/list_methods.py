@@ -11,6 +11,7 @@ from ltbench.cli.options import json_option
 from ltbench.cli.output import Column, print_json, print_table
 
 if TYPE_CHECKING:
+    from ltbench.method import Needs
     from ltbench.plugin.manager import Registered
     from ltbench.plugin.specs import MethodSpec
     from ltbench.tasks.task import Task
@@ -35,9 +36,10 @@ def methods(address: str | None, as_json: bool) -> None:
         )
     else:
         print_table(
-            [Column("method", whole=True), f"on {task.name}", "why not"],
-            [[row["name"], "yes" if row["fits"] else "no", row["why_not"]] for row in rows],
+            [Column("method", whole=True), f"on {task.name}", "why not, or what it uses besides"],
+            [[row["name"], "yes" if row["fits"] else "no", row["why_not"] or row["uses"]] for row in rows],
         )
+        click.echo(f"{sum(row['fits'] for row in rows)} of {len(rows)} methods run on {task.name}.")
     note_plugins()
 
 
@@ -62,23 +64,35 @@ def _row(item: Registered[MethodSpec], task: Task | None) -> dict[str, Any]:
         "version": item.version,
     }
     if task is not None:
-        problems = _problems(spec, task)
-        row |= {"fits": not problems, "why_not": "; ".join(problems)}
+        needs, lacks = needs_on(spec, task)
+        row |= {"fits": not lacks, "why_not": "; ".join(lacks.values()), "uses": _uses(needs, task)}
     return row
 
 
-def _problems(spec: MethodSpec, task: Task) -> list[str]:
-    """Why a method cannot run on a task. Imports the method, so a broken one says so here."""
-    from ltbench.engine.needs import task_problems
+def needs_on(spec: MethodSpec, task: Task) -> tuple[Needs | None, dict[str, str]]:
+    """What a method needs, and what of it a task lacks: in few words, and why. Imports the method.
+
+    A method that is broken, or not whole without an option, has no needs and says what is wrong.
+    """
+    from ltbench.engine.needs import task_lacks
     from ltbench.method.config import build_config
     from ltbench.plugin.errors import UserError
 
     try:
         method = spec.load()
-        needs = method(build_config(method.Config, spec.name, spec.config)).needs()
+        needs: Needs = method(build_config(method.Config, spec.name, spec.config)).needs()
     except UserError as error:
-        return [error.message]
-    return task_problems(needs, task, not needs.groups or _has_groups(task))
+        return None, {"cannot be loaded": error.message}
+    return needs, task_lacks(needs, task, not needs.groups or _has_groups(task))
+
+
+def _uses(needs: Needs | None, task: Task) -> str:
+    """What a method takes besides images and observed labels."""
+    if needs is None:
+        return ""
+    source = {"given": "captions of the data set", "observed": "captions made from observed labels"}
+    used = [*([source[task.captions]] if needs.captions and task.captions in source else []), *needs.extras]
+    return ", ".join(used)
 
 
 def _has_groups(task: Task) -> bool:

@@ -12,22 +12,20 @@ from pydantic import Field
 
 from ltbench.losses import FocalFactors, MultiFocalLoss
 from ltbench.method import (
-    Augment,
     Choice,
     Context,
     Method,
     Needs,
     ParamGroup,
-    Schedule,
     SearchSpace,
     Stage,
-    TrainingConfig,
     Uniform,
 )
 from ltbench.nn import AdditiveAttention, MultiHeadCosine
 from ltbench_comic.balancer import HeadTailBalancer
 from ltbench_comic.corrector import ReflectiveLabelCorrector
 from ltbench_comic.module import BALANCED, HEAD, TAIL, ComicModule, StreamModel, Weights
+from ltbench_comic.training import FrozenConfig
 
 
 class Comic(Method):
@@ -37,7 +35,7 @@ class Comic(Method):
     and Partial Labels, ICCV 2023, and the released code (wannature/COMIC, 1de14e5) with its later experiments undone.
     """
 
-    class Config(TrainingConfig):
+    class Config(FrozenConfig):
         """Options. Sources in brackets: "release" is its configuration for COCO (VOC), "paper" a section or equation.
 
         Where the default is null, the variant decides; its values are stated as code / paper.
@@ -55,10 +53,7 @@ class Comic(Method):
         htb: bool = Field(
             True, description="head and tail model, attention and balancer; without, a balanced model [paper: Table 2]"
         )
-        feature_dim: int = Field(1024, ge=1, description="size of a model's features [release]")
         heads: int = Field(1, ge=1, description="heads N_g of the classifiers, a divisor of feature_dim [release]")
-        scale: float = Field(16.0, gt=0, description="scale rho of cosines [release]")
-        eta: float = Field(1 / 32, ge=0, description="added to the norm of a class's weights [release]")
         momentum: float = Field(0.9, ge=0, lt=1, description="decay mu of the moving vectors [release]")
         head_effect: float = Field(1.0, ge=0, description="times the moving vector is taken off [release]")
         tail_effect: float = Field(2.0, ge=0, description="times the moving vector is added [release]")
@@ -93,24 +88,9 @@ class Comic(Method):
         common_weight: float = Field(
             0.0, ge=0, description="of the mean of the models' multi-focal losses [release, as read: 0; at HEAD: 1]"
         )
-        optimizer: Literal["sgd", "adam", "adamw"] = Field("adam", description="optimiser [release, paper 4.1]")
-        lr: float = Field(1e-3, gt=0, description="learning rate of features and attention [release]")
-        classifier_lr: float = Field(1e-4, gt=0, description="learning rate of the classifiers [release]")
-        weight_decay: float = Field(1e-4, ge=0, description="weight decay [release]")
-        decay: float = Field(0.1, gt=0, le=1, description="factor of the rates at each step of the schedules [release]")
-        balanced_step: int = Field(12, ge=1, description="epochs between decays: balanced features [release]")
         attention_step: int = Field(18, ge=1, description="the same: attention [release]")
-        classifier_step: int = Field(18, ge=1, description="the same: balanced classifier [release]")
         head_step: int = Field(24, ge=1, description="the same: head model [release: 24 (12); alone 40 (12)]")
         tail_step: int = Field(12, ge=1, description="the same: tail model [release: 12 (24); alone 12 (35)]")
-        epochs: int = Field(40, ge=1, description="passes over the training rows [release, paper 4.1]")
-        batch_size: int = Field(32, ge=1, description="rows a step [release, paper 4.1]")
-        drop_last: bool = Field(False, description="drop an incomplete last batch [release: true; ours]")
-        augment: Literal["none", "flip", "views", "live"] = Field(  # type: ignore[assignment]
-            "flip",
-            description="none; mirrored images; random crops, k fixed ones or fresh each time [release: fresh; ours]",
-        )
-        views_k: int = Field(8, ge=1, description="number of fixed views; augment=views only [ours]")
 
     config: Config
 
@@ -135,9 +115,7 @@ class Comic(Method):
         """One gradient stage with a named parameter group for each part of each model."""
         config = self.config
         module = build(config, context)
-        stage = config.stage("comic", module, groups(config, module), augment=views(config), drop_last=config.drop_last)
-        # Layers on cached features are small, and half precision would cost cosines their digits.
-        return [replace(stage, amp=False)]
+        return [config.frozen_stage("comic", module, groups(config, module))]
 
 
 def factors(config: Comic.Config, variant: Literal["paper", "code"]) -> FocalFactors:
@@ -220,25 +198,10 @@ def groups(config: Comic.Config, module: ComicModule) -> list[ParamGroup]:
     for name in module.models:
         model = module.stream(name)
         of_features, of_classifier = steps[name]
-        found.append(_group(config, f"{name}-features", list(model.linear.parameters()), config.lr, of_features))
-        found.append(
-            _group(
-                config, f"{name}-classifier", list(model.classifier.parameters()), config.classifier_lr, of_classifier
-            )
-        )
+        found.append(config.step_group(f"{name}-features", list(model.linear.parameters()), config.lr, of_features))
+        classifier = list(model.classifier.parameters())
+        found.append(config.step_group(f"{name}-classifier", classifier, config.classifier_lr, of_classifier))
     if module.attention is not None:
-        found.append(_group(config, "attention", list(module.attention.parameters()), config.lr, config.attention_step))
+        attention = list(module.attention.parameters())
+        found.append(config.step_group("attention", attention, config.lr, config.attention_step))
     return found
-
-
-def _group(config: Comic.Config, name: str, params: Sequence[torch.nn.Parameter], lr: float, step: int) -> ParamGroup:
-    # The release steps its schedules before an epoch, so the first decay falls on the epoch numbered `step` from 1.
-    milestones = tuple(range(step - 1, config.epochs, step))
-    return ParamGroup(
-        params, lr, config.weight_decay, Schedule("multistep", milestones=milestones, gamma=config.decay), name
-    )
-
-
-def views(config: Comic.Config) -> Augment:
-    """What the option ``augment`` asks for; crops are torchvision's RandomResizedCrop, mirrored half of the time."""
-    return Augment("views", k=config.views_k) if config.augment == "views" else Augment(config.augment)

@@ -18,6 +18,14 @@ from ltbench_comic.corrector import ReflectiveLabelCorrector
 HEAD, TAIL, BALANCED = "head", "tail", "balanced"
 
 
+class FeatureLayer(nn.Linear):
+    """Features ``f = log softmax(W x + b)`` of a tower's features x."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Features [n, width] of the tower's [n, dim], in the precision of the weights."""
+        return log_softmax(super().forward(inputs.to(self.weight.dtype)), dim=1)
+
+
 class StreamModel(nn.Module):
     """One model: features ``f = log softmax(W x + b)``, a normalised classifier on them, a moving vector, a corrector.
 
@@ -39,7 +47,7 @@ class StreamModel(nn.Module):
     ) -> None:
         super().__init__()
         width = classifier.weight.shape[1]
-        self.linear = nn.Linear(dim, width)
+        self.linear = FeatureLayer(dim, width)
         self.classifier = classifier
         self.moving = MovingVector(width, momentum)
         self.corrector = corrector
@@ -47,7 +55,7 @@ class StreamModel(nn.Module):
 
     def features(self, inputs: Tensor) -> Tensor:
         """Features [n, width] of the tower's [n, dim]; in training mode the moving vector takes them in first."""
-        found = log_softmax(self.linear(inputs.to(self.linear.weight.dtype)), dim=1)
+        found: Tensor = self.linear(inputs)
         if self.training:
             self.moving.update(found)
         return found

@@ -1,13 +1,14 @@
-"""Registers COMIC. Imports no torch."""
+"""Registers COMIC and the baselines beside it. Imports no torch."""
 
 from __future__ import annotations
 
 from ltbench.plugin import MethodSpec, hookimpl
+from ltbench_comic.plain_recipes import plain_recipes
 
 
 @hookimpl
 def ltbench_methods() -> list[MethodSpec]:
-    """The recipe of this package."""
+    """The recipes of this package."""
     return [
         MethodSpec(
             name="comic",
@@ -17,5 +18,6 @@ def ltbench_methods() -> list[MethodSpec]:
             variants=("code", "paper"),
             card="cards/comic.md",
             presets="presets.yaml",
-        )
+        ),
+        *plain_recipes(),
     ]

@@ -15,7 +15,7 @@ from ltbench_comic.method import Comic
 from ltbench_comic.plugin import ltbench_methods
 
 RESNET = "timm:resnet50.tv_in1k"
-(SPEC,) = ltbench_methods()
+(SPEC,) = [spec for spec in ltbench_methods() if spec.name == "comic"]
 PRESETS = load_presets(SPEC)
 
 COMMON: dict[str, Any] = {

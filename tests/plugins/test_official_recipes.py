@@ -15,6 +15,7 @@ from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench_baselines.plugin import ltbench_methods as baselines
 from ltbench_baselines.spml_recipes import LOSSES as SPML
 from ltbench_baselines.zsl_recipes import zero_shot_recipes
+from ltbench_comic.plain_recipes import plain_recipes
 from ltbench_comic.plugin import ltbench_methods as comic
 from ltbench_dr.plugin import ltbench_methods as dr
 from ltbench_dualcoop.plugin import ltbench_methods as dualcoop
@@ -28,6 +29,8 @@ VISUAL = {
 }
 # Each on a tower, a linear head, and prompts.
 SINGLE_POSITIVE = {f"{loss}{suffix}" for loss in SPML for suffix in ("", "-linear", "-prompts")}
+PLAIN = {f"plt-{name}" for name in ("bce", "focal", "asl", "db", "db-focal", "hill", "p-asl")}
+PLAIN |= {"plt-pseudo-labels", "plt-lws", "plt-ml-gcn"}
 ZERO_SHOT = {spec.name for spec in zero_shot_recipes()}
 REGIONS = {
     "tai-dpt",
@@ -51,7 +54,8 @@ def spec(request):
 def test_recipes_of_the_packages():
     others = {"zero-shot", "linear-probe", "linear-probe-lbfgs", "coop", "lmpt"}
     others |= {"zero-shot-ensemble", "full-fine-tuning", "cocoop", "tai-dpt", "dualcoop", "comic"}
-    assert set(SPECS) == others | VISUAL | SINGLE_POSITIVE | ZERO_SHOT | HSPNET
+    assert set(SPECS) == others | VISUAL | SINGLE_POSITIVE | ZERO_SHOT | HSPNET | PLAIN
+    assert {spec.name for spec in plain_recipes()} == PLAIN
     deterministic = {"zero-shot", "zero-shot-ensemble", "linear-probe-lbfgs", "dual-templates", "class-names"}
     assert {name for name, spec in SPECS.items() if spec.deterministic} == deterministic
 
@@ -106,7 +110,8 @@ def test_no_preset_is_taken_where_none_was_made():
 
 
 def test_plugin_modules_import_no_torch():
-    modules = "ltbench_baselines.plugin, ltbench_dr.plugin, ltbench_dualcoop.plugin, ltbench_lmpt.plugin"
+    packages = ("baselines", "comic", "dr", "dualcoop", "lmpt")
+    modules = ", ".join(f"ltbench_{name}.plugin" for name in packages)
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

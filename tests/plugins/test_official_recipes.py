@@ -12,6 +12,7 @@ import yaml
 
 from ltbench.method import Method, MethodConfig
 from ltbench.method.config import build_config, choose_preset, load_presets
+from ltbench_baselines.partial_graph_recipes import RECIPES as GRAPHS
 from ltbench_baselines.plugin import ltbench_methods as baselines
 from ltbench_baselines.spml_recipes import LOSSES as SPML
 from ltbench_baselines.zsl_recipes import zero_shot_recipes
@@ -26,6 +27,7 @@ VISUAL = {
     *("erm", "rw", "rs", "focal", "cb-focal", "r-bce-focal", "db", "db-focal", "ldam", "asl", "mls", "lsep", "zlpr"),
     *("circle", "lws", "ml-gcn", "balpoe"),
     *("bbn", "ltml", "oltr", "dr"),
+    *GRAPHS,
 }
 # Each on a tower, a linear head, and prompts.
 SINGLE_POSITIVE = {f"{loss}{suffix}" for loss in SPML for suffix in ("", "-linear", "-prompts")}

@@ -67,7 +67,7 @@ def _grid(table: Table) -> str:
 
 def _blocks(board: Board, pictures: list[tuple[str, str]]) -> Iterator[str]:
     yield f"# {board.task}, version {board.version}"
-    yield _wrapped(introduction(board))
+    yield wrapped(introduction(board))
     if board.printed:
         listed = ", ".join(f"[{PAPERS[paper]}](../../published/{paper}.md)" for paper in board.printed)
         yield f"Figures printed in papers, not ranked with these: {listed}."
@@ -80,7 +80,7 @@ def _blocks(board: Board, pictures: list[tuple[str, str]]) -> Iterator[str]:
         yield "## Figures"
     for caption, address in pictures:
         # A caption may break over lines, an address must not.
-        yield f"{_wrapped(caption)}\n\n![{caption.partition(':')[0]}]({address})"
+        yield f"{wrapped(caption)}\n\n![{caption.partition(':')[0]}]({address})"
     for section in board.sections:
         yield from _section(board, section)
     for table in board.extra:
@@ -101,16 +101,16 @@ def introduction(board: Board) -> str:
 def _section(board: Board, section: Section) -> Iterator[str]:
     setting = section.equals.setting
     address = board.task if setting is None else f"{board.task}@{setting}"
-    yield _wrapped(f"## {address}: {equals_title(section.equals)}")
-    yield _wrapped(f"Pre-training: {section.equals.pretraining}.")
+    yield wrapped(f"## {address}: {equals_title(section.equals)}")
+    yield wrapped(f"Pre-training: {section.equals.pretraining}.")
     for table in section.tables:
         yield f"### {table.title}"
         yield table_text(table)
     for note in section.notes:
-        yield _wrapped(note)
+        yield wrapped(note)
 
 
-def _wrapped(text: str) -> str:
+def wrapped(text: str) -> str:
     if text.startswith("#"):
         return text
     return "\n".join(textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False))

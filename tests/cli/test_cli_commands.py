@@ -43,6 +43,23 @@ def test_list_methods_says_what_runs_on_a_task_with_hidden_labels(cli: Cli) -> N
     assert "captions made from observed" in cli("list", "methods", "--task", "plt-voc").out
 
 
+def test_the_matrix_says_why_a_cell_is_empty_and_is_checked(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "leaderboards").mkdir()
+    said = cli("leaderboard", "--matrix")
+    assert (said.code, said.out) == (0, "wrote leaderboards/matrix.md\n")
+    page = tmp_path / "leaderboards" / "matrix.md"
+    (line,) = [line for line in page.read_text().splitlines() if line.startswith("| tai-dpt ")]
+    assert "not run" in line
+    assert line.rstrip(" |").endswith("needs captions")
+    page.write_text("old")
+    stale = cli("leaderboard", "--matrix", "--check")
+    assert stale.code == 1
+    assert stale.out.splitlines() == [
+        "out of date: leaderboards/matrix.md",
+        "1 file is out of date → ltbench leaderboard --matrix",
+    ]
+
+
 def test_show_task_names_protocol_groups_and_traps(cli: Cli) -> None:
     out = cli("show", "task", "shapes-plt@mr40").out
     assert "40 % of each class's present labels hidden" in out

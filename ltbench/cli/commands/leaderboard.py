@@ -30,6 +30,7 @@ RUNS = Path("ltbench-runs")
 )
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
 @click.option("--check", is_flag=True, help="Exit with 1 if a page in --boards is not what its records give.")
+@click.option("--matrix", is_flag=True, help="Write the page of recipes by tasks to --boards; with --check, check it.")
 @click.option("--import", "imports", multiple=True, type=PATH, help="Copy runs into --boards and write the pages.")
 @click.option(
     "--keep-logits",
@@ -48,6 +49,7 @@ def leaderboard(
     form: str,
     as_json: bool,
     check: bool,
+    matrix: bool,
     imports: tuple[Path, ...],
     keep_logits: str,
     boards: Path,
@@ -60,8 +62,10 @@ def leaderboard(
     """
     form = "json" if as_json else form
     name = None if task is None else _task_name(task)
-    if check:
-        _check(ctx, boards, name)
+    if matrix and not check:
+        _write_matrix(boards)
+    elif check:
+        _check(ctx, boards, name, matrix)
     elif imports:
         _import(imports, boards, name, keep_logits, data_root)
     elif form == "md" and not records:
@@ -167,18 +171,38 @@ def _known_boards(boards: Path, name: str | None) -> list[tuple[str, int]]:
     return found
 
 
-def _check(ctx: click.Context, boards: Path, name: str | None) -> None:
+def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool) -> None:
+    """The pages of one task or of all; the matrix with all of them, where there is one, or alone."""
     from ltbench.report.write import check_board
 
-    known = _known_boards(boards, name)
+    known = [] if matrix else _known_boards(boards, name)
     stale = [path for pair in known for path in check_board(boards, *pair)]
+    pages = len(known)
+    if matrix or (name is None and (boards / "matrix.md").exists()):
+        stale += _stale_matrix(boards)
+        pages += 1
     for path in stale:
         click.echo(f"out of date: {path}")
     if stale:
         what = "file is" if len(stale) == 1 else "files are"
-        click.echo(f"{len(stale)} {what} out of date → ltbench leaderboard --format md")
+        command = "--matrix" if [path.name for path in stale] == ["matrix.md"] else "--format md"
+        click.echo(f"{len(stale)} {what} out of date → ltbench leaderboard {command}")
         ctx.exit(1)
-    click.echo(f"{len(known)} {'page is' if len(known) == 1 else 'pages are'} what the records give.")
+    click.echo(f"{pages} {'page is' if pages == 1 else 'pages are'} what the records give.")
+
+
+def _stale_matrix(boards: Path) -> list[Path]:
+    from ltbench.cli.matrix import committed_matrix
+    from ltbench.report.matrix import NAME, matrix_is_current
+
+    return [] if matrix_is_current(boards, committed_matrix(boards)) else [boards / NAME]
+
+
+def _write_matrix(boards: Path) -> None:
+    from ltbench.cli.matrix import committed_matrix
+    from ltbench.report.matrix import write_matrix
+
+    click.echo(f"wrote {write_matrix(boards, committed_matrix(boards))}")
 
 
 def _write(boards: Path, name: str | None) -> None:

@@ -1,0 +1,215 @@
+"""Every recipe on one setting of every family of tasks: one page from the committed records.
+
+A cell is a row of that task's leaderboard. Where there is none, the cell says why. Nothing is ranked here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from ltbench.metrics.judged import TOTAL
+from ltbench.plugin.files import write_atomic
+from ltbench.plugin.manager import Registered
+from ltbench.plugin.specs import MethodSpec
+from ltbench.records.read import all_records
+from ltbench.records.record import RunRecord
+from ltbench.report.board import labels_of
+from ltbench.report.cells import Cell, Table, score_cell
+from ltbench.report.markdown import table_text, wrapped
+from ltbench.report.rows import Row, make_rows
+from ltbench.tasks.task import Task
+
+NAME = "matrix.md"
+#: One setting of each family: 40 % of labels missing and half of them known lie in the middle of what papers report.
+TASKS = ("shapes-lt", "shapes-plt@mr40", "shapes-spml", "shapes-partial@p50", "shapes-zsl")
+#: The backbone that all of them are run with; rows of others carry its name.
+BACKBONE = "tiny-clip"
+
+#: What keeps a recipe from running on a task, short for a cell → in words; empty when it can run.
+Lacks = Callable[[MethodSpec, Task], Mapping[str, str]]
+#: Whether a recipe's variant has a preset for a task setting with a backbone.
+HasPreset = Callable[[MethodSpec, Task, str, str], bool]
+
+NO_PRESET, NOT_RUN, FAILED, NOT_RANKED = "no preset", "not run", "failed", "not ranked"
+_REASONS = {
+    NO_PRESET: "the recipe can run, but brings no configuration for this task",
+    NOT_RUN: "there is a preset, but no record on the leaderboard",
+    FAILED: "every attempt on the leaderboard failed or diverged",
+    NOT_RANKED: "the leaderboard shows the runs and does not rank them",
+}
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The page before it is written.
+
+    Attributes:
+        groups: title → table of recipes.
+        reasons: short → in words, of the empty cells that there are.
+    """
+
+    tasks: tuple[Task, ...]
+    groups: Mapping[str, Table]
+    reasons: Mapping[str, str]
+
+
+def build_matrix(
+    methods: Iterable[Registered[MethodSpec]],
+    tasks: Sequence[Task],
+    records: Mapping[str, Sequence[RunRecord]],
+    lacks: Lacks,
+    has_preset: HasPreset,
+) -> Matrix:
+    """Lay out the cells.
+
+    Args:
+        methods: a line for each recipe, and for each of its variants that has records.
+        tasks: columns.
+        records: of each task's address.
+        lacks: what keeps a recipe from running on a task.
+        has_preset: whether a variant has a preset for a task.
+    """
+    rows = {task.address: make_rows(records[task.address]) for task in tasks}
+    reasons: dict[str, str] = {}
+    grouped: dict[str, list[tuple[Cell, ...]]] = {}
+    ordered = sorted(methods, key=lambda item: (_group_key(item), item.spec.name))
+    for key, items in groupby(ordered, key=_group_key):
+        lines = grouped.setdefault(_title(key), [])
+        for item in items:
+            for variant in _variants(item.spec, rows.values()):
+                cells = [_cell(item.spec, variant, t, rows, records, lacks, has_preset, reasons) for t in tasks]
+                label = item.spec.name if variant == "paper" else f"{item.spec.name} ({variant})"
+                lines.append((Cell(label), *cells))
+    columns = ("method", *(f"{task.address}: {task.headline}" for task in tasks))
+    numeric = (False, *(True for _ in tasks))
+    tables = {title: Table(title, columns, numeric, tuple(lines), keys=1) for title, lines in grouped.items()}
+    return Matrix(tuple(tasks), tables, reasons)
+
+
+def _group_key(item: Registered[MethodSpec]) -> tuple[bool, str, int, tuple[str, ...]]:
+    """By plugin, the plugin of baselines first and divided further by what its recipes were made for."""
+    several = item.plugin == "baselines"
+    families = tuple(sorted(item.spec.families)) if several else ()
+    return (not several, item.plugin, -len(families), families)
+
+
+def _title(key: tuple[bool, str, int, tuple[str, ...]]) -> str:
+    _, plugin, _, families = key
+    return f"{plugin}, made for {', '.join(families)}" if families else plugin
+
+
+def _variants(spec: MethodSpec, rows: Iterable[Sequence[Row]]) -> list[str]:
+    """Variants with records, in the order of the spec; without any the default one."""
+    ran = {r.first.method.variant for found in rows for r in found if r.first.method.name == spec.name}
+    return [variant for variant in spec.variants if variant in ran] or [spec.variants[0]]
+
+
+def _cell(
+    spec: MethodSpec,
+    variant: str,
+    task: Task,
+    rows: Mapping[str, Sequence[Row]],
+    records: Mapping[str, Sequence[RunRecord]],
+    lacks: Lacks,
+    has_preset: HasPreset,
+    reasons: dict[str, str],
+) -> Cell:
+    def mine(record: RunRecord) -> bool:
+        return (record.method.name, record.method.variant) == (spec.name, variant)
+
+    found = [row for row in rows[task.address] if mine(row.first)]
+    ranked = [row for row in found if not row.why_not]
+    if ranked:
+        return _scores(ranked, task.headline)
+    why: Mapping[str, str] = {}
+    if found:
+        why = {NOT_RANKED: _REASONS[NOT_RANKED]}
+    elif any(mine(record) for record in records[task.address]):
+        why = {FAILED: _REASONS[FAILED]}
+    elif not (why := lacks(spec, task)):
+        short = NOT_RUN if has_preset(spec, task, BACKBONE, variant) else NO_PRESET
+        why = {short: _REASONS[short]}
+    reasons.update(why)
+    return Cell(", ".join(why))
+
+
+def _scores(rows: Sequence[Row], headline: str) -> Cell:
+    """All rows of a recipe at once: to pick the best would be a choice made on the test part."""
+    parts = []
+    for row, label in zip(rows, labels_of(rows), strict=True):
+        apart = label.removeprefix(row.name).strip()
+        marks = [
+            *([apart] if apart else []),
+            *([row.equals.backbone] if row.equals.backbone != BACKBONE else []),
+            *(f"+{extra}" for extra in row.equals.extras),
+        ]
+        parts.append(" ".join([score_cell(row.score(headline, TOTAL)).text, *marks]))
+    return Cell("; ".join(parts))
+
+
+def render_matrix(matrix: Matrix) -> str:
+    """The page, Markdown."""
+    filled = Counter(
+        task.address
+        for table in matrix.groups.values()
+        for line in table.rows
+        for task, cell in zip(matrix.tasks, line[1:], strict=True)
+        if cell.text[:1].isdigit()
+    )
+    counts = ", ".join(f"{task.address} {filled[task.address]}" for task in matrix.tasks)
+    blocks = [
+        "# Recipes by tasks",
+        wrapped(
+            "One setting of each family of tasks. Figures are percent over all classes: means over seeds ± half the "
+            f"width of their 95 % t interval, with backbone {BACKBONE} unless another is named. **Nothing is ranked "
+            "here.** Rows rank only among equals, on the page of a task: same backbone, pre-training data and extras. "
+            "A figure marked +captions, +GloVe … used what others had not; figures of two columns are of two test "
+            "problems. Where a recipe has several rows, all are shown. Written by `ltbench leaderboard --matrix` from "
+            "the committed records."
+        ),
+        wrapped(f"Filled cells: {counts}."),
+    ]
+    if matrix.reasons:
+        said = "\n".join(wrapped(f"* *{short}*: {why}.") for short, why in sorted(matrix.reasons.items()))
+        blocks += ["An empty cell says why:", said]
+    for title, table in matrix.groups.items():
+        blocks += [f"## {title}", table_text(table, width=200)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def committed_records(leaderboards: Path, tasks: Sequence[Task]) -> dict[str, list[RunRecord]]:
+    """Records of each task's setting; none for a task without a leaderboard.
+
+    Raises:
+        UserError: a record cannot be read.
+    """
+    found: dict[str, list[RunRecord]] = {}
+    for task in tasks:
+        folder = leaderboards / task.name / f"v{task.version}" / "records"
+        read = all_records([folder]) if folder.is_dir() else None
+        if read is not None and read.problems:
+            raise read.problems[0]
+        records = [entry.record for entry in read.records] if read is not None else []
+        found[task.address] = [record for record in records if record.task.setting == task.setting]
+    return found
+
+
+def write_matrix(leaderboards: Path, matrix: Matrix) -> Path:
+    """Write the page.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    path = leaderboards / NAME
+    write_atomic(path, render_matrix(matrix))
+    return path
+
+
+def matrix_is_current(leaderboards: Path, matrix: Matrix) -> bool:
+    """Whether the committed page is what records and recipes give."""
+    path = leaderboards / NAME
+    return path.exists() and path.read_bytes() == render_matrix(matrix).encode("utf-8")

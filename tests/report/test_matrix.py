@@ -1,0 +1,138 @@
+"""Recipes by tasks: what fills a cell, and what an empty one says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from records import builders as b
+
+from ltbench.plugin.errors import UserError
+from ltbench.plugin.manager import Registered
+from ltbench.plugin.specs import MethodSpec
+from ltbench.records.record import RunRecord
+from ltbench.report.matrix import (
+    BACKBONE,
+    TASKS,
+    Matrix,
+    build_matrix,
+    committed_records,
+    matrix_is_current,
+    render_matrix,
+    write_matrix,
+)
+from ltbench.tasks.task import Task
+
+LT, PLT = b.task(), b.task(name="toy-plt", setting="mr40")
+
+
+def recipe(name: str, plugin: str = "baselines", families: Sequence[str] = ("ltml",)) -> Registered[MethodSpec]:
+    spec = MethodSpec(
+        name=name, target="toy.module:Toy", summary="a toy", families=frozenset(families), variants=("paper", "code")
+    )
+    return Registered(spec, "ltbench", "0.1.0", plugin)
+
+
+def lacks(spec: MethodSpec, task: Task) -> Mapping[str, str]:
+    if spec.name == "closed" and task is PLT:
+        return {"fixed classes": "it answers for its training classes only"}
+    return {}
+
+
+def has_preset(spec: MethodSpec, task: Task, backbone: str, variant: str) -> bool:
+    return backbone == BACKBONE and spec.name == "coop"
+
+
+def run(method: str, value: float, task: Task = LT, seed: int = 0, **changes: Any) -> RunRecord:
+    facts = b.method_facts(name=method, **changes.pop("facts", {}))
+    return b.record(task=b.task_facts(task), method=facts, seed=seed, mAP=value, **changes)
+
+
+def matrix(
+    *records: RunRecord, methods: Sequence[Registered[MethodSpec]] = (recipe("coop"), recipe("closed"))
+) -> Matrix:
+    by_task = {t.address: [r for r in records if r.task.address == t.address] for t in (LT, PLT)}
+    return build_matrix(methods, (LT, PLT), by_task, lacks, has_preset)
+
+
+def cells(made: Matrix) -> dict[str, list[str]]:
+    return {row[0].text: [cell.text for cell in row[1:]] for table in made.groups.values() for row in table.rows}
+
+
+def test_a_filled_cell_is_the_mean_with_its_interval() -> None:
+    made = matrix(run("coop", 70.0), run("coop", 72.0, seed=1))
+    assert cells(made)["coop"] == ["71.00 ± 12.71", "not run"]
+    (table,) = made.groups.values()
+    assert table.columns == ("method", "toy-lt: mAP", "toy-plt@mr40: mAP")
+
+
+def test_an_empty_cell_says_why() -> None:
+    failed = b.failure(method=b.method_facts(name="coop"))
+    limited = run("closed", 50.0, limit=8)
+    made = matrix(failed, limited)
+    assert cells(made) == {"closed": ["not ranked", "fixed classes"], "coop": ["failed", "not run"]}
+    assert set(made.reasons) == {"not ranked", "fixed classes", "failed", "not run"}
+    assert cells(matrix())["closed"] == ["no preset", "fixed classes"]
+    page = render_matrix(made)
+    assert "* *fixed classes*: it answers for its training classes only." in page
+    assert "no preset" not in page, "only reasons that occur are explained"
+    assert "Filled cells: toy-lt 0, toy-plt@mr40 0." in page
+
+
+def test_what_others_had_not_stands_beside_the_figure() -> None:
+    made = matrix(
+        run("coop", 70.0, extras=("captions",)),
+        run("coop", 60.0, task=PLT, backbone=b.backbone_facts(name="clip-rn50")),
+    )
+    assert cells(made)["coop"] == ["70.00 +captions", "60.00 clip-rn50"]
+    page = render_matrix(made).replace("\n", " ")
+    assert "Nothing is ranked here" in page
+    assert "Filled cells: toy-lt 1, toy-plt@mr40 1." in page
+
+
+def test_no_row_of_several_is_picked_and_variants_have_their_own_line() -> None:
+    several = matrix(
+        run("coop", 70.0),
+        run("coop", 80.0, facts={"preset": "long", "config": {"epochs": 90}}),
+        run("coop", 75.0, task=PLT),
+    )
+    assert cells(several)["coop"] == ["80.00 [long]; 70.00", "75.00"]
+    variants = matrix(run("coop", 70.0), run("coop", 80.0, facts={"variant": "code"}))
+    assert list(cells(variants)) == ["closed", "coop", "coop (code)"]
+    assert cells(variants)["coop (code)"] == ["80.00", "not run"]
+
+
+def test_recipes_are_grouped_by_plugin_and_baselines_by_what_they_were_made_for() -> None:
+    methods = [recipe("z", "acme"), recipe("a"), recipe("c", families=("plt", "spml")), recipe("b")]
+    made = matrix(methods=methods)
+    assert {title: [row[0].text for row in table.rows] for title, table in made.groups.items()} == {
+        "baselines, made for plt, spml": ["c"],
+        "baselines, made for ltml": ["a", "b"],
+        "acme": ["z"],
+    }
+
+
+def test_the_page_is_written_and_checked(tmp_path: Path) -> None:
+    folder = tmp_path / "toy-plt" / "v1" / "records"
+    folder.mkdir(parents=True)
+    here, elsewhere = run("coop", 70.0, task=PLT), run("coop", 10.0, task=b.task(name="toy-plt", setting="mr50"))
+    (folder / "mr40.json").write_text(here.to_json())
+    (folder / "mr50.json").write_text(elsewhere.to_json())
+    found = committed_records(tmp_path, (LT, PLT))
+    assert found == {"toy-lt": [], "toy-plt@mr40": [here]}
+    made = matrix(*found["toy-plt@mr40"])
+    assert not matrix_is_current(tmp_path, made)
+    assert write_matrix(tmp_path, made) == tmp_path / "matrix.md"
+    assert matrix_is_current(tmp_path, made)
+    assert not matrix_is_current(tmp_path, matrix())
+    (folder / "broken.json").write_text("{")
+    with pytest.raises(UserError, match="damaged"):
+        committed_records(tmp_path, (PLT,))
+
+
+def test_every_family_has_a_column() -> None:
+    from ltbench.tasks.registry import load_task
+
+    assert sorted(load_task(address).family for address in TASKS) == ["ltml", "partial", "plt", "spml", "zero-shot"]

@@ -65,7 +65,8 @@ def test_options_are_those_of_the_recipe_s_own_task(recipe: str, task: str) -> N
     if recipe.startswith("hspnet") and task.startswith("shapes-partial"):
         assert options.pop("unknown") == "ignore"
     own = dict(of(recipe, home)[2].overrides)
-    for size in ("epochs", "sampler_reduce"):
+    steps = ("balanced_step", "attention_step", "classifier_step", "head_step", "tail_step")
+    for size in ("epochs", "sampler_reduce", *steps):
         options.pop(size, None)
         own.pop(size, None)
     assert options == own

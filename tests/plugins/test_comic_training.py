@@ -20,7 +20,7 @@ from ltbench_comic.plugin import ltbench_methods
 from tests.plugins.plt_vectors import CASES, Array, arrays, close, tensor
 from tests.plugins.two_stream_toys import encoder, make_trainable
 
-(SPEC,) = ltbench_methods()
+(SPEC,) = [spec for spec in ltbench_methods() if spec.name == "comic"]
 RESNET = "timm:resnet50.tv_in1k"
 
 

@@ -124,6 +124,19 @@ def test_decisions_are_written_for_the_judge(tmp_path: Path) -> None:
     assert not (found.folder / "decisions.json").exists()
 
 
+def test_corrections_are_judged_by_the_labels_that_the_task_hid(tmp_path: Path) -> None:
+    found = run("labelrewriting", tmp_path, task="shapes-plt@mr40", overrides={"epochs": 3}, limit=96)
+    assert found.record.status == "completed", found.record.reason
+    judged = found.record.corrections
+    assert judged is not None
+    assert found.record.schema_version == 2
+    assert len(judged.right) == len(judged.wrong) == 3
+    assert judged.hidden >= judged.found
+    triples = json.loads((found.folder / "decisions.json").read_text())
+    # Nothing is unknown to shapes itself: each decision is right or wrong.
+    assert sum(judged.right) + sum(judged.wrong) == len(triples["rows"]) > 0
+
+
 def test_captions_given_by_the_data_set_are_an_extra(tmp_path: Path) -> None:
     assert run("captioned", tmp_path).record.extras == ("captions",)
     assert run("plain", tmp_path).record.extras == ()

@@ -245,13 +245,14 @@ class SemanticGraphMethod(Method):
         }
 
     def needs(self) -> Needs:
-        """Images or regions, and a text tower where class names go through it. Unknown labels are skipped."""
+        """Images or regions, and a text tower where names go through it. Unknown labels: see the card."""
         config = self.config
         return Needs(
             input="image" if config.tower == "trained" else "region",
             text=config.text(),
             extras=config.extras(),
             classes="fixed",
+            unknown=None if self.PROPER else "own",
             images="backbone" if config.image_size is None else "squeezed",
             image_size=config.image_size,
             calibrated=self.PROPER and config.sampler == "shuffle",

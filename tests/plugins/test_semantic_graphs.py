@@ -180,6 +180,10 @@ def test_a_trained_tower_but_for_what_is_frozen(encoder: MapEncoder, observed: n
     total(module, Batch(torch.arange(3), images, torch.from_numpy(observed[:3]))).backward()
     assert all(bool(p.grad.any()) for p in tower.params)
     assert SSGRL(SSGRL.Config()).needs().input == "image"
+    asked = {name: spec.load()(spec.load().Config()).needs() for name, spec in SPECS.items()}
+    made_up = {"ssgrl": None, "kggr": None, "sst": "own", "sarb": "own"}
+    assert {name: needs.unknown for name, needs in asked.items()} == made_up
+    assert {name for name, needs in asked.items() if needs.calibrated} == {"ssgrl", "kggr"}
     needs = SSGRL(SSGRL.Config(tower="frozen", image_size=448)).needs()
     assert (needs.input, needs.images, needs.image_size) == ("region", "squeezed", 448)
 

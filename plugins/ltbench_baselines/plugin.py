@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ltbench.plugin import MethodSpec, hookimpl
 from ltbench_baselines.partial_graph_recipes import partial_graph_recipes
+from ltbench_baselines.partial_recipes import partial_label_recipes
 from ltbench_baselines.spml_recipes import single_positive_recipes
 from ltbench_baselines.zsl_recipes import zero_shot_recipes
 
@@ -183,6 +184,7 @@ def ltbench_methods() -> list[MethodSpec]:
             presets="presets_oltr.yaml",
         ),
         *single_positive_recipes(),
+        *partial_label_recipes(),
         *partial_graph_recipes(),
         *zero_shot_recipes(),
     ]

@@ -13,6 +13,7 @@ import yaml
 from ltbench.method import Method, MethodConfig
 from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench_baselines.partial_graph_recipes import RECIPES as GRAPHS
+from ltbench_baselines.partial_recipes import LOSSES as PARTIAL_LOSSES
 from ltbench_baselines.plugin import ltbench_methods as baselines
 from ltbench_baselines.spml_recipes import LOSSES as SPML
 from ltbench_baselines.zsl_recipes import zero_shot_recipes
@@ -31,6 +32,7 @@ VISUAL = {
 }
 # Each on a tower, a linear head, and prompts.
 SINGLE_POSITIVE = {f"{loss}{suffix}" for loss in SPML for suffix in ("", "-linear", "-prompts")}
+PARTIAL = {f"{loss}{suffix}" for loss in PARTIAL_LOSSES for suffix in ("", "-linear")}
 PLAIN = {f"plt-{name}" for name in ("bce", "focal", "asl", "db", "db-focal", "hill", "p-asl")}
 PLAIN |= {"plt-pseudo-labels", "plt-lws", "plt-ml-gcn"}
 ZERO_SHOT = {spec.name for spec in zero_shot_recipes()}
@@ -56,7 +58,7 @@ def spec(request):
 def test_recipes_of_the_packages():
     others = {"zero-shot", "linear-probe", "linear-probe-lbfgs", "coop", "lmpt"}
     others |= {"zero-shot-ensemble", "full-fine-tuning", "cocoop", "tai-dpt", "dualcoop", "comic"}
-    assert set(SPECS) == others | VISUAL | SINGLE_POSITIVE | ZERO_SHOT | HSPNET | PLAIN
+    assert set(SPECS) == others | VISUAL | SINGLE_POSITIVE | ZERO_SHOT | HSPNET | PLAIN | PARTIAL
     assert {spec.name for spec in plain_recipes()} == PLAIN
     deterministic = {"zero-shot", "zero-shot-ensemble", "linear-probe-lbfgs", "dual-templates", "class-names"}
     assert {name for name, spec in SPECS.items() if spec.deterministic} == deterministic
@@ -67,9 +69,9 @@ def test_target_is_a_method_whose_base_configuration_is_valid(spec):
     assert issubclass(method, Method)
     config = build_config(method.Config, spec.name, spec.config)
     assert isinstance(config, MethodConfig)
-    inputs = dict.fromkeys(VISUAL | HSPNET | {"full-fine-tuning"} | set(SPML), "image") | dict.fromkeys(
-        REGIONS, "region"
-    )
+    inputs = dict.fromkeys(
+        VISUAL | HSPNET | {"full-fine-tuning"} | set(SPML) | set(PARTIAL_LOSSES), "image"
+    ) | dict.fromkeys(REGIONS, "region")
     assert method(config).needs().input == inputs.get(spec.name, "global")
 
 

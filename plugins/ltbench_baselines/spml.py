@@ -257,11 +257,10 @@ class OnPrompts(SpmlMethod):
 
     @classmethod
     def search_space(cls) -> SearchSpace:
-        """Learning rate, and whether the scale of the cosine is learned."""
+        """Learning rate, augmentation, and whether the scale of the cosine is learned."""
         return {
             "learn_scale": Choice((False, True)),
             "augment": Choice(("none", "flip")),
-            "epochs": Choice((15, 30)),
             "lr": Uniform(3e-4, 1e-2, log=True),
         }
 

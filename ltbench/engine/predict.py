@@ -180,9 +180,9 @@ def _method(record: RunRecord, overrides: Mapping[str, Any]) -> Method:
         ) from error
     found = config.model_dump(mode="json")
     for name in overrides:
-        if found[name] != facts.config.get(name):
+        if found.get(name) != facts.config.get(name):
             raise UserError(
-                f"option {name} of run {record.key[:8]} was {facts.config.get(name)!r}, not {found[name]!r}",
+                f"option {name} of run {record.key[:8]} was {facts.config.get(name)!r}, not {found.get(name)!r}",
                 f"ltbench show run {record.key[:8]}",
             )
     return cls(config)

@@ -25,17 +25,17 @@ from ltbench.nn import AdditiveAttention, MultiHeadCosine
 from ltbench_comic.balancer import HeadTailBalancer
 from ltbench_comic.corrector import ReflectiveLabelCorrector
 from ltbench_comic.module import BALANCED, HEAD, TAIL, ComicModule, StreamModel, Weights
-from ltbench_comic.training import FrozenConfig
+from ltbench_comic.towers import TowersConfig
 
 
 class Comic(Method):
-    """Learns three heads on the features of a frozen image tower, from images and observed labels.
+    """Learns three heads on the features of one frozen image tower, or of a tower each, from observed labels.
 
     Source: Zhang et al., Learning in Imperfect Environment: Multi-Label Classification with Long-Tailed Distribution
     and Partial Labels, ICCV 2023, and the released code (wannature/COMIC, 1de14e5) with its later experiments undone.
     """
 
-    class Config(FrozenConfig):
+    class Config(TowersConfig):
         """Options. Sources in brackets: "release" is its configuration for COCO (VOC), "paper" a section or equation.
 
         Where the default is null, the variant decides; its values are stated as code / paper.
@@ -105,11 +105,12 @@ class Comic(Method):
         }
 
     def needs(self) -> Needs:
-        """Global features. Unknown labels are what the method corrects, so they arrive as they are.
+        """Global features, or images for towers that are trained. Unknown labels, which it corrects, arrive as such.
 
         The paper decides at a probability of 1/2 (its recall), so threshold metrics are shown, as its own decisions.
         """
-        return Needs(input="global", classes="fixed", unknown="own", calibrated=True)
+        given: Literal["global", "image"] = "global" if self.config.towers == "frozen" else "image"
+        return Needs(input=given, classes="fixed", unknown="own", calibrated=True)
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """One gradient stage with a named parameter group for each part of each model."""
@@ -184,11 +185,15 @@ def build(config: Comic.Config, context: Context) -> ComicModule:
         AdditiveAttention(config.feature_dim, dropout=config.attention_dropout) if joint and attention else None,
         weights,
         context.stats.rows,
+        config.own_towers(names, context.backbone),
     )
 
 
 def groups(config: Comic.Config, module: ComicModule) -> list[ParamGroup]:
-    """Seven groups for three models: features and classifier of each, and the attention."""
+    """Seven groups for three models: features and classifier of each, and the attention; a trained tower adds one.
+
+    A tower's rate falls when that of the features behind it does.
+    """
     steps = {
         HEAD: (config.head_step, config.head_step),
         TAIL: (config.tail_step, config.tail_step),
@@ -201,6 +206,9 @@ def groups(config: Comic.Config, module: ComicModule) -> list[ParamGroup]:
         found.append(config.step_group(f"{name}-features", list(model.linear.parameters()), config.lr, of_features))
         classifier = list(model.classifier.parameters())
         found.append(config.step_group(f"{name}-classifier", classifier, config.classifier_lr, of_classifier))
+        tower = module.tower(name)
+        if tower is not None:
+            found.append(config.step_group(f"{name}-tower", tower.trained(), config.tower_lr, of_features))
     if module.attention is not None:
         attention = list(module.attention.parameters())
         found.append(config.step_group("attention", attention, config.lr, config.attention_step))

@@ -1,4 +1,4 @@
-"""The three models of COMIC on the features of one frozen tower, and what they are trained by."""
+"""The three models of COMIC on the features of one frozen tower or of a tower each, and what they are trained by."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
 from ltbench.losses import MultiFocalLoss
-from ltbench.method import Batch, Scan
+from ltbench.method import Batch, FineTuned, Scan
 from ltbench.nn import AdditiveAttention, MovingVector, MultiHeadCosine
 from ltbench_comic.balancer import HeadTailBalancer
 from ltbench_comic.corrector import ReflectiveLabelCorrector
@@ -95,7 +95,7 @@ class Weights:
 class ComicModule(nn.Module):
     """Head, tail and balanced model side by side; the last of `models` predicts.
 
-    The models see the same rows, so the frozen tower runs once for all of them.
+    The models see the same rows, so a frozen tower runs once for all of them; a tower that a model trains is its own.
 
     Args:
         models: by name, in the order head, tail, balanced; a model alone has neither attention nor balancer.
@@ -104,6 +104,7 @@ class ComicModule(nn.Module):
         attention: of the balanced model's features over those of head and tail; None for none.
         weights: see :class:`Weights`.
         rows: training rows N.
+        towers: by name as models, what each takes its features from; none where batches carry features.
     """
 
     corrected: Tensor
@@ -116,9 +117,11 @@ class ComicModule(nn.Module):
         attention: AdditiveAttention | None,
         weights: Weights,
         rows: int,
+        towers: Mapping[str, FineTuned] | None = None,
     ) -> None:
         super().__init__()
         self.models = nn.ModuleDict(models)
+        self.towers = nn.ModuleDict(towers or {})
         self.predicting = list(models)[-1]
         self.criterion = criterion
         self.balancer = balancer
@@ -134,11 +137,24 @@ class ComicModule(nn.Module):
         assert isinstance(model, StreamModel)
         return model
 
+    def tower(self, name: str) -> FineTuned | None:
+        """The tower that the model of that name trains; None where batches carry features."""
+        if name not in self.towers:
+            return None
+        tower = self.towers[name]
+        assert isinstance(tower, FineTuned)
+        return tower
+
+    def inputs(self, batch: Batch) -> dict[str, Tensor]:
+        """Features of a tower [n, dim] by model: those of the batch, or what each model's tower makes of its images."""
+        towers = {name: self.tower(name) for name in self.models}
+        return {name: batch.features if tower is None else tower.features(batch) for name, tower in towers.items()}
+
     def outputs(self, inputs: Mapping[str, Tensor]) -> Outputs:
         """Logits of all models.
 
         Args:
-            inputs: features of the tower [n, dim] by model; in training all models get the same.
+            inputs: features of the tower [n, dim] by model; with one frozen tower all models get the same.
         """
         found = {name: self.stream(name).features(inputs[name]) for name in self.models}
         features = self.fused(found)
@@ -188,17 +204,16 @@ class ComicModule(nn.Module):
                 corrector.start(epoch + 1)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms of :meth:`objective` with one set of features and labels for all models."""
-        terms, found = self.objective(
-            self.outputs(dict.fromkeys(self.models, batch.features)), dict.fromkeys(self.models, batch.observed)
-        )
+        """The terms of :meth:`objective` with the same rows and labels for all models."""
+        labels = dict.fromkeys(self.models, batch.observed)
+        terms, found = self.objective(self.outputs(self.inputs(batch)), labels)
         if found is not None and self.training:
             self.corrected[batch.rows] = found
         return terms
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits [n, C] of the predicting model, without the moving vector."""
-        return self.outputs(dict.fromkeys(self.models, batch.features)).plain[self.predicting]
+        return self.outputs(self.inputs(batch)).plain[self.predicting]
 
     def decisions(self) -> list[tuple[int, int]]:
         """Labels (row, class) that counted as present in this epoch without having been given."""

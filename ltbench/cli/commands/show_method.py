@@ -89,9 +89,11 @@ def _card(spec: MethodSpec) -> str:
 
 
 def _options(config: MethodConfig) -> list[dict[str, Any]]:
-    values = config.model_dump(mode="json")
+    from pydantic_core import to_jsonable_python
+
+    # Not its dump, from which a configuration may leave out what it does not use.
     return [
-        {"name": name, "value": values[name], "description": field.description or ""}
+        {"name": name, "value": to_jsonable_python(getattr(config, name)), "description": field.description or ""}
         for name, field in type(config).model_fields.items()
     ]
 

@@ -14,7 +14,7 @@ from ltbench.report.corrected import NOTE, corrected_table
 from ltbench.report.curves import curve_tables
 from ltbench.report.published import papers_on
 from ltbench.report.ranks import Comparisons, Ranked, rank
-from ltbench.report.rows import Equals, Row, Score, failures, make_rows, shown_metrics, shown_subsets
+from ltbench.report.rows import Equals, Row, Score, failures, make_rows, shown_metrics, shown_subsets, telling_subsets
 
 _HOW = {
     "paired": "a paired bootstrap over test images of the difference of the means over these seeds",
@@ -94,7 +94,7 @@ def _section(equals: Equals, rows: list[Row], comparisons: Comparisons) -> Secti
     metrics = shown_metrics(rows)
     apart = [metric for metric in metrics[1:] if ZSL in shown_subsets(rows, metric)]
     for number, metric in enumerate([*metrics[:1], *apart]):
-        subsets = shown_subsets(rows, metric)
+        subsets = telling_subsets(rows, metric)
         columns: list[str] = [*subsets]
         body = [[score_cell(row.score(metric, subset)) for subset in subsets] for row in rows]
         if number == 0:

@@ -76,16 +76,24 @@ def _blocks(board: Board, pictures: list[tuple[str, str]]) -> Iterator[str]:
     for table in board.overview:
         yield f"## {table.title}"
         yield table_text(table)
-    if pictures:
-        yield "## Figures"
-    for caption, address in pictures:
-        # A caption may break over lines, an address must not.
-        yield f"{wrapped(caption)}\n\n![{caption.partition(':')[0]}]({address})"
+    # Curves belong to the tables of all settings; what else there is of pictures may be many, and follows the ranks.
+    curves = [picture for picture in pictures if board.overview and "curves" in picture[1]]
+    yield from _figures(curves)
     for section in board.sections:
         yield from _section(board, section)
     for table in board.extra:
         yield f"## {table.title}"
         yield table_text(table)
+    others = [picture for picture in pictures if picture not in curves]
+    if others:
+        yield "## Figures"
+        yield from _figures(others)
+
+
+def _figures(pictures: list[tuple[str, str]]) -> Iterator[str]:
+    for caption, address in pictures:
+        # A caption may break over lines, an address must not.
+        yield f"{wrapped(caption)}\n\n![{caption.partition(':')[0]}]({address})"
 
 
 def introduction(board: Board) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 from ltbench.records.facts import Corrections
 from ltbench.report.board import Section, labels_of
 from ltbench.report.curves import Curve
-from ltbench.report.rows import shown_subsets
+from ltbench.report.rows import telling_subsets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def _styled(draw: Callable[P, R]) -> Callable[P, R]:
 def draw_groups(section: Section, metric: str) -> Figure:
     """Score of every row over all classes and in each group, with intervals over seeds."""
     rows = [ranked.row for ranked in section.ranked]
-    labels, subsets = labels_of(rows), shown_subsets(rows, metric)
+    labels, subsets = labels_of(rows), telling_subsets(rows, metric)
     figure, axes = _canvas(7.2, 1.2 + 0.42 * len(rows))
     step = 0.7 / max(1, len(subsets))
     for number, subset in enumerate(subsets):

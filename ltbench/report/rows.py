@@ -10,6 +10,7 @@ from typing import Any
 
 from ltbench.metrics.bootstrap import seed_interval
 from ltbench.metrics.contract import METRICS
+from ltbench.metrics.judged import TOTAL
 from ltbench.records.canonical import sha256_of
 from ltbench.records.record import RunRecord
 
@@ -194,6 +195,21 @@ def shown_subsets(rows: Sequence[Row], metric: str) -> list[str]:
     """Subsets of a metric; ``gzsl`` is left out because it is ``total`` by another name."""
     names = {name for row in rows for record in row.records for name in record.scores.get(metric, {})}
     return sorted(names - {"gzsl"}, key=lambda name: _place(name, SUBSETS))
+
+
+def telling_subsets(rows: Sequence[Row], metric: str) -> list[str]:
+    """Those of :func:`shown_subsets` that say something beside ``total``.
+
+    A task without a long tail has all its classes in one group, and none in the others; their columns would repeat the
+    total, or be empty.
+    """
+    totals = [row.score(metric, TOTAL) for row in rows]
+
+    def tells(name: str) -> bool:
+        scores = [row.score(metric, name) for row in rows]
+        return any(score.mean is not None for score in scores) and scores != totals
+
+    return [name for name in shown_subsets(rows, metric) if name == TOTAL or tells(name)]
 
 
 def natural(text: str) -> tuple[tuple[str, int], ...]:

@@ -12,7 +12,7 @@ from ltbench.report.board import Board, build_board, human
 from ltbench.report.cells import score_cell
 from ltbench.report.frames import entries, frame
 from ltbench.report.ranks import Comparison, Comparisons
-from ltbench.report.rows import Score, make_rows, natural, shown_subsets, why_not_ranked
+from ltbench.report.rows import Score, make_rows, natural, shown_subsets, telling_subsets, why_not_ranked
 
 
 def runs(method: str, *values: float, first: int = 0, **changes: Any) -> list[RunRecord]:
@@ -217,6 +217,17 @@ def test_metrics_and_subsets_come_in_the_contracts_order() -> None:
     ]
     assert section.tables[1].columns == ("#", "method", "mAP_softmax", "CF1", "P@7")
     assert shown_subsets([section.ranked[0].row], "mAP") == ["total", "head", "tail", "zsl", "odd"]
+
+
+def test_groups_that_repeat_the_total_or_are_empty_have_no_column() -> None:
+    made = {"mAP": {"total": 3.0, "head": None, "medium": 3.0, "tail": 3.0}}
+    spans = {"mAP": {"total": (0.0, 9.0), "head": None, "medium": (0.0, 9.0), "tail": (0.0, 9.0)}}
+    rows = make_rows([b.record(scores=made, intervals=spans)])
+    assert telling_subsets(rows, "mAP") == ["total"]
+    other = {"mAP": made["mAP"] | {"tail": 2.0}}
+    rows += make_rows([b.record(scores=other, intervals=spans, method=b.method_facts(name="other"))])
+    assert telling_subsets(rows, "mAP") == ["total", "tail"]
+    assert shown_subsets(rows, "mAP") == ["total", "head", "medium", "tail"]
 
 
 def test_metrics_of_zero_shot_tasks_keep_their_subsets() -> None:

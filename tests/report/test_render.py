@@ -49,6 +49,16 @@ def test_markdown_page() -> None:
     assert render_markdown(build_board([], "toy-lt", 1)).endswith("No records yet.\n")
 
 
+def test_curves_come_before_the_ranks_of_settings_and_other_figures_after() -> None:
+    pictures = [("curve: of all settings", "figures/curves.svg"), ("corrected: labels", "figures/corrections-a.svg")]
+    settings = [b.record(task=b.task_facts(b.task(name="shapes-plt", setting=name))) for name in ("mr0", "mr30")]
+    page = render_markdown(build_board(settings, "shapes-plt", 1), pictures)
+    order = ("over all settings", "curves.svg", "## shapes-plt@mr0", "corrections-a.svg")
+    places = [page.index(text) for text in order]
+    assert places == sorted(places)
+    assert "\n## Figures\n" not in render_markdown(board())
+
+
 def test_wide_tables_are_split_and_keep_their_row_names() -> None:
     columns = ("#", "method", *(f"column {n:02d}" for n in range(14)))
     row = (Cell("1"), Cell("lmpt"), *(Cell(f"{n}.25 ± 0.50") for n in range(14)))

@@ -115,7 +115,9 @@ def draw_curves(curves: Sequence[Curve], settings: Sequence[str], metric: str) -
             average = "" if curve.average.mean is None else f" ({curve.average.mean:.1f})"
             label = f"{curve.name}, {curve.backbone}{average}"
             axes.plot(at, means, label=label, markersize=4, **_look(number))
-            low, high = [mean - half for _, mean, half in shown], [mean + half for _, mean, half in shown]
+            # A t interval of few seeds may reach beyond what a share can be; the axis should not.
+            low = [max(mean - half, 0.0) for _, mean, half in shown]
+            high = [min(mean + half, 100.0) for _, mean, half in shown]
             if low != high:
                 axes.fill_between(at, low, high, color=_COLOURS[number], alpha=0.2, linewidth=0)
         axes.set_ylabel(f"{metric} in percent")

@@ -281,8 +281,12 @@ def test_timm_with_random_weights(tmp_path: Path) -> None:
     features = one.encode_global(image)
     assert features.shape == (1, one.card.dim)
     assert features.std() > 0
+    pooled, places = one.encode_regions(image)
+    torch.testing.assert_close(pooled, features)
+    torch.testing.assert_close(places.mean(1), pooled)
+    tokens = open_backbone("timm:test_vit", weights="random", seed=0)
     with pytest.raises(TypeError, match="offers no regions"):
-        one.encode_regions(image)
+        tokens.encode_regions(tokens.preprocess(noise_image(0, 200))[None])
 
     model = timm.create_model("test_resnet", num_classes=7)
     torch.save(model.state_dict(), tmp_path / "w.pt")

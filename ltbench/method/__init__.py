@@ -4,6 +4,7 @@ from ltbench.data.progress import SILENT, Reporter
 from ltbench.method.batch import Batch, Scan, Stats
 from ltbench.method.config import MethodConfig, Needs, Preset
 from ltbench.method.fine_tune import FineTuneConfig, FineTuned
+from ltbench.method.label_graph import LabelGraphConfig
 from ltbench.method.method import Context, Method, Validation
 from ltbench.method.places import Places
 from ltbench.method.search import Choice, SearchSpace, Uniform
@@ -31,6 +32,7 @@ __all__ = [
     "FitData",
     "FitStage",
     "GradientStage",
+    "LabelGraphConfig",
     "Method",
     "MethodConfig",
     "Needs",

@@ -6,6 +6,7 @@ from ltbench.nn.branches import TowerBranches
 from ltbench.nn.classifiers import CosineHead, LinearHead
 from ltbench.nn.conditional import ConditionalClassifier, ConditionalPrompts, MetaNet
 from ltbench.nn.graph import (
+    GraphClassifiers,
     GraphConvolution,
     GraphStack,
     ResidualGraph,
@@ -42,6 +43,7 @@ __all__ = [
     "DistortedCrop",
     "FixedViews",
     "GatedGraph",
+    "GraphClassifiers",
     "GraphConvolution",
     "GraphStack",
     "LinearHead",

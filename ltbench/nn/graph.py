@@ -200,6 +200,34 @@ class GraphStack(nn.Module):
         return nodes
 
 
+class GraphClassifiers(nn.Module):
+    """Class vectors that two graph convolutions make of the class names: ``G(words, A)``.
+
+    Source: ML-GCN (Chen et al., CVPR 2019). Heads derive from it and say what a score is.
+
+    Args:
+        words: vectors of the class names [C, W].
+        adjacency: normalised [C, C].
+        hidden: size of a node's features between the two convolutions.
+        dim: size of a class vector.
+        slope: of LeakyReLU.
+    """
+
+    words: Tensor
+    adjacency: Tensor
+
+    def __init__(self, words: Tensor, adjacency: Tensor, hidden: int, dim: int, slope: float) -> None:
+        super().__init__()
+        self.register_buffer("words", words)
+        self.register_buffer("adjacency", adjacency)
+        self.graph = GraphStack((words.shape[1], hidden, dim), slope)
+
+    def classifiers(self) -> Tensor:
+        """Class vectors [C, dim]."""
+        vectors: Tensor = self.graph(self.words, self.adjacency)
+        return vectors
+
+
 class ResidualGraph(nn.Module):
     """Graph convolutions with a way around them: ``g G(x) + (1 - g) x`` with g learned, or ``x + G(x)``.
 

@@ -6,48 +6,26 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from ltbench.method import (
     Choice,
     Context,
     FineTuneConfig,
     FineTuned,
+    LabelGraphConfig,
     Method,
     Needs,
     SearchSpace,
     Stage,
     Uniform,
-    WordVectorConfig,
 )
-from ltbench.nn import GraphStack, label_adjacency, normalised_adjacency
+from ltbench.nn import GraphClassifiers
 from ltbench_baselines.losses_by_name import PROPER, LossConfig, build_loss
 
 
-class GraphHead(nn.Module):
-    """``logits = x G(words, A)^T``: global features times class vectors that the graph makes of the class names.
-
-    Args:
-        words: vectors of the class names [C, W].
-        adjacency: normalised [C, C].
-        hidden: size of a node's features between the two convolutions.
-        dim: size of a global feature.
-        slope: of LeakyReLU.
-    """
-
-    words: Tensor
-    adjacency: Tensor
-
-    def __init__(self, words: Tensor, adjacency: Tensor, hidden: int, dim: int, slope: float) -> None:
-        super().__init__()
-        self.register_buffer("words", words)
-        self.register_buffer("adjacency", adjacency)
-        self.graph = GraphStack((words.shape[1], hidden, dim), slope)
-
-    def classifiers(self) -> Tensor:
-        """Class vectors [C, dim]."""
-        vectors: Tensor = self.graph(self.words, self.adjacency)
-        return vectors
+class GraphHead(GraphClassifiers):
+    """``logits = x G(words, A)^T``: global features times the class vectors."""
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits [n, C] of global features [n, dim]."""
@@ -60,15 +38,9 @@ class MLGCN(Method):
     Source: Chen et al., Multi-Label Image Recognition with Graph Convolutional Networks, CVPR 2019, and its release.
     """
 
-    class Config(LossConfig, WordVectorConfig, FineTuneConfig):
+    class Config(LossConfig, LabelGraphConfig, FineTuneConfig):
         """Options of ML-GCN. Sources in brackets: paper section, "release", or "ours"."""
 
-        threshold: float = Field(0.4, ge=0, le=1, description="tau: labels are linked where P(j|i) reaches it [4.2]")
-        neighbour_weight: float | None = Field(
-            None, ge=0, le=1, description="p: share of the neighbours; None: 0.2 (paper), 0.25 (code) [4.2; release]"
-        )
-        hidden: int = Field(1024, ge=1, description="size of a node's features between the convolutions [4.2]")
-        slope: float = Field(0.2, ge=0, lt=1, description="slope of LeakyReLU for negative values [4.2]")
         optimizer: Literal["sgd", "adamw"] = Field("sgd", description="optimiser [4.2]")
         lr: float = Field(1e-2, gt=0, description="learning rate of the tower [4.2; release: a tenth of the graph's]")
         head_lr: float = Field(1e-1, gt=0, description="learning rate of the graph convolutions [release]")
@@ -108,16 +80,9 @@ class MLGCN(Method):
             UserError: the file of word vectors lacks a word.
         """
         config, stats = self.config, context.stats
-        links = label_adjacency(
-            stats.cooccurrence,
-            stats.positives,
-            threshold=config.threshold,
-            weight=config.neighbour_weight,
-            form=context.variant,
-        )
         head = GraphHead(
             config.vectors(context),
-            normalised_adjacency(links, form=context.variant),
+            config.links(context),
             config.hidden,
             context.backbone.card.dim,
             config.slope,

@@ -14,13 +14,13 @@ from ltbench.method import (
     Batch,
     Context,
     GradientStage,
+    LabelGraphConfig,
     Needs,
     ParamGroup,
     Schedule,
     Stage,
-    WordVectorConfig,
 )
-from ltbench.nn import ClassAwareSampler, ClassScales, GraphStack, label_adjacency, normalised_adjacency
+from ltbench.nn import ClassAwareSampler, ClassScales, GraphClassifiers
 from ltbench.plugin import UserError
 from ltbench_comic.module import FeatureLayer
 from ltbench_comic.plain import Plain, PlainConfig, PlainModule
@@ -116,35 +116,25 @@ class PlainLWS(Plain):
         ]
 
 
-class GraphCosine(nn.Module):
+class GraphCosine(GraphClassifiers):
     """COMIC's classifier with class vectors that a graph convolution makes of the class names.
 
     ``z = scale f / |f| . v / (|v| + eta)`` with ``v = G(words, A)``.
 
     Args:
-        words: vectors of the class names [C, W].
-        adjacency: normalised [C, C].
-        hidden: size of a node's features between the two convolutions.
-        dim: size of a feature f.
-        slope: of LeakyReLU.
+        words, adjacency, hidden, dim, slope: as in :class:`ltbench.nn.GraphClassifiers`.
         scale, eta: as in :class:`ltbench.nn.MultiHeadCosine`.
     """
-
-    words: Tensor
-    adjacency: Tensor
 
     def __init__(
         self, words: Tensor, adjacency: Tensor, hidden: int, dim: int, slope: float, scale: float, eta: float
     ) -> None:
-        super().__init__()
-        self.register_buffer("words", words)
-        self.register_buffer("adjacency", adjacency)
-        self.graph = GraphStack((words.shape[1], hidden, dim), slope)
+        super().__init__(words, adjacency, hidden, dim, slope)
         self.scale, self.eta = scale, eta
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits [n, C] of features [n, dim]."""
-        vectors: Tensor = self.graph(self.words, self.adjacency)
+        vectors = self.classifiers()
         vectors = vectors / (vectors.norm(dim=1, keepdim=True) + self.eta)
         return torch.as_tensor(self.scale * normalize(features, dim=1) @ vectors.T)
 
@@ -155,17 +145,8 @@ class PlainGraph(Plain):
     Source: Chen et al., Multi-Label Image Recognition with Graph Convolutional Networks, CVPR 2019, and its release.
     """
 
-    class Config(WordVectorConfig, PlainConfig):
+    class Config(LabelGraphConfig, PlainConfig):
         """Options of ``plt-ml-gcn``."""
-
-        threshold: float = Field(
-            0.4, ge=0, le=1, description="tau: labels are linked where P(j|i) reaches it [ML-GCN 4.2]"
-        )
-        neighbour_weight: float | None = Field(
-            None, ge=0, le=1, description="p: share of the neighbours; None: 0.2 (paper), 0.25 (code) [ML-GCN 4.2]"
-        )
-        hidden: int = Field(1024, ge=1, description="size of a node's features between the convolutions [ML-GCN 4.2]")
-        slope: float = Field(0.2, ge=0, lt=1, description="slope of LeakyReLU for negative values [ML-GCN 4.2]")
 
     config: Config
 
@@ -188,16 +169,9 @@ class PlainGraph(Plain):
             UserError: the file of word vectors lacks a word.
         """
         config, stats = self.config, context.stats
-        links = label_adjacency(
-            stats.cooccurrence,
-            stats.positives,
-            threshold=config.threshold,
-            weight=config.neighbour_weight,
-            form=context.variant,
-        )
         classifier = GraphCosine(
             config.vectors(context),
-            normalised_adjacency(links, form=context.variant),
+            config.links(context),
             config.hidden,
             config.feature_dim,
             config.slope,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def tasks() -> list[str]:
     """Names of all tasks, a user's own included, sorted."""
-    from ltbench.tasks.custom import custom_tasks
+    from ltbench.tasks.own.custom import custom_tasks
 
     return sorted([*registry().tasks.names(), *(task.name for task in custom_tasks())])
 

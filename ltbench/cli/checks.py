@@ -164,7 +164,7 @@ def check_weights() -> Iterator[Check]:
 def check_shapes() -> Iterator[Check]:
     """The rendered data set."""
     from ltbench.data.base import DataRoot
-    from ltbench.data.shapes_dataset import shapes_status
+    from ltbench.data.shapes.dataset import shapes_status
 
     for status in shapes_status(DataRoot()):
         yield Check("shapes", "ok", status.detail)

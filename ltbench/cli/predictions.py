@@ -19,7 +19,7 @@ from ltbench.plugin.files import write_with
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ltbench.data.pictures import Picture
+    from ltbench.data.own.pictures import Picture
     from ltbench.engine.predict import Predictor
     from ltbench.records.record import RunRecord
 

@@ -27,8 +27,8 @@ from ltbench.records.judge import Judgement, check_alignment, judge
 from ltbench.records.logits import file_sha256, read_logits, write_logits
 from ltbench.records.record import RunContent, RunRecord, seal
 from ltbench.records.store import AttemptFolder, Overwrite, RunStore
-from ltbench.tasks.complete import open_train_truth
 from ltbench.tasks.views import open_test, open_train, open_truth
+from ltbench.tasks.views.complete import open_train_truth
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ltbench.plugin.errors import UserError
 from ltbench.records.facts import Corrections
-from ltbench.tasks.complete import TrainTruth
+from ltbench.tasks.views.complete import TrainTruth
 
 __all__ = ["Corrections", "judge_corrections"]
 

@@ -19,9 +19,9 @@ from ltbench.records.judge import Judgement, check_alignment, judge
 from ltbench.records.logits import LogitsFile, file_sha256, read_logits
 from ltbench.records.read import field_problems, load_document
 from ltbench.records.record import RunRecord, document_sha256, key_of
-from ltbench.tasks.complete import TrainTruth, open_train_truth
 from ltbench.tasks.task import Fingerprints, Task
 from ltbench.tasks.views import Truth, compare_fingerprints, open_truth
+from ltbench.tasks.views.complete import TrainTruth, open_train_truth
 
 #: Opens the task that a record names, and its truth.
 OpenTruth = Callable[[RunRecord], tuple[Task, Truth]]

@@ -90,11 +90,15 @@ def build_matrix(
     return Matrix(tuple(tasks), tables, reasons)
 
 
+BASELINES = "baselines-"
+"""How the names of the plugins of baselines begin."""
+
+
 def _group_key(item: Registered[MethodSpec]) -> tuple[bool, str, int, tuple[str, ...]]:
-    """By plugin, the plugin of baselines first and divided further by what its recipes were made for."""
-    several = item.plugin == "baselines"
+    """By plugin; the plugins of baselines come first, as one, divided by what their recipes were made for."""
+    several = item.plugin.startswith(BASELINES)
     families = tuple(sorted(item.spec.families)) if several else ()
-    return (not several, item.plugin, -len(families), families)
+    return (not several, "baselines" if several else item.plugin, -len(families), families)
 
 
 def _title(key: tuple[bool, str, int, tuple[str, ...]]) -> str:

@@ -19,7 +19,7 @@ def default_backbone(task: Task) -> str:
     if task.data_set == "shapes":
         return BUNDLED
     if task.family == "custom":
-        from ltbench.tasks.custom import features_of, folder_of
+        from ltbench.tasks.own.custom import features_of, folder_of
 
         folder = folder_of(task)
         features = features_of(folder) if folder is not None else None

@@ -1,13 +1,13 @@
-"""What a task or a data set needs on this machine, in terms that ``ltbench.data.prepare`` understands."""
+"""What a task or a data set needs on this machine, in terms that ``ltbench.data.getting.prepare`` understands."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ltbench.data.archives import Piece
 from ltbench.data.base import DataRoot, DataSet
-from ltbench.data.prepare import Needs, items, prepare
-from ltbench.data.sources import Source
+from ltbench.data.getting.archives import Piece
+from ltbench.data.getting.prepare import Needs, items, prepare
+from ltbench.data.getting.sources import Source
 from ltbench.plugin.errors import UnknownName, UserError
 from ltbench.plugin.manager import registry
 from ltbench.tasks.task import Task

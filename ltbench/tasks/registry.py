@@ -8,8 +8,8 @@ from pathlib import Path
 from ltbench.data.base import DataRoot, DataSet
 from ltbench.plugin.errors import UnknownName, UserError
 from ltbench.plugin.manager import registry
-from ltbench.tasks.opened import TaskData
 from ltbench.tasks.task import Task
+from ltbench.tasks.views.opened import TaskData
 
 
 def resolve(address: str) -> list[Task]:
@@ -21,7 +21,7 @@ def resolve(address: str) -> list[Task]:
         UnknownName: no such task or setting; the nearest is suggested.
         UserError: a task folder that cannot be read.
     """
-    from ltbench.tasks.custom import find_custom, load_custom
+    from ltbench.tasks.own.custom import find_custom, load_custom
 
     name, _, setting = address.partition("@")
     catalogue = registry().tasks
@@ -55,15 +55,15 @@ def open_data_set(task: Task, root: DataRoot) -> DataSet:
     """Open the data set of a task, and whatever else it needs, making or fetching what is not there.
 
     Where the test rows are of another data set, or authors released files that define the task, a
-    :class:`~ltbench.tasks.opened.TaskData` comes back, which holds those as well.
+    :class:`~ltbench.tasks.views.opened.TaskData` comes back, which holds those as well.
 
     Raises:
         UnknownName: no plugin registers the data set.
         UserError: the data cannot be had.
     """
     if task.family == "custom" and task.data_set.startswith("folder:"):
-        from ltbench.data.folder import open_folder
-        from ltbench.tasks.custom import folder_of
+        from ltbench.data.own.folder import open_folder
+        from ltbench.tasks.own.custom import folder_of
 
         folder = folder_of(task)
         if folder is None:
@@ -89,7 +89,7 @@ def files_of(task: Task, root: DataRoot) -> Callable[[str], Path]:
     known = {source.name: source for source in task.sources}
 
     def opened(name: str) -> Path:
-        from ltbench.data.sources import fetch
+        from ltbench.data.getting.sources import fetch
 
         return fetch(known[name], root)
 

@@ -11,7 +11,7 @@ from ltbench.tasks.groups import GroupRule
 from ltbench.tasks.protocols import LabelProtocol
 
 if TYPE_CHECKING:
-    from ltbench.data.sources import Source
+    from ltbench.data.getting.sources import Source
 
 Family = Literal["ltml", "plt", "spml", "partial", "zero-shot", "custom"]
 UnknownPolicy = Literal["ignore", "assume-negative", "own"]
@@ -278,7 +278,7 @@ class Task(Frozen):
     @property
     def sources(self) -> tuple[Source, ...]:
         """The published files that it needs, as sources to fetch; those it is only checked against are not needed."""
-        from ltbench.data.sources import Source
+        from ltbench.data.getting.sources import Source
 
         return tuple(
             Source(file.name, file.origin, file.sha256, file.size, file.licence, unpinned=file.unpinned)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltbench.data.base import DataRoot
-from ltbench.data.sources import Source, fetch
+from ltbench.data.getting.sources import Source, fetch
 from ltbench.plugin.files import write_atomic
-from ltbench.tasks.published import class_numbers, keys_of, read_lines
 from ltbench.tasks.task import PublishedFile, Task
+from ltbench.tasks.views.published import class_numbers, keys_of, read_lines
 from ltbench.testing._tree_plan import FORMS
 
 #: A place that no network has: what is made here can never be fetched, nor be taken for what authors released.

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from ltbench.data.base import DataRoot, DataSet, Part
 from ltbench.plugin.errors import UserError
-from ltbench.tasks.opened import TaskData
 from ltbench.tasks.registry import files_of, load_task
-from ltbench.tasks.rows import unused_rows
 from ltbench.tasks.task import PublishedFile, Task
+from ltbench.tasks.views.opened import TaskData
+from ltbench.tasks.views.rows import unused_rows
 from ltbench.testing._task_lists import listed
 
 #: Row id → classes present; None where nobody says, so that they are drawn.

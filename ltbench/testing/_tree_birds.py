@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ltbench.data.cub_names import CUB_ATTRIBUTES, CUB_CLASSES
+from ltbench.data.formats.cub_names import CUB_ATTRIBUTES, CUB_CLASSES
 from ltbench.testing._tree_plan import Plan
 
 

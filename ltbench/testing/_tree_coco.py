@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ltbench.data.names import COCO_CATEGORY_IDS, COCO_CLASSES, COCO_GROUPS
+from ltbench.data.formats.names import COCO_CATEGORY_IDS, COCO_CLASSES, COCO_GROUPS
 from ltbench.testing._tree_plan import Plan
 
 _CAPTIONS = ("A photo of {}.", "{} in a picture. ", "There is {}.", "Someone photographed {}.", "A view\nof {}.")

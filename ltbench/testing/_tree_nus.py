@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ltbench.data.nus_names import NUS_CONCEPTS, NUS_TAGS
+from ltbench.data.formats.nus_names import NUS_CONCEPTS, NUS_TAGS
 from ltbench.testing._tree_plan import Plan
 
 _NO_TAGS = {"computer", "fire", "map", "swimmers", "tattoo", "whales"}

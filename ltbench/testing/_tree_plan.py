@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ltbench.data.cub_names import CUB_ATTRIBUTES, CUB_CLASSES
-from ltbench.data.names import COCO_CLASSES, VG200_CLASSES, VOC_CLASSES
-from ltbench.data.nus_names import NUS_CLASSES, NUS_CONCEPTS, NUS_TAGS
+from ltbench.data.formats.cub_names import CUB_ATTRIBUTES, CUB_CLASSES
+from ltbench.data.formats.names import COCO_CLASSES, VG200_CLASSES, VOC_CLASSES
+from ltbench.data.formats.nus_names import NUS_CLASSES, NUS_CONCEPTS, NUS_TAGS
 from ltbench.plugin.errors import UserError
 
 CLASSES: dict[str, tuple[str, ...]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ltbench.data.names import VG200_CLASSES
+from ltbench.data.formats.names import VG200_CLASSES
 from ltbench.testing._tree_plan import Plan
 
 

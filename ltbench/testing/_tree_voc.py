@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
-from ltbench.data.names import VOC_CLASSES
+from ltbench.data.formats.names import VOC_CLASSES
 from ltbench.testing._tree_plan import Plan
 
 

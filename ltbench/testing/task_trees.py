@@ -32,11 +32,11 @@ from ltbench.data.base import DataRoot, DataSet
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
 from ltbench.tasks.needs import parts_of
-from ltbench.tasks.new import task_text
-from ltbench.tasks.opened import TaskData
+from ltbench.tasks.own.new import task_text
 from ltbench.tasks.registry import load_task, open_data_set
-from ltbench.tasks.rows import mask_namespace, training_rows
 from ltbench.tasks.task import Fingerprints, PublishedFile, Task, Validation
+from ltbench.tasks.views.opened import TaskData
+from ltbench.tasks.views.rows import mask_namespace, training_rows
 from ltbench.testing._task_lists import made_file, one_of, source_of, written
 from ltbench.testing._task_pins import pinned_rows, tree_part
 from ltbench.testing.trees import TREES, Tree, make_tree

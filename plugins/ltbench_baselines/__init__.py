@@ -1,1 +1,1 @@
-"""Baselines every method is measured against: zero-shot, linear probe, CoOp."""
+"""Baselines every method is measured against, one subpackage a subject."""

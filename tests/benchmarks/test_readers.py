@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ltbench.data.names import COCO_CATEGORY_IDS, COCO_CLASSES
+from ltbench.data.formats.names import COCO_CATEGORY_IDS, COCO_CLASSES
 
 IMAGES = 120_000
 BOXES = 900_000
@@ -30,7 +30,7 @@ READ = """
 import json, resource, sys, time
 from pathlib import Path
 from ltbench.data.base import DataRoot
-from ltbench.data.coco import open_coco2017
+from ltbench.data.formats.coco import open_coco2017
 
 root = DataRoot(cache=Path(sys.argv[2]), root=Path(sys.argv[1]))
 start = time.perf_counter()

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ltbench.data import coco, coco_json
 from ltbench.data.base import DataRoot, DataSet
-from ltbench.data.coco import coco2014_status, coco2017_status, open_coco2014, open_coco2017
-from ltbench.data.names import COCO_CATEGORY_IDS, COCO_CLASSES, COCO_GROUPS
+from ltbench.data.formats import coco, coco_json
+from ltbench.data.formats.coco import coco2014_status, coco2017_status, open_coco2014, open_coco2017
+from ltbench.data.formats.names import COCO_CATEGORY_IDS, COCO_CLASSES, COCO_GROUPS
 from ltbench.plugin.errors import UserError
 from ltbench.testing.trees import Tree, make_tree
 
@@ -170,8 +170,8 @@ def test_a_parsed_file_is_not_parsed_again(tree: Tree, tmp_path: Path, monkeypat
 def test_a_changed_file_is_parsed_again(
     large: bool, tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ltbench.data.parsed.LARGE", 0 if large else 2**40)
-    monkeypatch.setattr("ltbench.data.parsed.SETTLED_NS", 0)
+    monkeypatch.setattr("ltbench.data.formats.parsed.LARGE", 0 if large else 2**40)
+    monkeypatch.setattr("ltbench.data.formats.parsed.SETTLED_NS", 0)
     assert (opened(tree, tmp_path).part("train").read_labels() == 1).any()
     assert bool(list((tmp_path / "cache").rglob("hashes/*.json"))) == large
     rewrite(instances(tree), lambda document: document.update(annotations=[]))
@@ -181,8 +181,8 @@ def test_a_changed_file_is_parsed_again(
 def test_the_hash_of_a_file_just_written_is_not_remembered(
     tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ltbench.data.parsed.LARGE", 0)
-    monkeypatch.setattr("ltbench.data.parsed.SETTLED_NS", 3600 * 10**9)
+    monkeypatch.setattr("ltbench.data.formats.parsed.LARGE", 0)
+    monkeypatch.setattr("ltbench.data.formats.parsed.SETTLED_NS", 3600 * 10**9)
     opened(tree, tmp_path).part("train")
     assert not list((tmp_path / "cache").rglob("hashes/*.json"))
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ltbench.data.base import DataRoot, DataSet
-from ltbench.data.coco import open_coco2017
-from ltbench.data.names import COCO_CATEGORY_IDS, COCO_CLASSES, COCO_GROUPS
+from ltbench.data.formats.coco import open_coco2017
+from ltbench.data.formats.names import COCO_CATEGORY_IDS, COCO_CLASSES, COCO_GROUPS
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ltbench.data.base import DataRoot, DataSet
-from ltbench.data.cub import cub_status, open_cub
-from ltbench.data.cub_names import CUB_ATTRIBUTES, CUB_CLASSES, CUB_GROUPS
+from ltbench.data.formats.cub import cub_status, open_cub
+from ltbench.data.formats.cub_names import CUB_ATTRIBUTES, CUB_CLASSES, CUB_GROUPS
 from ltbench.plugin.errors import UserError
 from ltbench.testing.trees import Tree, make_tree
 
@@ -71,7 +71,7 @@ def test_second_reading_comes_from_the_cache(tree: Tree, tmp_path: Path, monkeyp
     def refuse(path: Path) -> None:
         raise AssertionError("parsed again")
 
-    monkeypatch.setattr("ltbench.data.cub._parse", refuse)
+    monkeypatch.setattr("ltbench.data.formats.cub._parse", refuse)
     np.testing.assert_array_equal(opened(tree, tmp_path).part("train").read_labels(), first)
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ltbench.data.base import DataRoot
-from ltbench.data.folder import FolderContent, FolderPart, open_folder, open_rooted, write_content
-from ltbench.data.images import check_images
-from ltbench.data.split import stratified_split
-from ltbench.data.table import read_class_names, read_table
+from ltbench.data.own.folder import FolderContent, FolderPart, open_folder, open_rooted, write_content
+from ltbench.data.own.images import check_images
+from ltbench.data.own.split import stratified_split
+from ltbench.data.own.table import read_class_names, read_table
 from ltbench.plugin import UserError
 from ltbench.plugin.files import write_atomic
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ltbench.data.base import DataRoot, DataSet
-from ltbench.data.nus_names import NUS_CLASSES, NUS_CONCEPTS, NUS_GROUPS, NUS_TAGS
-from ltbench.data.nus_wide import nus_wide_status, open_nus_wide
+from ltbench.data.formats.nus_names import NUS_CLASSES, NUS_CONCEPTS, NUS_GROUPS, NUS_TAGS
+from ltbench.data.formats.nus_wide import nus_wide_status, open_nus_wide
 from ltbench.plugin.errors import UserError
 from ltbench.testing.trees import Tree, make_tree
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from ltbench.cli import main
-from ltbench.data import archives
 from ltbench.data.base import DataRoot
+from ltbench.data.getting import archives
 from ltbench.plugin.errors import UserError
 from ltbench.tasks.groups import GroupRule
 from ltbench.tasks.needs import bring_missing, needs_of

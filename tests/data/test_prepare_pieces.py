@@ -19,15 +19,15 @@ import pytest
 from PIL import Image
 from small_web import Web, serve
 
-from ltbench.data import archives, download, prepare
-from ltbench.data.archives import Piece
 from ltbench.data.base import DataRoot, DataSet, FileImages, Labels, Part
-from ltbench.data.bundle import bundle
-from ltbench.data.check import Opened, check
-from ltbench.data.download import Patience
-from ltbench.data.layouts import Layout
-from ltbench.data.prepare import Needs, is_here, items, manifest, put
-from ltbench.data.sources import Source, fetch
+from ltbench.data.formats.layouts import Layout
+from ltbench.data.getting import archives, download, prepare
+from ltbench.data.getting.archives import Piece
+from ltbench.data.getting.bundle import bundle
+from ltbench.data.getting.check import Opened, check
+from ltbench.data.getting.download import Patience
+from ltbench.data.getting.prepare import Needs, is_here, items, manifest, put
+from ltbench.data.getting.sources import Source, fetch
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import registry
 from ltbench.tasks.needs import needs_of, parts_of, pieces_of

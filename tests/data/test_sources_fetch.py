@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from small_web import Web, serve
 
-from ltbench.data import download as download_module
-from ltbench.data import fetch as fetch_module
 from ltbench.data.base import DataRoot
-from ltbench.data.download import Patience
-from ltbench.data.hashes import likely_cause
-from ltbench.data.sources import Source, cached, fetch
+from ltbench.data.getting import download as download_module
+from ltbench.data.getting import fetch as fetch_module
+from ltbench.data.getting.download import Patience
+from ltbench.data.getting.hashes import likely_cause
+from ltbench.data.getting.sources import Source, cached, fetch
 from ltbench.plugin.errors import UserError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ltbench.data.unpack import BadArchive, Limits, unpack
+from ltbench.data.getting.unpack import BadArchive, Limits, unpack
 
 FILES = {"a/one.txt": b"one" * 5000, "a/b/two.bin": bytes(range(256)) * 40, "three": b""}
 LOOSE = Limits()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ltbench.data.base import DataRoot, DataSet
-from ltbench.data.vg200 import open_vg200, vg200_status
+from ltbench.data.formats.vg200 import open_vg200, vg200_status
 from ltbench.plugin.errors import UserError
 from ltbench.testing.trees import Tree, make_tree
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ltbench.data.base import DataRoot
-from ltbench.data.names import VOC_CLASSES, VOC_GROUPS
-from ltbench.data.voc import open_voc2007, open_voc2012, voc2007_status, voc2012_status
-from ltbench.data.voc_xml import read_objects
+from ltbench.data.formats.names import VOC_CLASSES, VOC_GROUPS
+from ltbench.data.formats.voc import open_voc2007, open_voc2012, voc2007_status, voc2012_status
+from ltbench.data.formats.voc_xml import read_objects
 from ltbench.plugin.errors import UserError
 from ltbench.testing.trees import Tree, make_tree
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ltbench.plugin.manager import registry
 from ltbench.report.task_figures import figures_section
-from ltbench.tasks.card import as_markdown, make_card
+from ltbench.tasks.cards.card import as_markdown, make_card
 from ltbench.tasks.registry import resolve
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference" / "tasks"

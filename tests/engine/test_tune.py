@@ -12,10 +12,10 @@ from ltbench.engine import tune as tuning
 from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.method import Choice, SearchSpace
 from ltbench.plugin.errors import UserError
-from ltbench.tasks import views
 from ltbench.tasks.registry import load_task
 from ltbench.tasks.task import Validation
-from ltbench_baselines.linear import LinearProbe
+from ltbench.tasks.views import phases as views
+from ltbench_baselines.clip.linear import LinearProbe
 
 SPACE = {"lr": Choice((0.003, 0.01, 0.03)), "epochs": Choice((1, 2))}
 

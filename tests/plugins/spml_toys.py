@@ -13,12 +13,13 @@ from torch import Tensor
 from ltbench.backbones.base import BackboneCard
 from ltbench.method import Batch, Context, GradientStage, Stats
 from ltbench.method.config import build_config
-from ltbench_baselines.spml import SinglePositive, SpmlMethod
-from ltbench_baselines.spml_recipes import single_positive_recipes
+from ltbench_baselines.common.objectives import ObjectiveModule
+from ltbench_baselines.single_positive.plugin import ltbench_methods
+from ltbench_baselines.single_positive.trainers import SpmlMethod
 from tests.plugins.conftest import ToyTextTower
 from tests.plugins.test_visual import ToyEncoder, ToyTower
 
-SPECS = {spec.name: spec for spec in single_positive_recipes()}
+SPECS = {spec.name: spec for spec in ltbench_methods()}
 NAMES = ("cat", "dog", "tram", "bus", "kite")
 ROWS, SIDE, DIM = 40, 8, 6
 
@@ -84,11 +85,11 @@ def method_of(recipe: str, **options: Any) -> SpmlMethod:
 
 def build(
     recipe: str, labels: npt.NDArray[np.int8] | None = None, variant: str = "paper", **options: Any
-) -> tuple[GradientStage, SinglePositive]:
+) -> tuple[GradientStage, ObjectiveModule]:
     context = context_of(single_labels() if labels is None else labels, variant)
     (stage,) = method_of(recipe, **options).stages(context)
     assert isinstance(stage, GradientStage)
-    assert isinstance(stage.module, SinglePositive)
+    assert isinstance(stage.module, ObjectiveModule)
     stage.module.requires_grad_(False)
     for group in stage.param_groups:
         for parameter in group.params:
@@ -107,7 +108,7 @@ def scan_of(batch: Batch) -> Any:
     return scan
 
 
-def start(module: SinglePositive, epoch: int, batch: Batch) -> None:
+def start(module: ObjectiveModule, epoch: int, batch: Batch) -> None:
     """What the engine does at the start of an epoch."""
     module.eval()
     module.on_epoch_start(epoch, scan_of(batch))

@@ -15,7 +15,7 @@ from ltbench.backbones.base import Backbone, BackboneCard
 from ltbench.method import Batch, Context, GradientStage, Stats
 from ltbench.method.config import build_config
 from ltbench.plugin import UserError
-from ltbench_baselines.balpoe import BalPoE, Experts, adjustments
+from ltbench_baselines.long_tailed.balpoe import BalPoE, Experts, adjustments
 
 DIM, SIDE, NAMES = 6, 4, ("cat", "dog", "tram")
 COUNTS = (12, 4, 0)

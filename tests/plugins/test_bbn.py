@@ -15,7 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from ltbench.method import Batch, GradientStage
 from ltbench.nn import ClassDrawSampler, ShuffleSampler, StreamSampler
 from ltbench.plugin import UserError
-from ltbench_baselines.bbn import BBN, BilateralBranches
+from ltbench_baselines.long_tailed.bbn import BBN, BilateralBranches
 from tests.plugins.two_stream_toys import (
     DIM,
     NAMES,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ltbench.method import Stats
-from ltbench_baselines.losses_by_name import LossConfig, build_loss
+from ltbench_baselines.common.losses_by_name import LossConfig, build_loss
 
 LABELS = np.array([[1, -1, -1], [1, 1, -1], [-1, 1, 0]], dtype=np.int8)
 

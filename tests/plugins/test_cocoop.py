@@ -7,8 +7,8 @@ import torch
 
 from ltbench.method import Batch, GradientStage, Stats
 from ltbench.plugin import UserError
-from ltbench_baselines.cocoop import CoCoOp, CoCoOpModule
-from ltbench_baselines.coop import CoOp
+from ltbench_baselines.clip.cocoop import CoCoOp, CoCoOpModule
+from ltbench_baselines.clip.coop import CoOp
 
 
 def build(context, **options) -> tuple[GradientStage, CoCoOpModule]:

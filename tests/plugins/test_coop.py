@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from ltbench.method import Batch, GradientStage, Stats
 from ltbench.plugin import UserError
-from ltbench_baselines.coop import CoOp, CoOpModule, MultiLabelSoftmaxLoss
-from ltbench_baselines.zero_shot import ZeroShot
+from ltbench_baselines.clip.coop import CoOp
+from ltbench_baselines.clip.zero_shot import ZeroShot
+from ltbench_baselines.common.prompts import CoOpModule, MultiLabelSoftmaxLoss
 
 
 def build(context, **options) -> tuple[GradientStage, CoOpModule]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ltbench.backbones.base import Backbone, BackboneCard
 from ltbench.backbones.text import ClipTextTower
-from ltbench.data.names import COCO_CLASSES
+from ltbench.data.formats.names import COCO_CLASSES
 from ltbench.method import Batch, Context, GradientStage, Stats
 from ltbench_dualcoop.augment import paint_patch
 from ltbench_dualcoop.method import DualCoOp

@@ -7,8 +7,8 @@ from torch.nn.functional import normalize
 
 from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench.nn import fill, imagenet_templates
-from ltbench_baselines.plugin import ltbench_methods
-from ltbench_baselines.zero_shot import ZeroShot, ZeroShotHead
+from ltbench_baselines.clip.plugin import ltbench_methods
+from ltbench_baselines.clip.zero_shot import ZeroShot, ZeroShotHead
 
 SPEC = next(spec for spec in ltbench_methods() if spec.name == "zero-shot-ensemble")
 

@@ -12,8 +12,8 @@ from ltbench.backbones.registry import open_backbone
 from ltbench.losses import DistributionBalancedLoss
 from ltbench.method import Batch, Context, FineTuned, GradientStage, Stats
 from ltbench.method.config import build_config, choose_preset, load_presets
-from ltbench_baselines.plugin import ltbench_methods
-from ltbench_baselines.visual import FineTune
+from ltbench_baselines.clip.plugin import ltbench_methods
+from ltbench_baselines.common.fine_tune import FineTune
 
 SPEC = next(spec for spec in ltbench_methods() if spec.name == "full-fine-tuning")
 LABELS = np.array([[1, -1, -1], [1, 1, 0], [-1, 1, -1], [1, -1, 1]], dtype=np.int8)

@@ -14,9 +14,10 @@ from sklearn.metrics import average_precision_score
 
 from ltbench.method import Batch, FitData, FitStage, GradientStage, Stats
 from ltbench.plugin import UserError
-from ltbench_baselines.linear import LinearProbe, ProbeModule
-from ltbench_baselines.logistic import fit_logistic
-from ltbench_baselines.losses_by_name import LossConfig, build_loss
+from ltbench_baselines.clip.linear import LinearProbe
+from ltbench_baselines.clip.logistic import fit_logistic
+from ltbench_baselines.common.losses_by_name import LossConfig, build_loss
+from ltbench_baselines.common.probe import ProbeModule
 
 COCO_MINI = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "coco-mini"
 GRID = (0.1, 1.0, 10.0)

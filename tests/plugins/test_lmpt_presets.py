@@ -8,7 +8,7 @@ import pytest
 
 from ltbench.method.config import Preset, build_config, choose_preset, load_presets
 from ltbench.report.published import published
-from ltbench_baselines.plugin import ltbench_methods as baselines
+from ltbench_baselines.clip.plugin import ltbench_methods as baselines
 from ltbench_lmpt.method import LMPT
 from ltbench_lmpt.plugin import ltbench_methods
 

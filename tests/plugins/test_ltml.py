@@ -14,7 +14,7 @@ from ltbench.losses import BCELoss
 from ltbench.method import Batch, GradientStage, Stats
 from ltbench.nn import ClassAwareSampler, ShuffleSampler, StreamSampler
 from ltbench.plugin import UserError
-from ltbench_baselines.ltml import LTML, CollaborativeBranches, LogitCompensation, RatioWeightedLoss, shares
+from ltbench_baselines.long_tailed.ltml import LTML, CollaborativeBranches, LogitCompensation, RatioWeightedLoss, shares
 from tests.plugins.two_stream_toys import (
     ROWS,
     batch_of,

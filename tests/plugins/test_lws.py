@@ -15,7 +15,7 @@ from ltbench.backbones.base import Backbone, BackboneCard
 from ltbench.method import Batch, Context, FineTuned, GradientStage, Stats
 from ltbench.nn import ClassAwareSampler, ClassScales
 from ltbench.plugin import UserError
-from ltbench_baselines.lws import LWS, Rescaled
+from ltbench_baselines.long_tailed.lws import LWS, Rescaled
 
 SIDE, DIM, ROWS, NAMES = 4, 5, 24, ("cat", "dog", "tram", "kite")
 

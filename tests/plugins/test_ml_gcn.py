@@ -21,7 +21,7 @@ from ltbench.method.config import build_config
 from ltbench.nn import ensemble_features, label_adjacency, normalised_adjacency, words_of
 from ltbench.plugin import UserError
 from ltbench.tasks.registry import load_task
-from ltbench_baselines.ml_gcn import MLGCN, GraphHead
+from ltbench_baselines.long_tailed.ml_gcn import MLGCN, GraphHead
 
 NAMES = ("cat", "dog", "traffic light", "person", "bus")
 

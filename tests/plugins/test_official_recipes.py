@@ -5,18 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import resources
-from typing import Any
 
 import pytest
 import yaml
 
 from ltbench.method import Method, MethodConfig
 from ltbench.method.config import build_config, choose_preset, load_presets
-from ltbench_baselines.partial_graph_recipes import RECIPES as GRAPHS
-from ltbench_baselines.partial_recipes import LOSSES as PARTIAL_LOSSES
-from ltbench_baselines.plugin import ltbench_methods as baselines
-from ltbench_baselines.spml_recipes import LOSSES as SPML
-from ltbench_baselines.zsl_recipes import zero_shot_recipes
+from ltbench_baselines.clip.plugin import ltbench_methods as on_clip
+from ltbench_baselines.long_tailed.plugin import ltbench_methods as long_tailed
+from ltbench_baselines.partial.graph_recipes import RECIPES as GRAPHS
+from ltbench_baselines.partial.loss_recipes import LOSSES as PARTIAL_LOSSES
+from ltbench_baselines.partial.plugin import ltbench_methods as partial_labels
+from ltbench_baselines.single_positive.plugin import LOSSES as SPML
+from ltbench_baselines.single_positive.plugin import ltbench_methods as single_positive
+from ltbench_baselines.unseen.plugin import ltbench_methods as unseen
 from ltbench_comic.plain_recipes import plain_recipes
 from ltbench_comic.plugin import ltbench_methods as comic
 from ltbench_dr.plugin import ltbench_methods as dr
@@ -35,7 +37,7 @@ SINGLE_POSITIVE = {f"{loss}{suffix}" for loss in SPML for suffix in ("", "-linea
 PARTIAL = {f"{loss}{suffix}" for loss in PARTIAL_LOSSES for suffix in ("", "-linear")}
 PLAIN = {f"plt-{name}" for name in ("bce", "focal", "asl", "db", "db-focal", "hill", "p-asl")}
 PLAIN |= {"plt-pseudo-labels", "plt-lws", "plt-ml-gcn"}
-ZERO_SHOT = {spec.name for spec in zero_shot_recipes()}
+ZERO_SHOT = {spec.name for spec in unseen()}
 REGIONS = {
     "tai-dpt",
     "dual-templates",
@@ -47,7 +49,19 @@ REGIONS = {
     "dualcoop",
 }
 HSPNET = {"hspnet", "hspnet-cluster", "hcp", "spl-gcn", "spl"}
-SPECS = {spec.name: spec for spec in [*baselines(), *lmpt(), *dr(), *dualcoop(), *hspnet(), *comic()]}
+PACKAGES = {
+    "ltbench_baselines.clip": on_clip,
+    "ltbench_baselines.long_tailed": long_tailed,
+    "ltbench_baselines.partial": partial_labels,
+    "ltbench_baselines.single_positive": single_positive,
+    "ltbench_baselines.unseen": unseen,
+    "ltbench_lmpt": lmpt,
+    "ltbench_dr": dr,
+    "ltbench_dualcoop": dualcoop,
+    "ltbench_hspnet": hspnet,
+    "ltbench_comic": comic,
+}
+SPECS = {spec.name: spec for recipes in PACKAGES.values() for spec in recipes()}
 
 
 @pytest.fixture(params=sorted(SPECS))
@@ -114,16 +128,16 @@ def test_no_preset_is_taken_where_none_was_made():
 
 
 def test_plugin_modules_import_no_torch():
-    packages = ("baselines", "comic", "dr", "dualcoop", "lmpt")
-    modules = ", ".join(f"ltbench_{name}.plugin" for name in packages)
+    modules = ", ".join(f"{package}.plugin" for package in PACKAGES)
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize(
-    ("recipes", "package"),
-    [(baselines, "ltbench_baselines"), (lmpt, "ltbench_lmpt"), (dr, "ltbench_dr"), (dualcoop, "ltbench_dualcoop")],
-)
-def test_every_preset_in_a_file_belongs_to_a_recipe_that_reads_the_file(recipes: Any, package: str) -> None:
-    document = yaml.safe_load(resources.files(package).joinpath("presets.yaml").read_text(encoding="utf-8"))
-    assert set(document) <= {spec.name for spec in recipes() if spec.presets == "presets.yaml"}
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_preset_in_a_file_belongs_to_a_recipe_that_reads_the_file(package: str) -> None:
+    folder = resources.files(package)
+    files = [file.name for file in folder.iterdir() if file.name.endswith(".yaml")]
+    assert files
+    for name in files:
+        document = yaml.safe_load(folder.joinpath(name).read_text(encoding="utf-8"))
+        assert set(document) <= {spec.name for spec in PACKAGES[package]() if spec.presets == name}

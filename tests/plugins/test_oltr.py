@@ -14,7 +14,7 @@ from torch import Tensor
 from ltbench.method import Batch, FineTuned, GradientStage
 from ltbench.nn import ClassAwareSampler, ShuffleSampler
 from ltbench.plugin import UserError
-from ltbench_baselines.oltr import OLTR, CentroidLoss, MemoryModule, MetaEmbedding
+from ltbench_baselines.long_tailed.oltr import OLTR, CentroidLoss, MemoryModule, MetaEmbedding
 from tests.plugins.two_stream_toys import (
     DIM,
     ROWS,

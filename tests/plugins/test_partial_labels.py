@@ -15,8 +15,8 @@ from ltbench.method import Batch, GradientStage, Stats
 from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench.plugin import UserError
 from ltbench.testing import kit
-from ltbench_baselines.partial_losses import CurriculumLabels, PartialLossConfig, build_partial_objective
-from ltbench_baselines.partial_recipes import partial_label_recipes
+from ltbench_baselines.partial.loss_recipes import partial_label_recipes
+from ltbench_baselines.partial.objectives import CurriculumLabels, PartialLossConfig, build_partial_objective
 from tests.plugins.spml_toys import DIM, NAMES, ROWS, batch_of, context_of
 from tests.plugins.two_stream_toys import interrupted_and_not, make_trainable
 

@@ -16,9 +16,9 @@ from ltbench.engine.phase1 import Phase1, Setup
 from ltbench.method import Batch
 from ltbench.plugin import UserError
 from ltbench.tasks.views import TrainView
-from ltbench_baselines.spml import OpenSinglePositive
-from ltbench_baselines.spml_losses import SPML_LOSSES, CorrectedLabels, OnlineLabels, SoftLabels
-from ltbench_baselines.spml_recipes import LOSSES, ONE_FORM
+from ltbench_baselines.single_positive.objectives import SPML_LOSSES, CorrectedLabels, OnlineLabels, SoftLabels
+from ltbench_baselines.single_positive.plugin import LOSSES, ONE_FORM
+from ltbench_baselines.single_positive.trainers import OpenSinglePositive
 from tests.plugins.spml_toys import (
     NAMES,
     ROWS,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ltbench.losses import initial_label_logits
 from ltbench.method import Batch
-from ltbench_baselines.spml_losses import CorrectedLabels, OnlineLabels
+from ltbench_baselines.single_positive.objectives import CorrectedLabels, OnlineLabels
 from tests.plugins.spml_toys import (
     method_of,
     named,

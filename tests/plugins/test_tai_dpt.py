@@ -8,8 +8,8 @@ import torch
 from torch.nn.functional import normalize
 
 from ltbench.method import Batch, GradientStage
-from ltbench_baselines.nouns import NounMatcher
-from ltbench_baselines.tai_dpt import PairRankingLoss, TaIDPT, TaIDPTModule, pooled
+from ltbench_baselines.clip.nouns import NounMatcher
+from ltbench_baselines.clip.tai_dpt import PairRankingLoss, TaIDPT, TaIDPTModule, pooled
 
 NAMES = ("cat", "dog", "traffic light", "person", "bus")
 

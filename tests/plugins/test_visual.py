@@ -24,9 +24,9 @@ from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench.nn import ClassAwareSampler
 from ltbench.plugin import UserError
 from ltbench.tasks.views import TestView, TrainView
-from ltbench_baselines.losses_by_name import LOSSES, LossConfig, build_loss
-from ltbench_baselines.plugin import ltbench_methods
-from ltbench_baselines.visual import FineTune
+from ltbench_baselines.common.fine_tune import FineTune
+from ltbench_baselines.common.losses_by_name import LOSSES, LossConfig, build_loss
+from ltbench_baselines.long_tailed.plugin import ltbench_methods
 
 SIDE, DIM, ROWS = 8, 6, 40
 NAMES = ("cat", "dog", "tram", "bus", "kite")
@@ -148,7 +148,7 @@ def test_the_recipes_are_one_class_with_other_configurations() -> None:
     assert tuple(SPECS) == RECIPES
     configs = [tuple(sorted(spec.config.items())) for spec in SPECS.values()]
     assert len(set(configs)) == len(RECIPES)
-    assert {spec.target for spec in SPECS.values()} == {"ltbench_baselines.visual:FineTune"}
+    assert {spec.target for spec in SPECS.values()} == {"ltbench_baselines.long_tailed.fine_tuning:FineTune"}
     sampled = {name for name, spec in SPECS.items() if spec.config.get("sampler") == "class-aware"}
     assert sampled == {"rs", "r-bce-focal", "db", "db-focal"}
 

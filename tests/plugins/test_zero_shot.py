@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch.nn.functional import normalize
 
 from ltbench.method import FitStage
-from ltbench_baselines.zero_shot import ZeroShot, ZeroShotHead
+from ltbench_baselines.clip.zero_shot import ZeroShot, ZeroShotHead
 
 
 def head_of(context, **options) -> ZeroShotHead:

@@ -14,10 +14,10 @@ from torch import Tensor
 from ltbench.backbones.base import Backbone
 from ltbench.method import Batch
 from ltbench.plugin import UserError
-from ltbench_baselines.attentions import SharedAttentions, as_map
-from ltbench_baselines.conse import convex_combination, cosines
-from ltbench_baselines.directions import RankWeightedHinge
-from ltbench_baselines.visual_semantic import unit_scale
+from ltbench_baselines.common.places import unit_scale
+from ltbench_baselines.unseen.attentions import SharedAttentions, as_map
+from ltbench_baselines.unseen.conse import convex_combination, cosines
+from ltbench_baselines.unseen.directions import RankWeightedHinge
 from tests.plugins.zsl_toys import NAMES, PLACES, batch_of, build
 
 

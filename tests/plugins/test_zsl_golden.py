@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ltbench.backbones.base import Backbone
 from ltbench.method import Batch, GradientStage
-from ltbench_baselines.conse import ConvexModule, convex_combination
-from ltbench_baselines.directions import DiverseDirections
-from ltbench_baselines.visual_semantic import VisualSemantic
+from ltbench_baselines.unseen.conse import ConvexModule, convex_combination
+from ltbench_baselines.unseen.directions import DiverseDirections
+from ltbench_baselines.unseen.visual_semantic import VisualSemantic
 from tests.plugins.zsl_toys import batch_of, build, golden
 
 
@@ -43,7 +43,7 @@ def signs(labels: npt.NDArray[Any]) -> Tensor:
 @pytest.fixture
 def raw(monkeypatch: pytest.MonkeyPatch) -> None:
     """Features reach the map as they are: golden directions are not to be rescaled."""
-    monkeypatch.setattr("ltbench_baselines.directions.unit_scale", lambda features: features)
+    monkeypatch.setattr("ltbench_baselines.unseen.directions.unit_scale", lambda features: features)
 
 
 def test_golden_fast0tag(backbone: Backbone, full: npt.NDArray[np.int8], raw: None) -> None:

@@ -13,7 +13,7 @@ from ltbench.backbones.base import Backbone
 from ltbench.method import Batch, Context, FitStage, Stats
 from ltbench.method.config import build_config
 from ltbench.plugin import UserError
-from ltbench_baselines.dual_templates import WrittenTexts
+from ltbench_baselines.unseen.dual_templates import WrittenTexts
 from tests.plugins.zsl_toys import NAMES, PLACES, SPECS, UNSEEN, WRITTEN, golden, with_regions
 
 

@@ -13,13 +13,13 @@ import torch
 from ltbench.backbones.base import Backbone
 from ltbench.method import Batch, Context, GradientStage, Stats
 from ltbench.method.config import build_config
-from ltbench_baselines.zsl_recipes import zero_shot_recipes
+from ltbench_baselines.unseen.plugin import ltbench_methods
 from tests.conftest import SHARED
 
 NAMES = ("cat", "dog", "traffic light", "person", "bus")
 UNSEEN = ("zebra", "red umbrella")
 PLACES, REGION = 9, 10
-SPECS = {spec.name: spec for spec in zero_shot_recipes()}
+SPECS = {spec.name: spec for spec in ltbench_methods()}
 WRITTEN = ("class-names", "dual-templates")
 LEARNED = sorted(set(SPECS) - set(WRITTEN))
 SMALL: dict[str, dict[str, Any]] = {"biam": {"channels": 8, "heads": 2, "largest": 4}, "lesa": {"attentions": 3}}

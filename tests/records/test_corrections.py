@@ -16,10 +16,10 @@ from ltbench.records.logits import file_sha256
 from ltbench.records.record import RunRecord, document_sha256
 from ltbench.records.verify import VerifyReport, verify
 from ltbench.report.plots import draw_corrections, figure_bytes
-from ltbench.tasks.complete import TrainTruth, open_train_truth
 from ltbench.tasks.protocols import Plt
 from ltbench.tasks.task import Task, Validation
 from ltbench.tasks.views import Truth, open_train, open_truth
+from ltbench.tasks.views.complete import TrainTruth, open_train_truth
 from records import builders as b
 
 COMPLETE = np.array([[1, 1, -1], [1, -1, 0], [-1, 1, 1]], dtype=np.int8)

@@ -28,7 +28,7 @@ from ltbench.tasks.task import Task
 LT, PLT = b.task(), b.task(name="toy-plt", setting="mr40")
 
 
-def recipe(name: str, plugin: str = "baselines", families: Sequence[str] = ("ltml",)) -> Registered[MethodSpec]:
+def recipe(name: str, plugin: str = "baselines-clip", families: Sequence[str] = ("ltml",)) -> Registered[MethodSpec]:
     spec = MethodSpec(
         name=name, target="toy.module:Toy", summary="a toy", families=frozenset(families), variants=("paper", "code")
     )
@@ -105,7 +105,7 @@ def test_no_row_of_several_is_picked_and_variants_have_their_own_line() -> None:
 
 
 def test_recipes_are_grouped_by_plugin_and_baselines_by_what_they_were_made_for() -> None:
-    methods = [recipe("z", "acme"), recipe("a"), recipe("c", families=("plt", "spml")), recipe("b")]
+    methods = [recipe("z", "acme"), recipe("a"), recipe("c", "baselines-unseen", ("plt", "spml")), recipe("b")]
     made = matrix(methods=methods)
     assert {title: [row[0].text for row in table.rows] for title, table in made.groups.items()} == {
         "baselines, made for plt, spml": ["c"],

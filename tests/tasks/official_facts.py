@@ -15,15 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ltbench.data.base import DataSet, Part
-from ltbench.data.cub_names import CUB_CLASSES
-from ltbench.data.names import COCO_CLASSES, VG200_CLASSES, VOC_CLASSES
-from ltbench.data.nus_names import NUS_CLASSES
-from ltbench.data.sources import Source
-from ltbench.tasks.opened import TaskData
+from ltbench.data.formats.cub_names import CUB_CLASSES
+from ltbench.data.formats.names import COCO_CLASSES, VG200_CLASSES, VOC_CLASSES
+from ltbench.data.formats.nus_names import NUS_CLASSES
+from ltbench.data.getting.sources import Source
 from ltbench.tasks.protocols import fingerprint
-from ltbench.tasks.rows import held_out, test_rows, training_rows
 from ltbench.tasks.task import Fingerprints, PublishedFile, Task
 from ltbench.tasks.views import open_truth
+from ltbench.tasks.views.opened import TaskData
+from ltbench.tasks.views.rows import held_out, test_rows, training_rows
 from tests.conftest import SHARED
 
 Labels = npt.NDArray[np.int8]

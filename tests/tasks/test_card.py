@@ -9,8 +9,8 @@ import pytest
 
 from ltbench.data.base import DataRoot
 from ltbench.plugin.errors import UserError
-from ltbench.tasks.card import as_markdown, make_card
-from ltbench.tasks.counting import counts_at_hand
+from ltbench.tasks.cards.card import as_markdown, make_card
+from ltbench.tasks.cards.counting import counts_at_hand
 from ltbench.tasks.registry import open_data_set, resolve
 from ltbench.tasks.task import PublishedFile
 from ltbench.testing.trees import make_tree

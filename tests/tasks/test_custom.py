@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from ltbench.data.base import DataRoot
-from ltbench.data.folder import folder_status, open_folder
+from ltbench.data.own.folder import folder_status, open_folder
 from ltbench.plugin import UserError
-from ltbench.tasks.card import Card, make_card
-from ltbench.tasks.custom import custom_tasks, features_of, find_custom, folder_of, load_custom
+from ltbench.tasks.cards.card import Card, make_card
 from ltbench.tasks.defaults import suggested_run
-from ltbench.tasks.new import Order, create_task
+from ltbench.tasks.own.custom import custom_tasks, features_of, find_custom, folder_of, load_custom
+from ltbench.tasks.own.new import Order, create_task
 from ltbench.tasks.registry import open_data_set, resolve
 from ltbench.tasks.task import Task
 from ltbench.tasks.views import check_fingerprints, open_test, open_train, open_truth

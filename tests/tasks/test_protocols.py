@@ -16,9 +16,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from ltbench.tasks import masks
 from ltbench.tasks.errors import ProtocolError
-from ltbench.tasks.protocols import Full, LabelProtocol, Partial, Plt, SeenOnly, SinglePositive, fingerprint
+from ltbench.tasks.protocols import Full, LabelProtocol, Partial, Plt, SeenOnly, SinglePositive, fingerprint, masks
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 ANY: TypeAdapter[LabelProtocol] = TypeAdapter(LabelProtocol)

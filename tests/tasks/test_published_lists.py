@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ltbench.plugin.errors import UserError
-from ltbench.tasks.published import Line, row_numbers
+from ltbench.tasks.views.published import Line, row_numbers
 
 #: NUS-WIDE lists this photograph in two folders; the official list of images has a few such.
 TWICE = ("actor/0001_2124494179.jpg", "sport/0007_702409954.jpg", "ski/0031_702409954.jpg", "zebra/0002_77.jpg")

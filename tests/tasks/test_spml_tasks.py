@@ -11,11 +11,11 @@ import pytest
 
 from ltbench.data.base import Part
 from ltbench.plugin.errors import UserError
-from ltbench.tasks.masks import cole_observed
 from ltbench.tasks.official.rules import labelled_by_number
 from ltbench.tasks.official.spml import spml_coco, spml_cub, spml_nus, spml_voc
-from ltbench.tasks.rows import held_out
+from ltbench.tasks.protocols.masks import cole_observed
 from ltbench.tasks.views import open_test, open_train, open_truth
+from ltbench.tasks.views.rows import held_out
 from tests.tasks import official_facts as facts
 
 pytestmark = pytest.mark.usefixtures("shared")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ltbench.data.base import DataSet, Part
-from ltbench.data.names import COCO_CLASSES
-from ltbench.data.nus_names import NUS_CONCEPTS
+from ltbench.data.formats.names import COCO_CLASSES
+from ltbench.data.formats.nus_names import NUS_CONCEPTS
 from ltbench.metrics import evaluate
 from ltbench.records.judge import judge
 from ltbench.tasks.official.common import FILTERED

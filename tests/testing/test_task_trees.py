@@ -11,12 +11,12 @@ import pytest
 from ltbench.cli import main
 from ltbench.data.base import DataRoot, DataSet, Part
 from ltbench.plugin.errors import UnknownName, UserError
-from ltbench.tasks.opened import TaskData
 from ltbench.tasks.plugin import ltbench_tasks
 from ltbench.tasks.registry import files_of, load_task, resolve
-from ltbench.tasks.rows import mask_namespace
 from ltbench.tasks.task import Fingerprints, Task
 from ltbench.tasks.views import check_fingerprints, open_test, open_train, open_truth
+from ltbench.tasks.views.opened import TaskData
+from ltbench.tasks.views.rows import mask_namespace
 from ltbench.testing._task_pins import Rows, pinned_rows
 from ltbench.testing._tree_plan import CLASSES
 from ltbench.testing.task_trees import make_task_tree, tree_parts

@@ -13,7 +13,7 @@ from ltbench.cli.options import data_root_option, json_option
 
 if TYPE_CHECKING:
     from ltbench.data.base import DataRoot
-    from ltbench.data.prepare import Item
+    from ltbench.data.getting.prepare import Item
     from ltbench.data.progress import Reporter
 
 _HERE = "ltbench.cli.commands.data"
@@ -90,7 +90,7 @@ def _all(root: DataRoot, as_json: bool) -> None:
 
 def _one(name: str, root: DataRoot, as_json: bool) -> None:
     from ltbench.cli.output import Column, note, print_json, print_table, size
-    from ltbench.data.prepare import items
+    from ltbench.data.getting.prepare import items
     from ltbench.tasks.needs import needs_of
 
     found = items(needs_of(name), root)

@@ -24,7 +24,7 @@ def bundle(name: str, out: Path, no_archives: bool, data_root: Path | None, offl
     from ltbench.cli.commands import data
     from ltbench.cli.output import size
     from ltbench.cli.reporting import reporter
-    from ltbench.data.bundle import bundle as make
+    from ltbench.data.getting.bundle import bundle as make
     from ltbench.tasks.needs import needs_of
 
     go_offline(offline)

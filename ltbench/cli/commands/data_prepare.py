@@ -25,8 +25,8 @@ def prepare(name: str, data_root: Path | None, keep_archives: bool, repair: bool
     from ltbench.cli.commands import data
     from ltbench.cli.output import print_json, size
     from ltbench.cli.reporting import reporter
-    from ltbench.data.prepare import items
-    from ltbench.data.prepare import prepare as bring
+    from ltbench.data.getting.prepare import items
+    from ltbench.data.getting.prepare import prepare as bring
     from ltbench.tasks.needs import needs_of
 
     go_offline(offline)

@@ -14,8 +14,8 @@ from ltbench.cli.options import data_root_option, go_offline, json_option
 
 if TYPE_CHECKING:
     from ltbench.data.base import DataRoot, DataSet
-    from ltbench.data.check import Opened
-    from ltbench.data.prepare import Needs
+    from ltbench.data.getting.check import Opened
+    from ltbench.data.getting.prepare import Needs
 
 
 @click.command()
@@ -31,7 +31,7 @@ def verify(ctx: click.Context, /, name: str, data_root: Path | None, as_json: bo
     from ltbench.cli.commands import data
     from ltbench.cli.output import print_json
     from ltbench.cli.reporting import reporter
-    from ltbench.data.check import check
+    from ltbench.data.getting.check import check
 
     go_offline(True)
     root = data.open_root(data_root, reporter())
@@ -65,7 +65,7 @@ def _count(number: int) -> str:
 
 def _what(name: str, root: DataRoot) -> tuple[Needs, list[Opened]]:
     """Files that are needed, and data sets to open with their parts."""
-    from ltbench.data.check import Opened
+    from ltbench.data.getting.check import Opened
     from ltbench.plugin.manager import registry
     from ltbench.tasks.needs import needs_of, needs_of_task, parts_of, tasks_of
     from ltbench.tasks.registry import open_data_set
@@ -87,7 +87,7 @@ def _what(name: str, root: DataRoot) -> tuple[Needs, list[Opened]]:
 
 def _once(found: list[Opened]) -> list[Opened]:
     """Settings of a task open the same parts: each is looked at once."""
-    from ltbench.data.check import Opened
+    from ltbench.data.getting.check import Opened
 
     parts: dict[str, dict[str, None]] = {}
     for each in found:

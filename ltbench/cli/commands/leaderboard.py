@@ -77,7 +77,7 @@ def leaderboard(
 def _task_name(address: str) -> str:
     """The name without setting; a custom task's folder gives its name."""
     if (Path(address) / "task.json").is_file():
-        from ltbench.tasks.custom import load_custom
+        from ltbench.tasks.own.custom import load_custom
 
         return load_custom(Path(address)).name
     return address.partition("@")[0]

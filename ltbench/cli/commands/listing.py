@@ -69,11 +69,11 @@ def tasks(as_json: bool) -> None:
 
 def _own_tasks() -> list[dict[str, object]]:
     """Tasks made by ``ltbench task new``; nothing is imported where there are none."""
-    from ltbench.data.places import task_folders
+    from ltbench.data.own.places import task_folders
 
     if not task_folders():
         return []
-    from ltbench.tasks.custom import custom_tasks
+    from ltbench.tasks.own.custom import custom_tasks
 
     return [
         {

@@ -22,7 +22,7 @@ from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
     from ltbench.cli.predictions import Answer, Drawing, Showing
-    from ltbench.data.pictures import Picture
+    from ltbench.data.own.pictures import Picture
     from ltbench.engine.predict import Predictor
 
 BATCH = 32
@@ -93,7 +93,7 @@ def predict(
     """
     from ltbench.cli.names import find_record
     from ltbench.cli.output import note
-    from ltbench.data.pictures import find_pictures
+    from ltbench.data.own.pictures import find_pictures
     from ltbench.records.read import load_record
 
     go_offline(offline)

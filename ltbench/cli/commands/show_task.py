@@ -24,7 +24,7 @@ def task(name: str, as_json: bool) -> None:
     The card has rows, counts per class, published files with their hashes, and fingerprints. Counts come from published
     files and from the data where these are at hand (LTBENCH_MIRROR, LTBENCH_DATA, or after ltbench data prepare).
     """
-    from ltbench.tasks.card import make_card
+    from ltbench.tasks.cards.card import make_card
     from ltbench.tasks.defaults import suggested_run
     from ltbench.tasks.registry import resolve
 
@@ -59,7 +59,7 @@ def task(name: str, as_json: bool) -> None:
 def _at_hand(file: object) -> Path:
     """A published file in the cache or in the mirror; the network is left alone."""
     from ltbench.data.base import DataRoot
-    from ltbench.data.sources import Source, fetch
+    from ltbench.data.getting.sources import Source, fetch
     from ltbench.tasks.task import PublishedFile
 
     assert isinstance(file, PublishedFile)

@@ -72,7 +72,7 @@ def new(
         raise UserError("a task without images needs features", "--features FILE.npz")
     from ltbench.cli.output import print_json
     from ltbench.cli.reporting import reporter
-    from ltbench.tasks.new import Order, create_task
+    from ltbench.tasks.own.new import Order, create_task
 
     created = create_task(
         Order(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ltbench.data.names import COCO_CLASSES, VOC_CLASSES
+from ltbench.data.formats.names import COCO_CLASSES, VOC_CLASSES
 from ltbench.tasks.groups import GroupRule
 from ltbench.tasks.official.common import COCO_LICENCE, METRICS_LT, VOC_LICENCE, published
 from ltbench.tasks.official.pins import pinned, pinned_counts

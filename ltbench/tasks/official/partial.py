@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ltbench.data.names import COCO_CLASSES, VG200_CLASSES, VOC_CLASSES
+from ltbench.data.formats.names import COCO_CLASSES, VG200_CLASSES, VOC_CLASSES
 from ltbench.tasks.groups import GroupRule
 from ltbench.tasks.official.common import (
     COCO_LICENCE,

@@ -17,7 +17,7 @@ from ltbench.data.base import DataRoot
 from ltbench.data.shapes.hashes import PART_SHA256
 from ltbench.plugin.files import write_atomic
 from ltbench.plugin.manager import registry
-from ltbench.tasks.counting import count
+from ltbench.tasks.cards.counting import count
 from ltbench.tasks.protocols import fingerprint
 from ltbench.tasks.registry import open_data_set, resolve
 from ltbench.tasks.task import Fingerprints, Task

@@ -5,7 +5,7 @@ The authors' masks were never published, so no record here is comparable with th
 
 from __future__ import annotations
 
-from ltbench.data.names import COCO_CLASSES, VOC_CLASSES
+from ltbench.data.formats.names import COCO_CLASSES, VOC_CLASSES
 from ltbench.tasks.groups import GroupRule
 from ltbench.tasks.official.common import COCO_LICENCE, COCO_UNPINNED, METRICS, VOC_LICENCE, published, unpinned
 from ltbench.tasks.official.pins import pinned, pinned_counts

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.tasks.longtail import long_tailed
+from ltbench.tasks.official.longtail import long_tailed
 
 Labels = NDArray[np.int8]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ltbench.data.cub_names import CUB_CLASSES
-from ltbench.data.names import COCO_CLASSES, VOC_CLASSES
-from ltbench.data.nus_names import NUS_CONCEPTS
+from ltbench.data.formats.cub_names import CUB_CLASSES
+from ltbench.data.formats.names import COCO_CLASSES, VOC_CLASSES
+from ltbench.data.formats.nus_names import NUS_CONCEPTS
 from ltbench.tasks.groups import GroupRule
 from ltbench.tasks.official.common import (
     COCO_LICENCE,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ltbench.data.names import COCO_CLASSES
-from ltbench.data.nus_names import NUS_CONCEPTS, NUS_TAGS
+from ltbench.data.formats.names import COCO_CLASSES
+from ltbench.data.formats.nus_names import NUS_CONCEPTS, NUS_TAGS
 from ltbench.tasks.groups import GroupRule
 from ltbench.tasks.official.common import (
     COCO_LICENCE,

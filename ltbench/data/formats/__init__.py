@@ -1,0 +1,1 @@
+"""One module for each data set's own format, and what they share."""

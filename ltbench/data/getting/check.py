@@ -1,0 +1,174 @@
+"""Looking at all data of a task once: every file has its hash, every image opens, and all faults are told together."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ltbench.data.base import DataRoot, DataSet, FileImages, Images
+from ltbench.data.getting.fetch import expected
+from ltbench.data.getting.hashes import likely_cause, sha256_of
+from ltbench.data.getting.prepare import Needs, is_here, read_manifest
+from ltbench.data.getting.sources import cached
+from ltbench.data.own.images import undecodable
+from ltbench.plugin.errors import UserError
+
+
+@dataclass
+class Checked:
+    """What was looked at, and what is wrong.
+
+    Attributes:
+        faults: one line each.
+        hashes: files whose sha256 was compared.
+        unhashed: files with nothing to compare with: the user's own, or unpinned ones that did not come through us.
+        images: images that were decoded.
+        rows: rows whose labels were read.
+    """
+
+    faults: list[str] = field(default_factory=list)
+    hashes: int = 0
+    unhashed: int = 0
+    images: int = 0
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A data set to look at.
+
+    Attributes:
+        name: of the data set.
+        open: opens it.
+        parts: parts to look at; None for all that are no variant of another (``test+…``).
+    """
+
+    name: str
+    open: Callable[[], DataSet]
+    parts: tuple[str, ...] | None = None
+
+
+def check(needs: Needs, data_sets: Iterable[Opened], root: DataRoot, workers: int | None = None) -> Checked:
+    """Look at everything; nothing is downloaded or mended.
+
+    Args:
+        needs: files and archives.
+        data_sets: whose labels are read and whose images are decoded.
+        workers: threads; None takes one for each core.
+    """
+    seen = Checked()
+    _check_sources(needs, root, seen)
+    hashes = _listed(needs, root, seen)
+    images = _check_labels(data_sets, seen)
+    _check_files(hashes, images, root, seen, workers or os.cpu_count() or 1)
+    return seen
+
+
+def _check_sources(needs: Needs, root: DataRoot, seen: Checked) -> None:
+    for source in needs.sources:
+        path = cached(source, root)
+        if not path.is_file():
+            seen.faults.append(f"{source.name} is not here ({path})")
+            continue
+        wanted = expected(source, path)
+        found = sha256_of(path)
+        if wanted is None:
+            seen.unhashed += 1
+            continue
+        seen.hashes += 1
+        if found != wanted:
+            cause = likely_cause(path, wanted, source.size)
+            seen.faults.append(f"{source.name} has sha256 {found}, not {wanted}: {cause} ({path})")
+
+
+def _listed(needs: Needs, root: DataRoot, seen: Checked) -> dict[Path, str]:
+    """sha256 of every file that we unpacked."""
+    hashes: dict[Path, str] = {}
+    for piece in needs.pieces:
+        folder = piece.folder(root)
+        if not is_here(piece, root):
+            lost = [names[0] for names in piece.shows if not any((folder / name).exists() for name in names)]
+            what = f"{', '.join(lost)} missing" if lost else "only partly unpacked"
+            seen.faults.append(f"{piece.name} is not here ({what} in {folder})")
+        hashes |= {folder / path: digest for path, digest in read_manifest(piece, folder).items()}
+    return hashes
+
+
+def _check_labels(data_sets: Iterable[Opened], seen: Checked) -> list[tuple[str, Images]]:
+    """Read labels and captions, and give the images of every part that opens."""
+    images: list[tuple[str, Images]] = []
+    faults: dict[str, None] = {}
+    for each in data_sets:
+        try:
+            opened = each.open()
+        except UserError as error:
+            faults |= dict.fromkeys([error.message, *error.details])
+            continue
+        for name in each.parts or [name for name in opened.parts if "+" not in name]:
+            try:
+                part = opened.part(name)
+                images.append((f"{each.name} {name}", part.images))
+                seen.rows += len(part.read_labels())
+                if part.read_captions is not None:
+                    part.read_captions()
+            except UserError as error:
+                faults |= dict.fromkeys([error.message, *error.details])
+    seen.faults += faults
+    return images
+
+
+def _check_files(
+    hashes: Mapping[Path, str], images: Sequence[tuple[str, Images]], root: DataRoot, seen: Checked, workers: int
+) -> None:
+    """Every listed file against its hash and every image through its decoder, each file read once."""
+    pictures = {path for _, each in images if isinstance(each, FileImages) for path in each.paths}
+    files = sorted(pictures | set(hashes))
+    others = [(label, each) for label, each in images if not isinstance(each, FileImages)]
+
+    def look(path: Path) -> str:
+        return _fault(path, hashes.get(path), path in pictures)
+
+    with (
+        ThreadPoolExecutor(workers) as pool,
+        root.reporter.task("checking files", len(files) + sum(len(each) for _, each in others)) as advance,
+    ):
+        for fault in pool.map(look, files):
+            if fault:
+                seen.faults.append(fault)
+            advance(1)
+        for label, each in others:
+            for row in range(len(each)):
+                try:
+                    each.load(row)
+                except UserError as error:
+                    seen.faults.append(f"{label}: {error.message}")
+                advance(1)
+            seen.images += len(each)
+    seen.images += len(pictures)
+    seen.hashes += len(hashes)
+    seen.unhashed += len(pictures - set(hashes))
+
+
+def _fault(path: Path, wanted: str | None, picture: bool) -> str:
+    """What is wrong with a file; empty when nothing is."""
+    shown = "/".join(path.parts[-3:])
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return f"{shown} is missing"
+    except OSError as error:
+        return f"{shown} cannot be read ({error.strerror})"
+    if not content and wanted != hashlib.sha256(b"").hexdigest():
+        return f"{shown} is empty (0 bytes)"
+    problems = []
+    found = hashlib.sha256(content).hexdigest() if wanted else None
+    if found != wanted:
+        problems.append(f"has sha256 {found}, not {wanted} as in its archive")
+    problem = undecodable(content) if picture else ""
+    if problem:
+        problems.append(f"cannot be decoded ({problem})")
+    return f"{shown} {' and '.join(problems)}" if problems else ""

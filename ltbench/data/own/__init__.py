@@ -1,0 +1,1 @@
+"""A user's own folder: its table, its pictures, its split."""

@@ -1,0 +1,28 @@
+"""What phase 1 and phase 2 get to see of a task; the only ways to open its rows."""
+
+from ltbench.tasks.views.fingerprints import check_fingerprints, compare_fingerprints
+from ltbench.tasks.views.phases import (
+    Purpose,
+    TestView,
+    TrainView,
+    Truth,
+    caption_from_labels,
+    open_test,
+    open_train,
+    open_truth,
+)
+from ltbench.tasks.views.rows import mask_namespace
+
+__all__ = [
+    "Purpose",
+    "TestView",
+    "TrainView",
+    "Truth",
+    "caption_from_labels",
+    "check_fingerprints",
+    "compare_fingerprints",
+    "mask_namespace",
+    "open_test",
+    "open_train",
+    "open_truth",
+]

@@ -1,0 +1,289 @@
+"""The way of the data: training and test views for phase 1, the truth for phase 2, and no way back.
+
+In phase 1 no object holds test labels or complete training labels: :func:`open_train` turns complete labels into
+observed ones and lets them go, :func:`open_test` never reads any. Only :func:`open_truth` opens true labels; the engine
+calls it after the files of phase 1 are written and closed. A plugin that reads a data set's files from disk by itself
+is out of this guard's reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from ltbench.data.base import DataSet, ImageRows, Images, Labels
+from ltbench.tasks.groups import groups_from_counts
+from ltbench.tasks.protocols import fingerprint
+from ltbench.tasks.task import Fingerprints, Task
+from ltbench.tasks.views.fingerprints import check_fingerprints, compare_fingerprints
+from ltbench.tasks.views.rows import (
+    TrainRows,
+    columns_of,
+    held_out,
+    mask_namespace,
+    test_rows,
+    training_rows,
+    unused_rows,
+)
+
+__all__ = [
+    "Purpose",
+    "TestView",
+    "TrainView",
+    "Truth",
+    "caption_from_labels",
+    "check_fingerprints",
+    "compare_fingerprints",
+    "mask_namespace",
+    "open_test",
+    "open_train",
+    "open_truth",
+]
+
+Purpose = Literal["final", "tune"]
+
+
+@dataclass(frozen=True)
+class TrainView:
+    """What a method may learn from.
+
+    Attributes:
+        ids: row ids.
+        images: images by row.
+        observed: int8 [N, C] in {+1, -1, 0}.
+        captions: one a row, where the task allows them.
+        class_names: columns of ``observed``.
+        label_groups: semantic groups of these classes.
+        validation: rows for a method's own choices, where the task has them.
+    """
+
+    ids: tuple[str, ...]
+    images: Images
+    observed: Labels
+    class_names: tuple[str, ...]
+    captions: tuple[str, ...] | None = None
+    label_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    validation: TrainView | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def limited(self, rows: int | None) -> TrainView:
+        """The first rows only, for trying a path out; never ranked."""
+        if rows is None or rows >= len(self):
+            return self
+        return _select(self, np.arange(rows))
+
+
+@dataclass(frozen=True)
+class TestView:
+    """What a method answers for. ``class_names`` may hold classes that training never named."""
+
+    __test__ = False  # not a pytest class
+
+    ids: tuple[str, ...]
+    images: Images
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def limited(self, rows: int | None) -> TestView:
+        """The first rows only, for trying a path out; never ranked."""
+        if rows is None or rows >= len(self):
+            return self
+        return TestView(self.ids[:rows], ImageRows(self.images, range(rows)), self.class_names)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What phase 2 judges by.
+
+    Attributes:
+        labels: int8 [n, C], true test labels; 0 is unknown and ignored.
+        groups: group name → class columns.
+        unseen: columns of classes that training never named; empty outside zero-shot tasks.
+        fingerprints: everything the task fixes, as found.
+    """
+
+    ids: tuple[str, ...]
+    labels: Labels
+    class_names: tuple[str, ...]
+    groups: Mapping[str, tuple[int, ...]]
+    unseen: tuple[int, ...]
+    fingerprints: Fingerprints
+
+    def limited(self, rows: int | None) -> Truth:
+        """The first rows only, to judge a run with ``--limit``."""
+        if rows is None or rows >= len(self.ids):
+            return self
+        return replace(self, ids=self.ids[:rows], labels=self.labels[:rows])
+
+
+def _select(view: TrainView, rows: np.ndarray) -> TrainView:
+    return TrainView(
+        ids=tuple(view.ids[int(row)] for row in rows),
+        images=ImageRows(view.images, rows.tolist()),
+        observed=view.observed[rows],
+        class_names=view.class_names,
+        captions=None if view.captions is None else tuple(view.captions[int(row)] for row in rows),
+        label_groups=view.label_groups,
+        validation=view.validation,
+    )
+
+
+def caption_from_labels(names: Sequence[str]) -> str:
+    """The caption that observed labels allow: "a photo of a cup and a star." names only what was observed."""
+    spoken = [name.replace("_", " ") for name in names] or ["scene"]
+    listed = [f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}" for name in spoken]
+    joined = listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} and {listed[-1]}"
+    return f"a photo of {joined}."
+
+
+def open_train(task: Task, data: DataSet, purpose: Purpose = "final") -> TrainView:
+    """The training view with its validation view.
+
+    With purpose ``tune`` rows are held out also where a final run trains on all of them, and a zero-shot task withholds
+    its validation classes from training and validates on them.
+
+    Raises:
+        UserError: the data set lacks a part, a class, a listed image or a published file.
+    """
+    source = training_rows(task, data)
+    names = task.seen
+    captions = source.captions
+    if task.captions == "observed":
+        captions = tuple(caption_from_labels([names[c] for c in np.flatnonzero(row == 1)]) for row in source.observed)
+    groups = _groups_within(data.label_groups, names)
+    view = TrainView(source.ids, source.images, source.observed, names, captions, groups)
+    withheld = task.validation.classes if purpose == "tune" else ()
+    if task.validation.kind == "holdout" and (purpose == "tune" or task.validation.in_final_runs):
+        held = held_out(task, source.ids)
+        validation = _select(view, np.flatnonzero(held))
+        if task.validation.labels == "clean" or withheld:
+            clean = source.complete[np.ix_(held, columns_of(task.classes, withheld or names, task))]
+            validation = TrainView(validation.ids, validation.images, clean, withheld or names)
+        view = replace(_select(view, np.flatnonzero(~held)), validation=validation)
+    elif task.validation.kind == "part":
+        view = replace(view, validation=_validation_part(task, data, withheld or names, source.ids))
+    return _without(view, withheld, task) if withheld else view
+
+
+def _without(view: TrainView, withheld: Sequence[str], task: Task) -> TrainView:
+    """Training without some of its classes: their columns go, and rows as ``train_rows`` says of unseen classes."""
+    kept = tuple(name for name in view.class_names if name not in set(withheld))
+    shown = view.observed == 1
+    rows = shown[:, columns_of(view.class_names, kept, task)].any(axis=1)
+    if task.train_rows != "any-seen":
+        rows = ~shown[:, columns_of(view.class_names, withheld, task)].any(axis=1)
+    view = _select(view, np.flatnonzero(rows))
+    return replace(
+        view,
+        observed=np.ascontiguousarray(view.observed[:, columns_of(view.class_names, kept, task)]),
+        class_names=kept,
+        label_groups=_groups_within(view.label_groups, kept),
+    )
+
+
+def _validation_part(task: Task, data: DataSet, names: Sequence[str], train_ids: Sequence[str]) -> TrainView:
+    """Rows of a validation part over the named classes; rows that show an unseen class are left out."""
+    part = data.part(task.validation.part or "")
+    complete = part.read_labels()
+    rows = np.arange(len(part)) if task.validation.unused is None else unused_rows(task, data, part.ids, train_ids)
+    if task.unseen:
+        rows = rows[~(complete[np.ix_(rows, columns_of(data.class_names, task.unseen, task))] == 1).any(axis=1)]
+    labels = np.ascontiguousarray(complete[np.ix_(rows, columns_of(data.class_names, names, task))])
+    ids = tuple(part.ids[int(row)] for row in rows)
+    if task.validation.labels == "observed":
+        labels = task.protocol.apply(labels, ids, tuple(names), mask_namespace(task), task.mask_seed)
+    return TrainView(ids, ImageRows(part.images, rows.tolist()), labels, tuple(names))
+
+
+def _groups_within(groups: Mapping[str, tuple[str, ...]], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    wanted = set(names)
+    kept = {group: tuple(name for name in members if name in wanted) for group, members in groups.items()}
+    return {group: members for group, members in kept.items() if members}
+
+
+def open_test(task: Task, data: DataSet) -> TestView:
+    """The test view: ids and images.
+
+    Reads no label, unless the task's definition of its test rows does ("annotated images"): then row numbers are all
+    that is kept.
+    """
+    rows = test_rows(task, data)
+    return TestView(rows.ids, rows.images, task.classes)
+
+
+def open_truth(task: Task, data: DataSet) -> Truth:
+    """Phase 2 only: true test labels, groups and everything's fingerprints."""
+    test = test_rows(task, data)
+    labels = test.read_labels()
+    source = training_rows(task, data)
+    position = {name: i for i, name in enumerate(task.classes)}
+    groups = _groups(task, source)
+    return Truth(
+        ids=test.ids,
+        labels=labels,
+        class_names=task.classes,
+        groups=groups,
+        unseen=tuple(position[name] for name in task.unseen),
+        fingerprints=_fingerprints(task, data, source, test.ids, labels, groups),
+    )
+
+
+def _groups(task: Task, source: TrainRows) -> dict[str, tuple[int, ...]]:
+    """Groups from observed counts of the rows that a final run trains on.
+
+    Tasks that hide labels also get groups from complete counts (``head_fixed`` …).
+    """
+    trained = np.ones(len(source.ids), dtype=bool)
+    if task.validation.kind == "holdout" and task.validation.in_final_runs:
+        trained = ~held_out(task, source.ids)
+    counts = np.zeros(len(task.classes), dtype=np.int64)
+    counts[columns_of(task.classes, task.seen, task)] = (source.observed[trained] == 1).sum(axis=0)
+    groups = dict(groups_from_counts(counts, task.groups, task.classes))
+    if task.groups.by_count and task.protocol.kind != "full":
+        by_count = task.groups.model_copy(update={"fixed": ()})
+        groups.update(groups_from_counts((source.complete[trained] == 1).sum(axis=0), by_count, suffix="_fixed"))
+    return groups
+
+
+def _fingerprints(
+    task: Task,
+    data: DataSet,
+    source: TrainRows,
+    test_ids: Sequence[str],
+    test_labels: Labels,
+    groups: Mapping[str, tuple[int, ...]],
+) -> Fingerprints:
+    grouped = [f"{name}: {', '.join(task.classes[c] for c in columns)}" for name, columns in sorted(groups.items())]
+    complete = np.ascontiguousarray(source.complete[:, columns_of(task.classes, task.seen, task)])
+    val_ids = _validation_ids(task, data, source.ids)
+    return Fingerprints(
+        class_names=fingerprint(list(task.classes)),
+        train_ids=fingerprint(list(source.ids)),
+        observed_labels=fingerprint(source.observed),
+        train_labels=fingerprint(complete),
+        val_ids=None if val_ids is None else fingerprint(val_ids),
+        test_ids=fingerprint(list(test_ids)),
+        test_labels=fingerprint(test_labels),
+        captions=None if source.captions is None else fingerprint(source.captions),
+        groups=fingerprint(grouped),
+        images=task.fingerprints.images,
+    )
+
+
+def _validation_ids(task: Task, data: DataSet, train_ids: Sequence[str]) -> list[str] | None:
+    """Ids of the validation rows of a final run; None when it has none."""
+    if not task.validation.in_final_runs:
+        return None
+    if task.validation.kind == "holdout":
+        return [row for row, held in zip(train_ids, held_out(task, train_ids), strict=True) if held]
+    ids = data.part(task.validation.part or "").ids
+    if task.validation.unused is None:
+        return list(ids)
+    return [ids[int(row)] for row in unused_rows(task, data, ids, train_ids)]

@@ -1,0 +1,1 @@
+"""On what CLIP gives: zero-shot, linear probes, learned prompts, fine-tuning."""

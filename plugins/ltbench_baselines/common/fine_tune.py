@@ -1,0 +1,71 @@
+"""Fine-tuning of the image tower with a linear head: the recipe behind most visual baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from ltbench.method import (
+    Choice,
+    Context,
+    FineTuneConfig,
+    FineTuned,
+    Method,
+    Needs,
+    SearchSpace,
+    Stage,
+    Uniform,
+)
+from ltbench.nn import LinearHead
+from ltbench_baselines.common.losses_by_name import PROPER, LossConfig, build_loss
+
+
+class FineTune(Method):
+    """Learns all weights of the image tower and a linear head from images and observed labels.
+
+    The recipes differ in loss and sampler only. Optimiser, schedule, sampler and the treatment of batch normalisation
+    can be set as in the released configurations of Distribution-Balanced Loss (Wu et al., ECCV 2020).
+    """
+
+    class Config(LossConfig, FineTuneConfig):
+        """Options of the visual recipes. Sources in brackets; "ours" where no release fixes one."""
+
+        head_prior: Literal["even", "observed"] = Field(
+            "even", description="biases start at 0, or at the log-odds of the observed labels [DB: 0]"
+        )
+
+    config: Config
+
+    @classmethod
+    def search_space(cls) -> SearchSpace:
+        """Learning rates, decay and augmentation; the loss's constants stay the published ones."""
+        return {
+            "lr": Uniform(1e-4, 1e-3, log=True),
+            "head_lr": Uniform(1e-2, 1e-1, log=True),
+            "weight_decay": Uniform(1e-4, 1e-1, log=True),
+            "augment": Choice(("none", "flip")),
+        }
+
+    def needs(self) -> Needs:
+        """Images. The losses skip unknown labels, so the task's policy stands.
+
+        Only proper losses on rows drawn evenly give probabilities; class-aware draws move the share of positives.
+        """
+        config = self.config
+        return Needs(input="image", classes="fixed", calibrated=config.loss in PROPER and config.sampler == "shuffle")
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        """One gradient stage over tower and head."""
+        config = self.config
+        prior = torch.tensor(context.stats.prior, dtype=torch.float32) if config.head_prior == "observed" else 0.5
+        module = FineTuned(
+            context.backbone,
+            LinearHead(context.backbone.card.dim, len(context.class_names), prior=prior),
+            build_loss(config, context.stats, context.variant),
+            batch_norm=config.batch_norm,
+            freeze=config.freeze,
+        )
+        return [config.fine_tuning("fine-tune", module, context)]

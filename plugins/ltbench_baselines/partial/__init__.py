@@ -1,0 +1,1 @@
+"""Partial labels: losses of known labels, and class features on a graph."""

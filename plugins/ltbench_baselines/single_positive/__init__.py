@@ -1,0 +1,1 @@
+"""Single positive labels: the published losses on a tower, a linear head, or prompts."""

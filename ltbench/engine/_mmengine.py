@@ -15,7 +15,6 @@ import math
 import multiprocessing
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,29 +27,17 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from ltbench.engine.averages import Swapped, float_buffers
 from ltbench.engine.checkpoint import State
+from ltbench.engine.events import StageEvents
 from ltbench.engine.failures import Diverged
 from ltbench.engine.inputs import Rowset
+from ltbench.engine.optimizers import optimizer_of, set_rates
 from ltbench.engine.order import EpochOrder, Rows, restore, state_of
 from ltbench.engine.seeds import reseed
 from ltbench.method import Batch, GradientStage
 
 _counter = itertools.count()
-
-
-@dataclass
-class StageEvents:
-    """What the engine wants to hear of.
-
-    Attributes:
-        on_step: called with the number of steps done (1 each time).
-        on_epoch: called with (epoch just finished, mean loss terms, learning rate, seconds).
-        save: called with the state after each epoch; the engine decides where it goes.
-    """
-
-    on_step: Callable[[int], None]
-    on_epoch: Callable[[int, dict[str, float], float, float], None]
-    save: Callable[[State], None]
 
 
 class _Trained(nn.Module):
@@ -136,7 +123,7 @@ class _Lifecycle(Hook):  # type: ignore[misc]
 
     def _make_average(self) -> None:
         if self._stage.ema_buffers:
-            self._buffers = _float_buffers(self._stage.module, self._frozen)
+            self._buffers = float_buffers(self._stage.module, self._frozen)
         assert self._stage.ema is not None
         self.average = ExponentialMovingAverage(nn.ParameterList(self._averaged()), momentum=1.0 - self._stage.ema)
         # Left at 0, the average would begin with the values after the first step, not with the initial ones.
@@ -161,14 +148,7 @@ class _Lifecycle(Hook):  # type: ignore[misc]
             start(epoch, lambda: rowset.scan(max(256, self._stage.batch_size), self._device))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        for group, described in zip(runner.optim_wrapper.optimizer.param_groups, self._stage.param_groups, strict=True):
-            factor = described.schedule.factor(runner.iter, len(self._order), self._stage.epochs)
-            group["lr"] = described.lr * factor
-            momentum = described.schedule.momentum(runner.iter, len(self._order), self._stage.epochs)
-            if momentum is not None and "betas" in group:
-                group["betas"] = (momentum, group["betas"][1])
-            elif momentum is not None:
-                group["momentum"] = momentum
+        set_rates(runner.optim_wrapper.optimizer, self._stage, runner.iter, len(self._order))
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         for name, value in outputs.items():
@@ -207,44 +187,10 @@ class _Lifecycle(Hook):  # type: ignore[misc]
             if not all(bool(torch.isfinite(parameter).all()) for parameter in group.params):
                 raise Diverged(self._stage.name, step, f"a parameter of group {group.name!r} is not finite")
 
-    def averaged(self) -> _Swapped:
+    def averaged(self) -> Swapped:
         """Context in which trained parameters, and buffers if asked for, hold their averages, where averaging is on."""
         averages = list(self.average.module.parameters()) if self.average is not None else None
-        return _Swapped(self._averaged(), averages)
-
-
-def _float_buffers(module: nn.Module, frozen: Sequence[nn.Module]) -> list[str]:
-    """Names of the buffers of the state that have a mean; those of towers nobody trains stay as they are."""
-    left_out = {id(buffer) for tower in frozen for buffer in tower.buffers()}
-    state = module.state_dict(keep_vars=True)
-    return [
-        name
-        for name, buffer in module.named_buffers()
-        if name in state and buffer.is_floating_point() and id(buffer) not in left_out
-    ]
-
-
-class _Swapped:
-    """Exchanges parameter values for the averages, and back at the end unless told to keep them."""
-
-    def __init__(self, parameters: list[nn.Parameter], averages: list[nn.Parameter] | None) -> None:
-        self._parameters = parameters
-        self._averages = averages
-        self._saved: list[Tensor] = []
-
-    def __enter__(self) -> _Swapped:
-        if self._averages is not None:
-            self._saved = [p.detach().clone() for p in self._parameters]
-            for parameter, average in zip(self._parameters, self._averages, strict=True):
-                parameter.data.copy_(average.data)
-        return self
-
-    def keep(self) -> None:
-        self._saved = []
-
-    def __exit__(self, *_: object) -> None:
-        for parameter, value in zip(self._parameters, self._saved, strict=False):
-            parameter.data.copy_(value)
+        return Swapped(self._averaged(), averages)
 
 
 class _QuietRunner(Runner):  # type: ignore[misc]
@@ -268,17 +214,6 @@ class _QuietRunner(Runner):  # type: ignore[misc]
         """Take this runner's named singletons out of mmengine's global tables."""
         for kind in (MMLogger, MessageHub):
             kind._instance_dict.pop(self._experiment_name, None)
-
-
-def _optimizer(stage: GradientStage) -> torch.optim.Optimizer:
-    groups: list[dict[str, Any]] = [
-        {"params": list(group.params), "lr": group.lr, "weight_decay": group.weight_decay}
-        for group in stage.param_groups
-    ]
-    if stage.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=stage.momentum)
-    maker = torch.optim.Adam if stage.optimizer == "adam" else torch.optim.AdamW
-    return maker(groups, lr=0.0, betas=stage.betas)
 
 
 def run_gradient_stage(
@@ -309,9 +244,9 @@ def run_gradient_stage(
     amp = stage.amp and device.type == "cuda"
     clip = None if stage.clip_norm is None else {"max_norm": stage.clip_norm}
     wrapper: OptimWrapper = (
-        AmpOptimWrapper(optimizer=_optimizer(stage), clip_grad=clip)
+        AmpOptimWrapper(optimizer=optimizer_of(stage), clip_grad=clip)
         if amp
-        else OptimWrapper(optimizer=_optimizer(stage), clip_grad=clip)
+        else OptimWrapper(optimizer=optimizer_of(stage), clip_grad=clip)
     )
     lifecycle = _Lifecycle(stage, order, data, (seed, stage.name), device, events, resume, capture, restore, frozen)
     logging.getLogger("mmengine").setLevel(logging.ERROR)

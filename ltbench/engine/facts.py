@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from ltbench.engine.phase1 import Outcome
 from ltbench.engine.prepare import Prepared, found_fingerprints
+from ltbench.engine.setup import Outcome
 from ltbench.records.environment import collect_environment, cpu_model
 from ltbench.records.facts import BackboneFacts, Cost, MethodFacts, TaskFacts, Tuning
 from ltbench.records.record import run_key, utc_now

@@ -5,73 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ltbench.backbones.base import Backbone
-from ltbench.data.progress import Reporter
-from ltbench.engine import checkpoint
+from ltbench.engine import checkpoint, parameters
 from ltbench.engine.answer import Logits, answering
-from ltbench.engine.encode import Encoder
+from ltbench.engine.events import StageEvents
 from ltbench.engine.failures import OutOfTime
 from ltbench.engine.inputs import Inputs, Rowset, apply_unknown_policy
 from ltbench.engine.log import RunLog
 from ltbench.engine.seeds import KeptRandomState, reseed, seed_for
-from ltbench.method import Augment, Batch, Context, FitData, FitStage, GradientStage, Method, Stage, Stats, Validation
-from ltbench.method.config import Variant
+from ltbench.engine.setup import Outcome, Setup
+from ltbench.method import Augment, Batch, Context, FitData, FitStage, GradientStage, Stage, Stats, Validation
 from ltbench.tasks.views import TestView, TrainView
 
 PREDICT_ROWS = 256
 PLAIN = Augment()
-
-
-@dataclass
-class Setup:
-    """Everything phase 1 works with.
-
-    Attributes:
-        folder: where checkpoints and the log go.
-        after_epoch: called after each epoch of the last stage, random state kept around it.
-        deadline: value of ``time.monotonic()`` at which training gives up.
-    """
-
-    method: Method
-    variant: Variant
-    backbone: Backbone
-    train: TrainView
-    seed: int
-    device: torch.device
-    policy: str
-    encoder: Encoder
-    folder: Path
-    reporter: Reporter
-    after_epoch: Callable[[int, int], None] | None = None
-    deadline: float | None = None
-
-
-@dataclass
-class Outcome:
-    """What phase 1 leaves behind in memory; the files are written by the caller.
-
-    Attributes:
-        module: module of the last stage, in evaluation mode.
-        trainable: parameters that some stage trains.
-        total: parameters of the modules and towers used.
-        decisions: (row, class, epoch) triples that a method wants judged.
-        epochs: of the longest stage trained by gradient.
-    """
-
-    module: nn.Module
-    trainable: int
-    total: int
-    encode_seconds: float
-    train_seconds: float
-    decisions: list[tuple[int, int, int]] = field(default_factory=list)
-    epochs: int = 0
 
 
 class Phase1:
@@ -133,22 +85,9 @@ class Phase1:
             self._encode_seconds += time.perf_counter() - started
         return Rowset(self._inputs[augment], self._observed, self._captions)
 
-    def _trained(self) -> list[nn.Parameter]:
-        found = {
-            id(p): p
-            for stage in self.stages
-            if isinstance(stage, GradientStage)
-            for group in stage.param_groups
-            for p in group.params
-        }
-        return list(found.values())
-
-    def _trained_addresses(self) -> set[int]:
-        return {p.data_ptr() for p in self._trained()}
-
     def capture(self) -> dict[str, Tensor]:
         """State of all stages' modules, ``<stage number>.<name>``, without the frozen towers they refer to."""
-        trained = self._trained_addresses()
+        trained = parameters.addresses(self.stages)
         return {
             f"{number}.{name}": tensor
             for number, stage in enumerate(self.stages)
@@ -193,27 +132,15 @@ class Phase1:
             checkpoint.save(path, {"done": True, "module": self.capture(), "decisions": self.decisions})
             log.write({"stage": stage.name, "done": True, "seconds": time.perf_counter() - started})
         self.module.eval()
-        trained = self._trained()
         return Outcome(
             module=self.module,
-            trainable=sum(p.numel() for p in trained) + self._fitted_parameters(),
-            total=self._total_parameters(),
+            trainable=parameters.learned(self.stages),
+            total=parameters.used(self.stages, self.setup.backbone),
             encode_seconds=self._encode_seconds,
             train_seconds=seconds,
             decisions=self.decisions,
             epochs=max((stage.epochs for stage in self.stages if isinstance(stage, GradientStage)), default=0),
         )
-
-    def _fitted_parameters(self) -> int:
-        fitted = {id(p): p for stage in self.stages if isinstance(stage, FitStage) for p in stage.params}
-        return sum(p.numel() for p in fitted.values())
-
-    def _total_parameters(self) -> int:
-        backbone = self.setup.backbone
-        towers = [t for t in (backbone.visual, backbone.text) if t is not None]
-        modules = [*towers, *(stage.module for stage in self.stages)]
-        # A module may keep what it fitted in buffers, so parameters alone are counted once each by identity.
-        return sum(p.numel() for p in {id(p): p for m in modules for p in m.parameters()}.values())
 
     def _fit(self, stage: FitStage, rowset: Rowset) -> None:
         assert stage.fit is not None
@@ -246,7 +173,7 @@ class Phase1:
         log: RunLog,
     ) -> None:
         # Imported here because mmengine's runner takes seconds to import and not every method trains by gradient.
-        from ltbench.engine._mmengine import StageEvents, run_gradient_stage
+        from ltbench.engine._mmengine import run_gradient_stage
 
         self._start_fit(stage)
         if state is not None:
@@ -287,7 +214,7 @@ class Phase1:
                 resume=state,
                 capture=self.capture,
                 restore=self._restore,
-                frozen=checkpoint.frozen_towers(self.setup.backbone, self._trained_addresses()),
+                frozen=checkpoint.frozen_towers(self.setup.backbone, parameters.addresses(self.stages)),
             )
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -320,6 +247,3 @@ class Phase1:
     def test_inputs(self, view: TestView | TrainView, label: str) -> Inputs:
         """Inputs of a view that is only predicted on."""
         return self.setup.encoder.inputs(view.images, view.ids, PLAIN, label)
-
-
-__all__ = ["FitStage", "Logits", "Outcome", "Phase1", "Setup"]

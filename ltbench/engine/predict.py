@@ -25,8 +25,9 @@ from ltbench.engine.encode import Encoder
 from ltbench.engine.inputs import Rowset
 from ltbench.engine.kept import Kept, read_kept
 from ltbench.engine.needs import behind_preprocessing
-from ltbench.engine.phase1 import Phase1, Setup
+from ltbench.engine.phase1 import Phase1
 from ltbench.engine.prepare import pick_device
+from ltbench.engine.setup import Setup
 from ltbench.method import Augment, Method, Needs
 from ltbench.method.config import build_config
 from ltbench.plugin.errors import UserError

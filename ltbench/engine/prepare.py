@@ -13,8 +13,8 @@ from ltbench.data.base import DataSet, default_offline
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.encode import Encoder
 from ltbench.engine.needs import behind_preprocessing, check_fit, unknown_policy
-from ltbench.engine.phase1 import Setup
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
+from ltbench.engine.setup import Setup
 from ltbench.plugin.errors import UserError
 from ltbench.tasks.needs import bring_missing
 from ltbench.tasks.registry import open_data_set

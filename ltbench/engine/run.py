@@ -15,9 +15,10 @@ from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.facts import RunFacts, common_content, cost_of, facts_of
 from ltbench.engine.failures import Diverged
 from ltbench.engine.kept import write_kept
-from ltbench.engine.phase1 import Outcome, Phase1
+from ltbench.engine.phase1 import Phase1
 from ltbench.engine.prepare import Prepared, prepare, setup_for
 from ltbench.engine.request import RunRequest
+from ltbench.engine.setup import Outcome
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
 from ltbench.records.canonical import without_paths

@@ -20,10 +20,12 @@ from ltbench.backbones.base import Backbone
 from ltbench.backbones.registry import open_backbone
 from ltbench.data.base import DataRoot, DataSet
 from ltbench.data.progress import SILENT, Advance, Reporter
+from ltbench.engine.answer import Logits
 from ltbench.engine.encode import Encoder
 from ltbench.engine.needs import behind_preprocessing, check_fit, unknown_policy
-from ltbench.engine.phase1 import Logits, Outcome, Phase1, Setup
+from ltbench.engine.phase1 import Phase1
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
+from ltbench.engine.setup import Outcome, Setup
 from ltbench.method import Context, GradientStage, Method, Needs, Stage
 from ltbench.method.config import Variant
 from ltbench.tasks.groups import GroupRule

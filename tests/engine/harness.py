@@ -17,8 +17,10 @@ import torch
 from engine.toys import name_vector
 from ltbench.backbones.base import Backbone, BackboneCard
 from ltbench.engine import checkpoint
+from ltbench.engine.answer import Logits
 from ltbench.engine.inputs import FeatureInputs, Inputs
-from ltbench.engine.phase1 import Logits, Outcome, Phase1, Setup
+from ltbench.engine.phase1 import Phase1
+from ltbench.engine.setup import Outcome, Setup
 from ltbench.method import Augment, Method
 from ltbench.tasks.views import TestView, TrainView, caption_from_labels
 

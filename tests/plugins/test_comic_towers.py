@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ltbench.backbones.registry import open_backbone
-from ltbench.engine._mmengine import _optimizer
+from ltbench.engine.optimizers import optimizer_of
 from ltbench.method import Context, GradientStage, Stats
 from ltbench.method.config import build_config
 from ltbench.plugin import MethodSpec
@@ -59,7 +59,7 @@ def tower_of(module: ComicModule, name: str) -> nn.Module:
 
 def step(stage: GradientStage) -> None:
     """One step of the engine's optimiser on a few rows."""
-    optimiser = _optimizer(stage)
+    optimiser = optimizer_of(stage)
     for group, described in zip(optimiser.param_groups, stage.param_groups, strict=True):
         group["lr"] = described.lr
     loss = [value for name, value in stage.module.loss(batch_of(long_tail()[:8])).items() if name.startswith("loss")]  # type: ignore[operator]

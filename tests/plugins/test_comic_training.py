@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from ltbench.engine._mmengine import _optimizer
+from ltbench.engine.optimizers import optimizer_of
 from ltbench.method import Batch, Context, GradientStage, Stats
 from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench_comic.method import Comic
@@ -76,7 +76,7 @@ def test_three_steps_with_one_optimiser_are_those_of_seven(shared: Path, case: s
                 parameter.copy_(tensor(v[f"init.{name}"]))
         make_trainable(stage)
         module.train()
-        optimiser = _optimizer(stage)
+        optimiser = optimizer_of(stage)
         for group, described in zip(optimiser.param_groups, stage.param_groups, strict=True):
             group["lr"] = described.lr
         for step in range(3):

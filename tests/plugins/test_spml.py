@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ltbench.data.progress import SilentReporter
 from ltbench.engine.encode import Encoder
-from ltbench.engine.phase1 import Phase1, Setup
+from ltbench.engine.phase1 import Phase1
+from ltbench.engine.setup import Setup
 from ltbench.method import Batch
 from ltbench.plugin import UserError
 from ltbench.tasks.views import TrainView

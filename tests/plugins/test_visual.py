@@ -17,7 +17,8 @@ from ltbench.backbones.base import Backbone, BackboneCard
 from ltbench.data.progress import SilentReporter
 from ltbench.engine.encode import Encoder
 from ltbench.engine.inputs import FeatureInputs, ImageInputs
-from ltbench.engine.phase1 import Phase1, Setup
+from ltbench.engine.phase1 import Phase1
+from ltbench.engine.setup import Setup
 from ltbench.losses import BCELoss, DistributionBalancedLoss
 from ltbench.method import Batch, Context, FineTuned, GradientStage, Stats
 from ltbench.method.config import build_config, choose_preset, load_presets

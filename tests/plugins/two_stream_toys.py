@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from ltbench.backbones.base import Backbone, BackboneCard
 from ltbench.data.progress import SilentReporter
 from ltbench.engine.encode import Encoder
-from ltbench.engine.phase1 import Phase1, Setup
+from ltbench.engine.phase1 import Phase1
+from ltbench.engine.setup import Setup
 from ltbench.method import Batch, Context, GradientStage, Method, Stats
 from ltbench.tasks.views import TrainView
 

@@ -1,0 +1,62 @@
+"""What phase 1 works with, and what it leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ltbench.backbones.base import Backbone
+from ltbench.data.progress import Reporter
+from ltbench.engine.encode import Encoder
+from ltbench.method import Method
+from ltbench.method.config import Variant
+from ltbench.tasks.views import TrainView
+
+
+@dataclass
+class Setup:
+    """Everything phase 1 works with.
+
+    Attributes:
+        folder: where checkpoints and the log go.
+        after_epoch: called after each epoch of the last stage, random state kept around it.
+        deadline: value of ``time.monotonic()`` at which training gives up.
+    """
+
+    method: Method
+    variant: Variant
+    backbone: Backbone
+    train: TrainView
+    seed: int
+    device: torch.device
+    policy: str
+    encoder: Encoder
+    folder: Path
+    reporter: Reporter
+    after_epoch: Callable[[int, int], None] | None = None
+    deadline: float | None = None
+
+
+@dataclass
+class Outcome:
+    """What phase 1 leaves behind in memory; the files are written by the caller.
+
+    Attributes:
+        module: module of the last stage, in evaluation mode.
+        trainable: parameters that some stage trains.
+        total: parameters of the modules and towers used.
+        decisions: (row, class, epoch) triples that a method wants judged.
+        epochs: of the longest stage trained by gradient.
+    """
+
+    module: nn.Module
+    trainable: int
+    total: int
+    encode_seconds: float
+    train_seconds: float
+    decisions: list[tuple[int, int, int]] = field(default_factory=list)
+    epochs: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -21,11 +21,9 @@ from ltbench.nn import (
     similarity_adjacency,
 )
 from ltbench.plugin import UserError
+from ltbench_hspnet.config import HSPNetConfig
 from ltbench_hspnet.hierarchy import Hierarchy, clustered, given_groups, text_features
 from ltbench_hspnet.labels import GroupContexts, LabelFeatures
-
-if TYPE_CHECKING:
-    from ltbench_hspnet.method import HSPNet
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ FORMS = {
 }
 
 
-def build_labels(config: HSPNet.Config, context: Context) -> LabelFeatures:
+def build_labels(config: HSPNetConfig, context: Context) -> LabelFeatures:
     """The label features of a configuration.
 
     Raises:
@@ -82,7 +80,7 @@ def build_labels(config: HSPNet.Config, context: Context) -> LabelFeatures:
     )
 
 
-def build_hierarchy(config: HSPNet.Config, context: Context, tower: Tower) -> Hierarchy:
+def build_hierarchy(config: HSPNetConfig, context: Context, tower: Tower) -> Hierarchy:
     """The groups that the option ``groups`` asks for.
 
     Raises:
@@ -108,7 +106,7 @@ def build_hierarchy(config: HSPNet.Config, context: Context, tower: Tower) -> Hi
 
 
 def build_prompts(
-    config: HSPNet.Config, context: Context, tower: Tower, hierarchy: Hierarchy | None
+    config: HSPNetConfig, context: Context, tower: Tower, hierarchy: Hierarchy | None
 ) -> PromptLearner | ConditionalPrompts:
     """Prompts of all classes; the context comes from the groups where there are any."""
     count = config.context_tokens
@@ -128,13 +126,13 @@ def build_prompts(
     return ConditionalPrompts(frame, contexts, config.chunk)
 
 
-def _graph(config: HSPNet.Config, form: Form, dim: int) -> ResidualGraph:
+def _graph(config: HSPNetConfig, form: Form, dim: int) -> ResidualGraph:
     between = [config.graph_hidden or 2 * dim] * (config.graph_layers - 1)
     gated = (config.residual or form.residual) == "gate"
     return ResidualGraph(GraphStack((dim, *between, dim)), config.gate if gated else None)
 
 
-def _links(config: HSPNet.Config, features: Tensor) -> Tensor:
+def _links(config: HSPNetConfig, features: Tensor) -> Tensor:
     """Adjacency float32 [n, n] of nodes with these text features [n, D]."""
     directions = normalize(features.double(), dim=1)
     keep = max(1, int(config.keep_share * len(features)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ltbench.cli.commands.listing import note_plugins
+from ltbench.cli.fit import needs_on
 from ltbench.cli.options import json_option
 from ltbench.cli.output import Column, print_json, print_table
 
@@ -69,23 +70,6 @@ def _row(item: Registered[MethodSpec], task: Task | None) -> dict[str, Any]:
     return row
 
 
-def needs_on(spec: MethodSpec, task: Task) -> tuple[Needs | None, dict[str, str]]:
-    """What a method needs, and what of it a task lacks: in few words, and why. Imports the method.
-
-    A method that is broken, or not whole without an option, has no needs and says what is wrong.
-    """
-    from ltbench.engine.needs import task_lacks
-    from ltbench.method.config import build_config
-    from ltbench.plugin.errors import UserError
-
-    try:
-        method = spec.load()
-        needs: Needs = method(build_config(method.Config, spec.name, spec.config)).needs()
-    except UserError as error:
-        return None, {"cannot be loaded": error.message}
-    return needs, task_lacks(needs, task, not needs.groups or _has_groups(task))
-
-
 def _uses(needs: Needs | None, task: Task) -> str:
     """What a method takes besides images and observed labels."""
     if needs is None:
@@ -93,10 +77,3 @@ def _uses(needs: Needs | None, task: Task) -> str:
     source = {"given": "captions of the data set", "observed": "captions made from observed labels"}
     used = [*([source[task.captions]] if needs.captions and task.captions in source else []), *needs.extras]
     return ", ".join(used)
-
-
-def _has_groups(task: Task) -> bool:
-    from ltbench.data.base import DataRoot
-    from ltbench.tasks.registry import open_data_set
-
-    return bool(open_data_set(task, DataRoot()).label_groups)

@@ -1,0 +1,34 @@
+"""Whether a method can run on a task, for commands that list or draw it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ltbench.method import Needs
+    from ltbench.plugin.specs import MethodSpec
+    from ltbench.tasks.task import Task
+
+
+def needs_on(spec: MethodSpec, task: Task) -> tuple[Needs | None, dict[str, str]]:
+    """What a method needs, and what of it a task lacks: in few words, and why. Imports the method.
+
+    A method that is broken, or not whole without an option, has no needs and says what is wrong.
+    """
+    from ltbench.engine.needs import task_lacks
+    from ltbench.method.config import build_config
+    from ltbench.plugin.errors import UserError
+
+    try:
+        method = spec.load()
+        needs: Needs = method(build_config(method.Config, spec.name, spec.config)).needs()
+    except UserError as error:
+        return None, {"cannot be loaded": error.message}
+    return needs, task_lacks(needs, task, not needs.groups or _has_groups(task))
+
+
+def _has_groups(task: Task) -> bool:
+    from ltbench.data.base import DataRoot
+    from ltbench.tasks.registry import open_data_set
+
+    return bool(open_data_set(task, DataRoot()).label_groups)

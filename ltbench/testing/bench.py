@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -19,79 +18,23 @@ import torch
 from ltbench.backbones.base import Backbone
 from ltbench.backbones.registry import open_backbone
 from ltbench.data.base import DataRoot, DataSet
-from ltbench.data.progress import SILENT, Advance, Reporter
+from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.answer import Logits
 from ltbench.engine.encode import Encoder
 from ltbench.engine.needs import behind_preprocessing, check_fit, unknown_policy
 from ltbench.engine.phase1 import Phase1
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.setup import Outcome, Setup
-from ltbench.method import Context, GradientStage, Method, Needs, Stage
+from ltbench.method import GradientStage, Method, Needs, Stage
 from ltbench.method.config import Variant
 from ltbench.tasks.groups import GroupRule
 from ltbench.tasks.protocols import Partial, Plt, SeenOnly
 from ltbench.tasks.registry import load_task, open_data_set
 from ltbench.tasks.task import Task, Validation
 from ltbench.tasks.views import TrainView, open_test, open_train
+from ltbench.testing.short import Short, StageHook, Watcher
 
 TASK = "shapes-micro"
-EPOCHS = 3
-BATCH = 8
-
-StageHook = Callable[[Sequence[Stage], Context], None]
-
-
-class Interrupted(BaseException):
-    """Stands in for a killed process, so it is no Exception: nothing may catch it."""
-
-
-class Short(Method):
-    """A method whose gradient stages are cut to a few small epochs; everything else is the method's own."""
-
-    def __init__(self, method: Method, on_stages: StageHook | None = None) -> None:
-        self.config = method.config
-        self.method = method
-        self.on_stages = on_stages
-
-    def needs(self) -> Needs:
-        """The method's own."""
-        return self.method.needs()
-
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """The method's own, at most 3 epochs of batches of at most 8 rows."""
-        stages = [
-            replace(stage, epochs=min(stage.epochs, EPOCHS), batch_size=min(stage.batch_size, BATCH))
-            if isinstance(stage, GradientStage)
-            else stage
-            for stage in self.method.stages(context)
-        ]
-        if self.on_stages is not None:
-            self.on_stages(stages, context)
-        return stages
-
-
-@dataclass
-class Watcher:
-    """Counts the training steps of a run; calls back at each, and interrupts the run at the asked one."""
-
-    stop_at: int = -1
-    on_step: Callable[[int], None] | None = None
-    steps: int = 0
-
-    @contextmanager
-    def task(self, label: str, total: int) -> Iterator[Advance]:
-        """Count what advances a bar of training."""
-        yield self._advance if label.startswith("training") else (lambda n: None)
-
-    def line(self, text: str) -> None:
-        """Drop the line."""
-
-    def _advance(self, n: int) -> None:
-        self.steps += n
-        if self.on_step is not None:
-            self.on_step(self.steps)
-        if self.steps == self.stop_at:
-            raise Interrupted
 
 
 @dataclass
@@ -300,4 +243,4 @@ def gradient_stages(stages: Sequence[Stage]) -> list[GradientStage]:
     return [stage for stage in stages if isinstance(stage, GradientStage)]
 
 
-__all__ = ["Bench", "Interrupted", "Trained", "Watcher", "gradient_stages"]
+__all__ = ["Bench", "Trained", "gradient_stages"]

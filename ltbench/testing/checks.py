@@ -18,9 +18,10 @@ from ltbench.method import GradientStage
 from ltbench.method.config import build_config, load_presets
 from ltbench.plugin.errors import UserError
 from ltbench.tasks.views import open_test
-from ltbench.testing.bench import BATCH, Bench, Interrupted, Trained, Watcher, gradient_stages
+from ltbench.testing.bench import Bench, Trained, gradient_stages
 from ltbench.testing.label_checks import no_judged_label, unknown_policy_honoured
 from ltbench.testing.outcomes import Failed, Skipped, SkipReason
+from ltbench.testing.short import BATCH, Interrupted, Watcher
 
 
 def presets_valid(bench: Bench) -> str:

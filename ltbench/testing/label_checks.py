@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from ltbench.engine.phase1 import Phase1
 from ltbench.method import Batch, Context, FitData, GradientStage, Stage
 from ltbench.tasks.views import open_truth
-from ltbench.testing.bench import BATCH, Bench, Watcher, gradient_stages
+from ltbench.testing.bench import Bench, gradient_stages
 from ltbench.testing.guard import find_labels
 from ltbench.testing.outcomes import Failed, Skipped, SkipReason
+from ltbench.testing.short import BATCH, Watcher
 
 
 def no_judged_label(bench: Bench) -> str:

@@ -22,9 +22,11 @@ from ltbench.plugin.manager import extra_specs
 from ltbench.report.published import published
 from ltbench.testing import checks, kit
 from ltbench_baselines.partial.graph_recipes import RECIPES, partial_graph_recipes
+from ltbench_baselines.partial.region_sources import TrainedRegions
 from ltbench_baselines.partial.representation_blending import SARBModule, cluster_centres
-from ltbench_baselines.partial.semantic_graph import SSGRL, RoutedScores, SemanticGraphModule, TrainedRegions
+from ltbench_baselines.partial.semantic_graph import SemanticGraphModule
 from ltbench_baselines.partial.semantic_transfer import CoOccurrence, SSTModule
+from ltbench_baselines.partial.ssgrl import SSGRL, RoutedScores
 
 SPECS = {spec.name: spec for spec in partial_graph_recipes()}
 REGIONS, PLACES = 6, 4

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ltbench.plugin import MethodSpec
 
 RECIPES = {
-    "ssgrl": ("semantic_graph:SSGRL", "a feature for each class in a gated graph of co-occurrence (SSGRL)"),
-    "kggr": ("semantic_graph:KGGR", "SSGRL whose classifiers pass through a gated graph as well (KGGR)"),
+    "ssgrl": ("ssgrl:SSGRL", "a feature for each class in a gated graph of co-occurrence (SSGRL)"),
+    "kggr": ("ssgrl:KGGR", "SSGRL whose classifiers pass through a gated graph as well (KGGR)"),
     "sst": ("semantic_transfer:SST", "labels made up from co-occurrence and from images that look alike (SST)"),
     "sarb": ("representation_blending:SARB", "class features blended with other images and prototypes (SARB)"),
 }

@@ -13,12 +13,11 @@ from torch import Tensor, nn
 
 from ltbench.losses import SoftPartialBCELoss, mixed_labels
 from ltbench.method import Context, Scan, SearchSpace, Uniform
+from ltbench_baselines.partial.region_sources import CachedRegions, TrainedRegions
 from ltbench_baselines.partial.semantic_graph import (
-    CachedRegions,
     SemanticGraph,
     SemanticGraphMethod,
     SemanticGraphModule,
-    TrainedRegions,
 )
 from ltbench_baselines.partial.semantic_transfer import TransferConfig, TransferModule
 

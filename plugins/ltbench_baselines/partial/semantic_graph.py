@@ -1,4 +1,4 @@
-"""Class features that talk to each other: SSGRL, KGGR, and what SST and SARB share with them."""
+"""Class features that talk to each other: what SSGRL, KGGR, SST and SARB share."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ltbench.backbones.base import Backbone
 from ltbench.losses import BCELoss
 from ltbench.method import (
     Batch,
     Choice,
     Context,
     FineTuneConfig,
-    FineTuned,
     Method,
     Needs,
     ParamGroup,
@@ -29,79 +27,8 @@ from ltbench.method import (
     WordVectorConfig,
 )
 from ltbench.nn import ClassWiseLinear, GatedGraph, SemanticDecoupling, conditional_cooccurrence
-from ltbench.plugin import UserError
-from ltbench_baselines.common.places import chosen_rows, places
-
-
-class TrainedRegions(FineTuned):
-    """The places of images, by a tower that is trained.
-
-    Args:
-        backbone: whose tower is trained.
-        config: for the treatment of the tower.
-
-    Raises:
-        UserError: the tower has no map of places.
-    """
-
-    def __init__(self, backbone: Backbone, config: FineTuneConfig) -> None:
-        super().__init__(backbone, nn.Identity(), nn.Identity(), config.batch_norm, config.freeze)
-        side = backbone.card.image_size or 224
-        device = next(self.tower.parameters()).device
-        try:
-            with torch.no_grad():
-                shown = backbone.encode_regions(torch.zeros(1, 3, side, side, device=device))[1]
-        except TypeError:
-            message = f"backbone {backbone.card.name} has no map of places to attend to"
-            raise UserError(message, "one with regions: ltbench list backbones") from None
-        self.dim = shown.shape[2]
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Places [n, L, R] of images [n, 3, H, W], with gradients."""
-        images = batch.features.contiguous(memory_format=torch.channels_last)
-        return self._backbone.encode_regions(images)[1]
-
-
-class CachedRegions(nn.Module):
-    """The places of images, by a frozen tower, scaled to a root mean square of 1.
-
-    Args:
-        dim: size of a region feature R.
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.dim = dim
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Places [n, L, R]."""
-        return places(batch)
-
-
-class RoutedScores(ClassWiseLinear):
-    """Scores of classifiers that pass through a graph of their own: ``v_c = O [w_c', w_c]``, ``s_c = v_c . x_c + b_c``.
-
-    Args:
-        classes: C.
-        dim: size of a class feature.
-        steps: of the graph.
-        adjacency: links [C, C].
-    """
-
-    adjacency: Tensor
-
-    def __init__(self, classes: int, dim: int, steps: int, adjacency: Tensor) -> None:
-        super().__init__(classes, dim)
-        self.register_buffer("adjacency", adjacency)
-        self.routing = GatedGraph(dim, steps)
-        self.combine = nn.Linear(2 * dim, dim, bias=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Scores [n, C] of class features [n, C, D]."""
-        routed = self.routing(self.weight, self.adjacency)
-        classifiers = self.combine(torch.cat((routed, self.weight), dim=1))
-        scores: Tensor = (features * classifiers).sum(dim=2) + self.bias
-        return scores
+from ltbench_baselines.common.places import chosen_rows
+from ltbench_baselines.partial.region_sources import CachedRegions, TrainedRegions
 
 
 class SemanticGraph(nn.Module):
@@ -295,42 +222,3 @@ class SemanticGraphMethod(Method):
         if config.reset is None and context.variant == "code":
             config = config.model_copy(update={"reset": "shared"})
         return SemanticGraph(dim, config.vectors(context), links(context.stats), config, scores)
-
-
-class SSGRL(SemanticGraphMethod):
-    """A feature for each class, by attention that its name guides, in a gated graph of how classes occur together.
-
-    Source: Chen et al., Learning Semantic-Specific Graph Representation for Multi-Label Image Recognition, ICCV 2019,
-    and its release.
-    """
-
-    class Config(SemanticGraphConfig):
-        """Options of ``ssgrl``."""
-
-    config: Config
-
-    def module(self, source: TrainedRegions | CachedRegions, context: Context) -> SemanticGraphModule:
-        """Places and graph."""
-        return SemanticGraphModule(source, self.graph(source.dim, context))
-
-
-class KGGR(SemanticGraphMethod):
-    """SSGRL whose classifiers pass through a gated graph over the same links.
-
-    Source: Chen et al., Knowledge-Guided Multi-Label Few-Shot Learning for General Image Recognition, TPAMI 2022; no
-    code was released.
-    """
-
-    class Config(SemanticGraphConfig):
-        """Options of ``kggr``."""
-
-        routing_steps: int = Field(3, ge=1, description="steps of the graph over classifiers [ours: as the other]")
-
-    config: Config
-
-    def module(self, source: TrainedRegions | CachedRegions, context: Context) -> SemanticGraphModule:
-        """Places, graph, and classifiers with a graph of their own."""
-        config = self.config
-        classes, adjacency = len(context.class_names), links(context.stats)
-        routed = RoutedScores(classes, config.output, config.routing_steps, adjacency)
-        return SemanticGraphModule(source, self.graph(source.dim, context, routed))

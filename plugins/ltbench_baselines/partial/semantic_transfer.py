@@ -19,13 +19,12 @@ from ltbench.losses import (
 )
 from ltbench.method import Context, Scan, SearchSpace, Uniform
 from ltbench.nn import ClassWiseLinear
+from ltbench_baselines.partial.region_sources import CachedRegions, TrainedRegions
 from ltbench_baselines.partial.semantic_graph import (
-    CachedRegions,
     SemanticGraph,
     SemanticGraphConfig,
     SemanticGraphMethod,
     SemanticGraphModule,
-    TrainedRegions,
 )
 
 

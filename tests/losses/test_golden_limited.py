@@ -129,11 +129,11 @@ ALONE: dict[str, Callable[..., None]] = {}
 
 
 ELSEWHERE = {
-    "dualcoop_region_aggregation": "plugins/test_dualcoop_golden.py",
+    "dualcoop_region_aggregation": "plugins/dualcoop/test_dualcoop_golden.py",
     "dualcoop_attention_conv": "backbones/test_mean_token.py",
-    "dualcoop_prompt_tokens": "plugins/test_dualcoop_golden.py",
-    "dualcoop_lr_schedule": "plugins/test_dualcoop_golden.py",
-    "cutout_pil": "plugins/test_dualcoop_golden.py",
+    "dualcoop_prompt_tokens": "plugins/dualcoop/test_dualcoop_golden.py",
+    "dualcoop_lr_schedule": "plugins/dualcoop/test_dualcoop_golden.py",
+    "cutout_pil": "plugins/dualcoop/test_dualcoop_golden.py",
     "asl_style_mAP": "metrics/test_reference.py",
     "dualcoop_validate": "metrics/test_reference.py",
     "dualcoop_validate_zsl": "metrics/test_reference.py",

@@ -18,7 +18,7 @@ from ltbench.losses import (
     MultiLabelLoss,
     SelectiveAsymmetricLoss,
 )
-from tests.plugins.plt_vectors import CASES, arrays, close, tensor
+from tests.plugins.comic.plt_vectors import CASES, arrays, close, tensor
 
 KINDS: dict[str, MultiLabelLoss] = {
     "hill": HillLoss(reduction="sum"),

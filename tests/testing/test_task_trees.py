@@ -21,7 +21,7 @@ from ltbench.testing._task_pins import Rows, pinned_rows
 from ltbench.testing._tree_plan import CLASSES
 from ltbench.testing.task_trees import make_task_tree, tree_parts
 from ltbench.testing.trees import Tree
-from tests.tasks import official_facts as facts
+from tests.tasks.official import official_facts as facts
 
 #: One setting of each task of the papers, and both of those whose settings have other rows.
 PAPERS = [

@@ -7,7 +7,8 @@ by itself is out of reach; ``Needs.extras`` is where its author names it.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal, NoReturn
 
 from ltbench.method.config import MethodConfig, Needs
 from ltbench.method.words import WordVectorConfig
@@ -47,3 +48,36 @@ def found_extras(
 
 class UndeclaredUse(Exception):
     """A method reads what its ``needs()`` do not ask for."""
+
+
+class NotAskedFor(Mapping[str, tuple[str, ...]]):
+    """Stands where label groups would be: whoever looks into it is told to ask.
+
+    Args:
+        what: field of the context.
+        need: field of :class:`ltbench.method.Needs` that asks for it.
+
+    Raises:
+        UndeclaredUse: on any access.
+    """
+
+    def __init__(self, what: str, need: str) -> None:
+        self._what = what
+        self._need = need
+
+    def _refuse(self) -> NoReturn:
+        raise UndeclaredUse(
+            f"context.{self._what} is only given where needs() ask for {self._need}, so that rows say what they used"
+        )
+
+    def __getitem__(self, key: str) -> tuple[str, ...]:
+        self._refuse()
+
+    def __iter__(self) -> Iterator[str]:
+        self._refuse()
+
+    def __len__(self) -> int:
+        self._refuse()
+
+    def __repr__(self) -> str:
+        return f"<{self._what} not asked for>"

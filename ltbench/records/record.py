@@ -9,7 +9,6 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from ltbench.metrics.versions import logits_dtype
 from ltbench.records.canonical import canonical_json, sha256_of
 from ltbench.records.facts import (
     BackboneFacts,
@@ -97,9 +96,6 @@ class RunContent(Facts):
             raise ValueError("records of schema version 3 have method.code_sha256, older ones have none")
         if self.schema_version >= 3 and not self.device.isalpha():
             raise ValueError(f"device is a type of device, not {self.device!r}")
-        wanted = logits_dtype(self.task.contract)
-        if self.logits is not None and self.logits.dtype != wanted:
-            raise ValueError(f"contract {self.task.contract} judges {wanted} logits, not {self.logits.dtype}")
         return self
 
     @model_validator(mode="after")

@@ -132,7 +132,7 @@ def test_all_records_reads_any_depth_and_reports_the_rest(tmp_path: Path) -> Non
     board.mkdir(parents=True)
     (board / "all-coop-s1.json").write_text(b.record(seed=1).to_json())
     (board / "broken.json").write_text('{"schema_version": 1, ')
-    (board / "newer.json").write_text(json.dumps({"schema_version": 3, "environment": {"ltbench": "3.1"}}))
+    (board / "newer.json").write_text(json.dumps({"schema_version": 4, "environment": {"ltbench": "3.1"}}))
     (board / "other.json").write_text("[1]")
     document = json.loads(b.record(seed=2).to_json())
     (board / "field.json").write_text(json.dumps({**document, "seed": "two"}))
@@ -143,7 +143,7 @@ def test_all_records_reads_any_depth_and_reports_the_rest(tmp_path: Path) -> Non
     assert len(found.problems) == 6
     for words in (
         "broken.json is damaged",
-        "newer.json has schema 3, this ltbench reads 1 and 2 → pip install ltbench==3.1",
+        "newer.json has schema 4, this ltbench reads 1, 2 and 3 → pip install ltbench==3.1",
         "other.json is no record",
         "field.json: seed: Input should be a valid integer",
         "nan.json is damaged (NaN is no JSON)",

@@ -129,7 +129,7 @@ def test_corrections_are_judged_by_the_labels_that_the_task_hid(tmp_path: Path) 
     assert found.record.status == "completed", found.record.reason
     judged = found.record.corrections
     assert judged is not None
-    assert found.record.schema_version == 2
+    assert found.record.schema_version == 3
     assert len(judged.right) == len(judged.wrong) == 3
     assert judged.hidden >= judged.found
     triples = json.loads((found.folder / "decisions.json").read_text())

@@ -72,6 +72,33 @@ def test_overwrite_policies(tmp_path: Path) -> None:
     assert store.finished(KEY, Overwrite.ALWAYS) is None
 
 
+def test_a_record_of_other_code_does_not_stand_for_a_run(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    finish(store)
+    mine = b.record().method.code_sha256
+    assert mine is not None
+    assert store.finished(KEY, code=mine) == b.record()
+    assert store.finished(KEY, code="f" * 64) is None
+    assert store.finished(KEY) == b.record()
+
+
+def test_what_other_code_left_half_done_is_not_gone_on_with(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    first, second = "a" * 64, "b" * 64
+    with store.begin(*PLACE, code=first) as attempt:
+        attempt.checkpoints.mkdir()
+        (attempt.checkpoints / "stage-0.pt").write_text("weights")
+        attempt.log.write_text("{}")
+    with store.begin(*PLACE, code=first) as attempt:
+        assert (attempt.number, attempt.resumed) == (1, True)
+    with store.begin(*PLACE, code=second) as attempt:
+        assert (attempt.number, attempt.resumed) == (1, False)
+        assert not attempt.checkpoints.exists()
+        assert not attempt.log.exists()
+        attempt.discard_empty()
+    assert store.attempts(*PLACE) == []
+
+
 def test_finished_compares_the_whole_key(tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     finish(store)

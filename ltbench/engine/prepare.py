@@ -81,7 +81,8 @@ def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True
 def found_fingerprints(prepared: Prepared) -> dict[str, str | None]:
     """Fingerprints of the data as found, checked against the task's.
 
-    The truth is opened for its hashes alone and let go before any method exists.
+    The truth is opened for its hashes alone and let go. By then the method's class has been made and asked what it
+    needs; it has been shown nothing yet.
 
     Raises:
         UserError: the data are not those of the task's version.

@@ -207,6 +207,34 @@ def test_a_task_of_contract_two_judges_the_file_as_it_lies(tmp_path: Path) -> No
     assert "logits are float32, contract 2 judges float16" in report.problems
 
 
+def test_labels_are_hashed_and_gone_between_the_needs_and_the_stages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order that docs/explanation/two-phases.md states."""
+    from engine.toys import Plain
+    from ltbench.engine import prepare
+    from ltbench.engine import run as running
+
+    trace: list[str] = []
+    for name in ("__init__", "needs", "stages"):
+        monkeypatch.setattr(Plain, name, noted(trace, f"method.{name}", getattr(Plain, name)))
+    monkeypatch.setattr(prepare, "open_truth", noted(trace, "hash", prepare.open_truth))
+    monkeypatch.setattr(running, "open_truth", noted(trace, "judge", running.open_truth))
+    monkeypatch.setattr(running, "write_logits", noted(trace, "logits", running.write_logits))
+    run("plain", tmp_path)
+    order = list(dict.fromkeys(trace))
+    assert order == ["method.__init__", "method.needs", "hash", "method.stages", "logits", "judge"]
+    assert trace.count("hash") == 1
+
+
+def noted(trace: list[str], name: str, function: Any) -> Any:
+    def call(*args: Any, **rest: Any) -> Any:
+        trace.append(name)
+        return function(*args, **rest)
+
+    return call
+
+
 def test_captions_given_by_the_data_set_are_an_extra(tmp_path: Path) -> None:
     assert run("captioned", tmp_path).record.extras == ("captions",)
     assert run("plain", tmp_path).record.extras == ()

@@ -36,6 +36,11 @@ def test_the_device_is_in_the_key_from_version_three_on() -> None:
         assert len(keys) == (3 if differ else 1)
 
 
+def test_boards_stay_within_their_budget() -> None:
+    """docs/explanation/metric-contract.md: below 120 MB."""
+    assert sum(path.stat().st_size for path in BOARDS.rglob("*") if path.is_file()) < 120e6
+
+
 def test_versions_say_what_they_hold(tmp_path: Path) -> None:
     new, old = json.loads(b.record().to_json()), json.loads(b.record(schema_version=1).to_json())
     assert new["method"]["code_sha256"] == "e" * 64

@@ -62,6 +62,7 @@ def run(
     limit: int | None = None,
     overwrite: Literal["never", "failed", "always"] = "never",
     audit_selection: bool = False,
+    validation: Literal["observed", "clean"] = "observed",
     reporter: Reporter = SILENT,
 ) -> list[Finished]:
     """Run one method on one task, as ``ltbench run`` does: one run for each setting and seed.
@@ -72,6 +73,7 @@ def run(
         backbone: name; None takes the task's default.
         seed: one or several.
         options: configuration fields of the method.
+        validation: labels of validation rows, for methods that ask for such; ``clean`` ones make the row say so.
 
     Returns:
         A record, its folder, and whether it was there already, for each run.
@@ -103,6 +105,7 @@ def run(
                 limit=limit,
                 overwrite=overwrite,
                 audit_selection=audit_selection,
+                validation=validation,
             ),
             reporter,
         )

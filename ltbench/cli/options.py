@@ -156,6 +156,13 @@ threads_option = click.option(
 limit_option = click.option(
     "--limit", type=click.IntRange(1), default=None, metavar="N", help="Use the first N rows only; never ranked."
 )
+validation_option = click.option(
+    "--validation",
+    type=click.Choice(["observed", "clean"]),
+    default="observed",
+    show_default=True,
+    help="Labels of validation rows, for methods that ask for such; the row says clean.",
+)
 offline_option = click.option("--offline", is_flag=True, help="Never reach for the network.")
 
 

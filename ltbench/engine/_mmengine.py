@@ -139,7 +139,6 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         epoch = runner.epoch
         rng = reseed(self._seed, self._name, epoch)
         self._order.start(epoch, rng)
-        self._data.rng = rng
         self._sums, self._steps, self._started = {}, 0, time.perf_counter()
         start = getattr(self._stage.module, "on_epoch_start", None)
         if callable(start):
@@ -238,7 +237,7 @@ def run_gradient_stage(
         Diverged: the loss stopped being finite.
     """
     data = Rows(rowset)
-    order = EpochOrder(stage, len(rowset))
+    order = EpochOrder(stage, len(rowset), seed)
     # batch_size=None: the sampler yields whole batches, so mmengine's list-making collate never runs.
     loader = DataLoader(data, batch_size=None, sampler=order, num_workers=0)
     amp = stage.amp and device.type == "cuda"

@@ -12,10 +12,13 @@ import torch
 
 from ltbench.engine.prepare import Prepared, found_fingerprints
 from ltbench.engine.setup import Outcome
+from ltbench.method.extras import found_extras
+from ltbench.plugin.code import code_sha256, is_own
 from ltbench.records.environment import collect_environment, cpu_model
 from ltbench.records.facts import BackboneFacts, Cost, MethodFacts, TaskFacts, Tuning
 from ltbench.records.record import run_key, utc_now
 from ltbench.records.store import AttemptFolder
+from ltbench.tasks.views import has_groups, validation_labels
 
 
 def _method_facts(prepared: Prepared) -> MethodFacts:
@@ -34,13 +37,20 @@ def _method_facts(prepared: Prepared) -> MethodFacts:
         deterministic=spec.deterministic,
         calibrated=resolved.method.needs().calibrated,
         unknown_policy=prepared.policy,
+        code_sha256=code_sha256(resolved.registered),
     )
 
 
-def _extras(prepared: Prepared) -> tuple[str, ...]:
-    needs = prepared.resolved.method.needs()
-    uses_captions = needs.captions and prepared.request.task.captions == "given"
-    return tuple(sorted({*needs.extras, *(["captions"] if uses_captions else [])}))
+def extras_of(prepared: Prepared) -> tuple[str, ...]:
+    """What a run uses beyond images and observed training labels."""
+    task, resolved = prepared.request.task, prepared.resolved
+    return found_extras(
+        resolved.method.needs(),
+        resolved.config,
+        captions=task.captions,
+        has_groups=has_groups(task, prepared.data),
+        validation=validation_labels(task, prepared.request.validation),
+    )
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,11 @@ class RunFacts:
     extras: tuple[str, ...]
     key: str
 
+    @property
+    def code(self) -> str | None:
+        """Hash of the method's code where it decides whether a stored record is this run's; None for ltbench's own."""
+        return None if is_own(self.method.distribution) else self.method.code_sha256
+
 
 def facts_of(prepared: Prepared) -> RunFacts:
     """State a prepared run; opens the data for their fingerprints."""
@@ -60,7 +75,7 @@ def facts_of(prepared: Prepared) -> RunFacts:
     task = TaskFacts.of(request.task, found_fingerprints(prepared))
     method = _method_facts(prepared)
     backbone = BackboneFacts.of(prepared.backbone.card)
-    extras = _extras(prepared)
+    extras = extras_of(prepared)
     key = run_key(
         task=task,
         method=method,
@@ -70,6 +85,7 @@ def facts_of(prepared: Prepared) -> RunFacts:
         seed=request.seed,
         limit=request.limit,
         extras=extras,
+        device=prepared.device.type,
     )
     return RunFacts(task, method, backbone, extras, key)
 

@@ -15,6 +15,7 @@ from ltbench.backbones.base import Backbone
 from ltbench.backbones.features import FeatureArray
 from ltbench.backbones.views import Transform
 from ltbench.data.base import Images
+from ltbench.engine.seeds import Views
 from ltbench.method import Batch
 
 Rows = npt.NDArray[np.int64]
@@ -26,8 +27,8 @@ class Inputs(Protocol):
 
     def __len__(self) -> int: ...
 
-    def get(self, rows: Rows, rng: np.random.Generator | None) -> Input:
-        """Inputs of these rows; with a generator, one random view of each (training), else the plain view."""
+    def get(self, rows: Rows, views: Views | None) -> Input:
+        """Inputs of these rows; one random view of each where views are given (training), else the plain view."""
         ...
 
 
@@ -48,14 +49,10 @@ class FeatureInputs:
     def __len__(self) -> int:
         return len(self._global)
 
-    def get(self, rows: Rows, rng: np.random.Generator | None) -> Input:
+    def get(self, rows: Rows, views: Views | None) -> Input:
         """Features of these rows."""
-        views = self._global.shape[1]
-        pick = (
-            rng.integers(self._first, views, size=len(rows))
-            if rng is not None and views > 1
-            else np.zeros(len(rows), int)
-        )
+        count = self._global.shape[1]
+        pick = views.integers(self._first, count) if views is not None and count > 1 else np.zeros(len(rows), int)
         features = torch.from_numpy(np.array(self._global[rows, pick], dtype=np.float32))
         if self._regions is None:
             return features
@@ -73,9 +70,14 @@ class ImageInputs:
     def __len__(self) -> int:
         return len(self._images)
 
-    def get(self, rows: Rows, rng: np.random.Generator | None) -> Input:
+    def get(self, rows: Rows, views: Views | None) -> Input:
         """Images float32 [n, 3, H, W]."""
-        return torch.stack([self._one(int(row), rng) for row in rows])
+        return torch.stack(
+            [
+                self._one(int(row), views.generator(position) if views is not None and self._transform else None)
+                for position, row in enumerate(rows)
+            ]
+        )
 
     def _one(self, row: int, rng: np.random.Generator | None) -> Tensor:
         image = self._images.load(row)
@@ -96,9 +98,9 @@ class EncodedLive:
     def __len__(self) -> int:
         return len(self._images)
 
-    def get(self, rows: Rows, rng: np.random.Generator | None) -> Input:
+    def get(self, rows: Rows, views: Views | None) -> Input:
         """Features of fresh views."""
-        images = self._images.get(rows, rng)
+        images = self._images.get(rows, views)
         assert isinstance(images, Tensor)
         with torch.no_grad():
             if self._region:
@@ -122,11 +124,11 @@ class Rowset:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def batch(self, rows: Rows, rng: np.random.Generator | None = None) -> Batch:
+    def batch(self, rows: Rows, views: Views | None = None) -> Batch:
         """One batch on the CPU."""
         index = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64))
         captions = None if self.captions is None else tuple(self.captions[int(row)] for row in rows)
-        return Batch(index, self.inputs.get(rows, rng), self.observed[index], captions)
+        return Batch(index, self.inputs.get(rows, views), self.observed[index], captions)
 
     def scan(self, batch_size: int, device: torch.device) -> Iterator[Batch]:
         """All rows in order, plain views."""

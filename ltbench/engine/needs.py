@@ -28,7 +28,7 @@ def task_lacks(needs: Needs, task: Task, has_groups: bool) -> dict[str, str]:
         )
     if needs.captions and task.captions == "none":
         found["needs captions"] = f"it needs captions, and this task has none: {_why_no_captions(task)}"
-    if needs.groups and not has_groups:
+    if needs.groups is True and not has_groups:
         found["needs label groups"] = "it needs label groups, and this task's data set has none"
     if needs.validation and not task.validation.in_final_runs:
         found["needs validation"] = "it needs validation rows, and final runs of this task have none"

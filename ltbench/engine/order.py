@@ -1,30 +1,51 @@
-"""The order of training rows: batches of one epoch, and the state of the sampler that ordered them."""
+"""The order of training rows: batches of one epoch, and the state of the sampler that ordered them.
+
+The order is drawn for (seed, stage, epoch). Which view of a row a batch shows is drawn for (seed, stage, epoch, row)
+and the row's turn, so that it depends neither on the rows beside it nor on who loads them.
+"""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from torch.utils.data import Dataset, Sampler
 
 from ltbench.engine.inputs import Rowset
+from ltbench.engine.seeds import Views, seed_for
 from ltbench.method import Batch, GradientStage
 
 
+@dataclass(frozen=True)
+class Draw:
+    """Rows of one batch, with all that decides which views of them are shown; may be cut and sent to workers at will.
+
+    Attributes:
+        rows: int64 [n].
+        turns: int64 [n], how often each row came before in this epoch.
+        key: seed of the views of this stage and epoch.
+    """
+
+    rows: npt.NDArray[np.int64]
+    turns: npt.NDArray[np.int64]
+    key: int
+
+
 class Rows(Dataset[Batch]):
-    """Index arrays in, batches out; randomness comes from the generator of the current epoch."""
+    """Draws in, batches out. It has no randomness of its own: a batch follows from its draw."""
 
     def __init__(self, rowset: Rowset) -> None:
         self.rowset = rowset
-        self.rng: np.random.Generator | None = None
 
     def __len__(self) -> int:
         return len(self.rowset)
 
-    def __getitem__(self, rows: Any) -> Batch:
-        return self.rowset.batch(np.asarray(rows, dtype=np.int64), self.rng)
+    def __getitem__(self, draw: Draw) -> Batch:
+        return self.rowset.batch(draw.rows, Views.of(draw.key, draw.rows, draw.turns))
 
 
 class EpochOrder(Sampler[Any]):
@@ -33,11 +54,14 @@ class EpochOrder(Sampler[Any]):
     Args:
         stage: its sampler, batch size and ``drop_last`` count.
         rows: rows of the training view.
+        seed: of the run.
     """
 
-    def __init__(self, stage: GradientStage, rows: int) -> None:
+    def __init__(self, stage: GradientStage, rows: int, seed: int) -> None:
         self._stage = stage
         self._rows = rows
+        self._seed = seed
+        self._key = 0
         self.order: np.ndarray = self._draw(0, np.random.default_rng(0), peek=True)
 
     def _draw(self, epoch: int, rng: np.random.Generator, peek: bool = False) -> np.ndarray:
@@ -54,6 +78,7 @@ class EpochOrder(Sampler[Any]):
     def start(self, epoch: int, rng: np.random.Generator) -> None:
         """Draw the order of an epoch."""
         self.order = self._draw(epoch, rng)
+        self._key = seed_for(self._seed, "views", self._stage.name, epoch)
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.order), self._stage.batch_size)
@@ -61,8 +86,21 @@ class EpochOrder(Sampler[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         size = self._stage.batch_size
+        turns = repetitions(self.order)
         for number in range(len(self)):
-            yield self.order[number * size : (number + 1) * size]
+            part = slice(number * size, (number + 1) * size)
+            yield Draw(self.order[part], turns[part], self._key)
+
+
+def repetitions(order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How often each entry came before, [n]: 0 the first time, 1 the second, …"""
+    by_row = np.argsort(order, kind="stable")
+    ranked = order[by_row]
+    first = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]])) if len(order) else by_row
+    counts = np.arange(len(order)) - np.repeat(first, np.diff(np.append(first, len(order))))
+    found = np.empty(len(order), dtype=np.int64)
+    found[by_row] = counts
+    return found
 
 
 def state_of(thing: object) -> Any:

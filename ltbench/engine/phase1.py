@@ -20,6 +20,7 @@ from ltbench.engine.log import RunLog
 from ltbench.engine.seeds import KeptRandomState, reseed, seed_for
 from ltbench.engine.setup import Outcome, Setup
 from ltbench.method import Augment, Batch, Context, FitData, FitStage, GradientStage, Stage, Stats, Validation
+from ltbench.method.extras import NotAskedFor
 from ltbench.tasks.views import TestView, TrainView
 
 PREDICT_ROWS = 256
@@ -48,7 +49,7 @@ class Phase1:
             variant=setup.variant,
             # A copy: a method that writes into it must not change what batches show.
             observed=observed.clone(),
-            label_groups=setup.train.label_groups,
+            label_groups=setup.train.label_groups if needs.groups else NotAskedFor("label_groups", "groups"),
             validation=self._validation() if needs.validation else None,
         )
         reseed(setup.seed, "init")

@@ -62,6 +62,8 @@ def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True
     resolved = resolve_method(request)
     device = pick_device(request.device)
     needs = resolved.method.needs()
+    if request.validation == "clean" and not needs.validation:
+        raise UserError(f"method {request.method} asks for no validation rows", "leave --validation out")
     # Before weights or data are downloaded; label groups are only known once the data set is open.
     check_fit(
         request.method, needs, request.task, True, request.backbone, find_backbone(request.backbone)[0].spec.offers
@@ -79,7 +81,8 @@ def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True
 def found_fingerprints(prepared: Prepared) -> dict[str, str | None]:
     """Fingerprints of the data as found, checked against the task's.
 
-    The truth is opened for its hashes alone and let go before any method exists.
+    The truth is opened for its hashes alone and let go. By then the method's class has been made and asked what it
+    needs; it has been shown nothing yet.
 
     Raises:
         UserError: the data are not those of the task's version.

@@ -32,6 +32,8 @@ class RunRequest:
         threads: CPU threads; part of the run's key, because results are bit-equal only for the same number.
         out: folder for runs.
         limit: at most this many training rows; never ranked.
+        validation: labels of validation rows, for methods that ask for such: ``observed``, or ``clean``, which the row
+            then says.
         max_cache_bytes: cap on what the feature cache may grow by.
     """
 
@@ -51,6 +53,7 @@ class RunRequest:
     overwrite: Overwrite = "never"
     audit_selection: bool = False
     max_cache_bytes: int | None = None
+    validation: Literal["observed", "clean"] = "observed"
 
     def root(self, reporter: Reporter = SILENT) -> DataRoot:
         """Where the data set is looked for."""

@@ -19,12 +19,13 @@ from ltbench.engine.phase1 import Phase1
 from ltbench.engine.prepare import Prepared, prepare, setup_for
 from ltbench.engine.request import RunRequest
 from ltbench.engine.setup import Outcome
+from ltbench.metrics.versions import logits_dtype
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
 from ltbench.records.canonical import without_paths
 from ltbench.records.corrections import Corrections, judge_corrections
 from ltbench.records.facts import LogitsFacts, Selection
-from ltbench.records.judge import Judgement, check_alignment, judge
+from ltbench.records.judge import Judgement, check_alignment, check_stored, judge
 from ltbench.records.logits import file_sha256, read_logits, write_logits
 from ltbench.records.record import RunContent, RunRecord, seal
 from ltbench.records.store import AttemptFolder, Overwrite, RunStore
@@ -51,7 +52,7 @@ def plan(request: RunRequest, reporter: Reporter = SILENT) -> dict[str, Any]:
     prepared = prepare(request, reporter, bring=False)
     facts = facts_of(prepared)
     train = open_train(request.task, prepared.data).limited(request.limit)
-    done = RunStore(request.out).finished(facts.key, Overwrite(request.overwrite))
+    done = RunStore(request.out).finished(facts.key, Overwrite(request.overwrite), facts.code)
     return {
         "task": request.task.address,
         "method": request.method,
@@ -65,6 +66,7 @@ def plan(request: RunRequest, reporter: Reporter = SILENT) -> dict[str, Any]:
         "threads": request.threads,
         "device": str(prepared.device),
         "unknown_policy": prepared.policy,
+        "extras": list(facts.extras),
         "train_rows": len(train),
         "test_rows": len(open_test(request.task, prepared.data).limited(request.limit)),
         "key": facts.key,
@@ -81,12 +83,11 @@ def run_one(request: RunRequest, reporter: Reporter = SILENT) -> Finished:
     prepared = prepare(request, reporter)
     facts = facts_of(prepared)
     store = RunStore(request.out)
-    with store.begin(request.task.address, request.method, facts.key, wait=24 * 3600.0) as attempt:
+    with store.begin(request.task.address, request.method, facts.key, 24 * 3600.0, facts.code) as attempt:
         # Checked under the lock: another process may have finished the key while this one waited.
-        done = store.finished(facts.key, Overwrite(request.overwrite))
+        done = store.finished(facts.key, Overwrite(request.overwrite), facts.code)
         if done is not None:
-            if not attempt.finished and not attempt.resumable and not any(attempt.path.iterdir()):
-                attempt.path.rmdir()
+            attempt.discard_empty()
             return Finished(done, attempt.path.parent / f"attempt-{done.attempt}", True)
         record = _attempt(prepared, facts, attempt, reporter)
     return Finished(record, attempt.path, False)
@@ -115,9 +116,10 @@ def _attempt(prepared: Prepared, facts: RunFacts, attempt: AttemptFolder, report
 def _phase1(prepared: Prepared, attempt: AttemptFolder, reporter: Reporter) -> Outcome:
     """Train and predict; when this returns, the files of phase 1 are written and closed."""
     request = prepared.request
-    train = open_train(request.task, prepared.data).limited(request.limit)
+    train = open_train(request.task, prepared.data, validation=request.validation).limited(request.limit)
     test = open_test(request.task, prepared.data).limited(request.limit)
     setup = setup_for(prepared, train, attempt.path, reporter)
+    dtype = logits_dtype(request.task.contract)
     phase = Phase1(setup)
     started = time.perf_counter()
     inputs = phase.test_inputs(test, "encoding test images")
@@ -126,13 +128,13 @@ def _phase1(prepared: Prepared, attempt: AttemptFolder, reporter: Reporter) -> O
 
         def audit(stage: int, epoch: int) -> None:
             path = attempt.path / "audit" / f"epoch-{epoch + 1:04d}.safetensors"
-            write_logits(path, phase.predict(inputs, test.class_names), test.ids, test.class_names)
+            write_logits(path, phase.predict(inputs, test.class_names), test.ids, test.class_names, dtype=dtype)
 
         setup.after_epoch = audit
     outcome = phase.run()
     outcome.encode_seconds += encode_seconds
     logits = phase.predict(inputs, test.class_names)
-    write_logits(attempt.logits, logits, test.ids, test.class_names)
+    write_logits(attempt.logits, logits, test.ids, test.class_names, dtype=dtype)
     if outcome.decisions:
         rows, columns, epochs = zip(*outcome.decisions, strict=True)
         write_atomic(attempt.decisions, json.dumps({"rows": rows, "classes": columns, "epochs": epochs}))
@@ -163,7 +165,7 @@ def _phase2(
     opened = read_logits(attempt.logits)
     truth = open_truth(request.task, prepared.data).limited(request.limit)
     calibrated = facts.method.calibrated
-    problems = check_alignment(truth, opened)
+    problems = [*check_alignment(truth, opened), *check_stored(request.task, opened)]
     if problems:
         raise ValueError(f"phase 1 left logits that cannot be judged: {'; '.join(problems)}")
     judgement = judge(request.task, truth, opened.logits, calibrated=calibrated)
@@ -177,7 +179,9 @@ def _phase2(
         per_class_ap=judgement.per_class_ap,
         excluded_classes=judgement.excluded,
         cost=cost_of(prepared, outcome, time.perf_counter() - started),
-        logits=LogitsFacts(sha256=opened.sha256, rows=opened.logits.shape[0], classes=opened.logits.shape[1]),
+        logits=LogitsFacts(
+            sha256=opened.sha256, rows=opened.logits.shape[0], classes=opened.logits.shape[1], dtype=opened.dtype
+        ),
         decisions=file_sha256(attempt.decisions) if attempt.decisions.exists() else None,
         corrections=_corrections(prepared, attempt, outcome) if attempt.decisions.exists() else None,
     )

@@ -33,12 +33,14 @@ class Needs(BaseModel):
         input: what a batch carries: raw ``image``, one ``global`` feature, or ``region`` features with the global one.
         text: the backbone must have a text tower.
         captions: training rows must have captions.
-        groups: the task must have label groups.
+        groups: the task must have label groups; ``if-given`` uses them where it has some. Otherwise none are given.
         classes: ``open`` methods answer for class names first seen at test; ``fixed`` ones cannot run zero-shot tasks.
         unknown: what becomes of 0 in observed labels; ``None`` takes the task's policy.
-        validation: the method must be given a validation view.
+        validation: the method must be given a validation view; its rows carry the extra ``validation``, or ``clean
+            validation`` where the labels are complete.
         calibrated: logits mean probability = sigmoid(logit); otherwise threshold metrics are null.
-        extras: what the configuration uses besides images, labels and captions (``GloVe``); rows name it.
+        extras: what the method brings along besides images, labels and what it asks for here; rows name it. Captions,
+            label groups, validation rows and word vectors are found without it (:mod:`ltbench.method.extras`).
         images: what an image goes through before the image tower: the ``backbone``'s own preprocessing, or both sides
             resized to its image size, with ImageNet's mean and deviation (``square``) or the backbone's own
             (``squeezed``).
@@ -51,7 +53,7 @@ class Needs(BaseModel):
     input: Literal["image", "global", "region"] = "global"
     text: bool = False
     captions: bool = False
-    groups: bool = False
+    groups: bool | Literal["if-given"] = False
     classes: Literal["fixed", "open"] = "fixed"
     unknown: Literal["ignore", "assume-negative", "own"] | None = None
     validation: bool = False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ltbench.metrics.ap import average_precision
     from ltbench.metrics.bootstrap import Difference, Intervals, bootstrap_intervals, paired_bootstrap, seed_interval
-    from ltbench.metrics.contract import CONTRACT_VERSION, METRICS, Metric, Scores, evaluate, metric, per_class_ap
+    from ltbench.metrics.contract import METRICS, Metric, Scores, evaluate, metric, per_class_ap
     from ltbench.metrics.errors import MetricError
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
 _HOMES = {
     "ap": ("average_precision",),
     "bootstrap": ("Difference", "Intervals", "bootstrap_intervals", "paired_bootstrap", "seed_interval"),
-    "contract": ("CONTRACT_VERSION", "METRICS", "Metric", "Scores", "evaluate", "metric", "per_class_ap"),
+    "contract": ("METRICS", "Metric", "Scores", "evaluate", "metric", "per_class_ap"),
     "errors": ("MetricError",),
 }
 

@@ -1,4 +1,4 @@
-"""The metric contract, version 1: every convention by which ltbench judges logits (design section 4).
+"""The metric contract: every convention by which ltbench judges logits (design section 4).
 
 All values are percent. Means over classes are unweighted; a class without a positive in the test labels is left out of
 them and listed. Sums over all pairs keep it: a false alarm there is one. Unknown labels (0) are ignored. P, R and F1
@@ -20,8 +20,6 @@ from ltbench.metrics.counts import ClassCounts, f1, harmonic, mean_where, share,
 from ltbench.metrics.errors import MetricError
 from ltbench.metrics.filtered import SUFFIX, Filtered
 from ltbench.metrics.judged import Groups, Judged, Options, judged
-
-CONTRACT_VERSION = 1
 
 #: Per-class quantities of all replicates: name → [C, R].
 PerClass = Mapping[str, Float]
@@ -185,7 +183,6 @@ class Scores:
     """What phase 2 finds, in percent.
 
     Attributes:
-        contract: version of the contract.
         scores: metric → subset → value; ``None`` where undefined (empty subset, no positive, uncalibrated).
         columns: original numbers of the judged columns.
         per_class_ap: AP per judged column, ``None`` without a positive.
@@ -193,7 +190,6 @@ class Scores:
         rows: number of images judged.
     """
 
-    contract: int
     scores: dict[str, dict[str, float | None]]
     columns: tuple[int, ...]
     per_class_ap: list[float | None]
@@ -274,7 +270,6 @@ def evaluate(
     found = measure(data, chosen)(once)
     ap = 100 * ranking(data)(once)["ap"][:, 0]
     return Scores(
-        contract=CONTRACT_VERSION,
         scores={name: {s: _number(v) for s, v in by_subset.items()} for name, by_subset in found.items()},
         columns=data.columns,
         per_class_ap=[_number(ap[c : c + 1]) for c in range(ap.size)],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from ltbench.metrics.versions import LogitsDtype
 from ltbench.records.canonical import find_path
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class MethodFacts(Facts):
         deterministic: the seed changes nothing.
         calibrated: logits mean probability = sigmoid(logit).
         unknown_policy: what became of unknown labels.
+        code_sha256: of the code that registered the recipe, see :func:`ltbench.plugin.code.code_sha256`; in records of
+            version 3 and later.
     """
 
     name: str
@@ -101,6 +104,7 @@ class MethodFacts(Facts):
     deterministic: bool
     calibrated: bool
     unknown_policy: Literal["ignore", "assume-negative", "own"]
+    code_sha256: Sha256 | None = None
 
 
 class BackboneFacts(Facts):
@@ -167,12 +171,12 @@ class Cost(Facts):
 
 
 class LogitsFacts(Facts):
-    """The file of logits that phase 1 left behind; ``sha256`` is that of the whole file."""
+    """The file of logits that phase 1 left behind; ``sha256`` is that of the whole file, ``dtype`` as stored."""
 
     sha256: Sha256
     rows: int = Field(ge=1)
     classes: int = Field(ge=1)
-    dtype: Literal["float32"] = "float32"
+    dtype: LogitsDtype = "float32"
 
 
 class Corrections(Facts):

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from ltbench.data.base import DataSet
 from ltbench.metrics.bootstrap import REPLICATES, bootstrap_intervals
-from ltbench.metrics.contract import CONTRACT_VERSION, evaluate
+from ltbench.metrics.contract import evaluate
 from ltbench.metrics.errors import MetricError
 from ltbench.metrics.judged import TOTAL, Options
+from ltbench.metrics.versions import CONTRACT_VERSIONS, logits_dtype
 from ltbench.plugin.errors import UserError
 from ltbench.records.facts import IntervalTable, LogitsFacts, ScoreTable
 from ltbench.records.logits import Logits, LogitsFile, file_sha256, read_logits
@@ -88,9 +89,10 @@ def judge(
         UserError: the task asks for another version of the contract.
         MetricError: the logits cannot be judged.
     """
-    if task.contract != CONTRACT_VERSION:
+    if task.contract not in CONTRACT_VERSIONS:
+        known = " and ".join(str(version) for version in CONTRACT_VERSIONS)
         raise UserError(
-            f"task {task.address} asks for metric contract {task.contract}, this ltbench has {CONTRACT_VERSION}",
+            f"task {task.address} asks for metric contract {task.contract}, this ltbench has {known}",
             "pip install --upgrade ltbench",
         )
     options: Options = {"calibrated": calibrated, "class_names": truth.class_names, "row_names": truth.ids}
@@ -121,6 +123,12 @@ def judge(
     )
 
 
+def check_stored(task: Task, file: LogitsFile) -> list[str]:
+    """Whether the logits are stored as the task's contract judges them: a line if not, else nothing."""
+    wanted = logits_dtype(task.contract)
+    return [] if file.dtype == wanted else [f"logits are {file.dtype}, contract {task.contract} judges {wanted}"]
+
+
 def check_alignment(truth: Truth, file: LogitsFile) -> list[str]:
     """What does not fit between logits and truth, one line each; empty when rows and classes are aligned."""
     problems = []
@@ -145,7 +153,7 @@ def judge_folder(
     file = read_logits(folder / "logits.safetensors")
     truth = open_truth(task, data)
     check_fingerprints(task, truth.fingerprints)
-    problems = check_alignment(truth, file)
+    problems = [*check_alignment(truth, file), *check_stored(task, file)]
     if problems:
         raise UserError(f"{file.path}: {'; '.join(problems)}", "ltbench run --overwrite always …")
     try:
@@ -157,7 +165,7 @@ def judge_folder(
     return JudgedFolder(
         judgement=judgement,
         truth=truth,
-        logits=LogitsFacts(sha256=file.sha256, rows=rows, classes=classes),
+        logits=LogitsFacts(sha256=file.sha256, rows=rows, classes=classes, dtype=file.dtype),
         decisions=file_sha256(decisions) if decisions.exists() else None,
     )
 

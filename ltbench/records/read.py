@@ -54,7 +54,8 @@ def load_document(path: Path) -> dict[str, Any]:
         environment = document.get("environment")
         writer = environment.get("ltbench") if isinstance(environment, dict) else None
         hint = f"pip install ltbench=={writer}" if isinstance(writer, str) else "pip install --upgrade ltbench"
-        reads = " and ".join(str(known) for known in SCHEMA_VERSIONS)
+        *others, last = (str(known) for known in SCHEMA_VERSIONS)
+        reads = f"{', '.join(others)} and {last}"
         raise UserError(f"record {path} has schema {version!r}, this ltbench reads {reads}", hint)
     return document
 

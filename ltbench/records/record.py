@@ -27,8 +27,9 @@ from ltbench.records.facts import (
     Tuning,
 )
 
-#: Versions that are read. A record is written in the lowest one that holds it: 2 is 1 with ``corrections``.
-SCHEMA_VERSIONS: Final = (1, 2)
+#: Versions that are read; the last is written. 2 is 1 with ``corrections``. 3 has the device in the key, the hash of
+#: the method's code, extras as the engine found them, and logits of the type that the contract names.
+SCHEMA_VERSIONS: Final = (1, 2, 3)
 Status = Literal["completed", "diverged", "failed"]
 
 
@@ -40,19 +41,20 @@ class RunContent(Facts):
         attempt: 1, 2, … under one key.
         created: UTC, ISO 8601 to the second.
         threads: CPU threads.
-        device: as asked for (``cpu``, ``cuda``); its name is ``cost.device``.
+        device: its type (``cpu``, ``cuda``, ``mps``); its name is ``cost.device``.
         limit: only so many rows were used; such a run is never ranked.
         reason: why a run diverged or failed, one line.
         step: optimisation step at which a run diverged.
         scores: metric → subset → percent.
         intervals: same shape, 95 % bootstrap intervals over test images.
         excluded_classes: classes without a positive in the test labels.
-        extras: what was used beyond images and observed labels (``captions``, ``GloVe`` …).
+        extras: what was used beyond images and observed labels (``captions``, ``GloVe`` …), see
+            :mod:`ltbench.method.extras`.
         decisions: sha256 of the file of decisions, where a method leaves one.
-        corrections: the decisions, judged; in records of version 2 only, which always have them.
+        corrections: the decisions, judged; version 1 has none, version 2 always.
     """
 
-    schema_version: Literal[1, 2] = 1
+    schema_version: Literal[1, 2, 3] = 3
     key: Sha256
     attempt: int = Field(ge=1)
     created: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$")
@@ -79,19 +81,22 @@ class RunContent(Facts):
     decisions: Sha256 | None = None
     corrections: Corrections | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _lowest_version(cls, given: Any) -> Any:
-        if isinstance(given, dict) and "schema_version" not in given and given.get("corrections") is not None:
-            return {**given, "schema_version": 2}
-        return given
-
     @model_serializer(mode="wrap")
     def _fields_of_the_version(self, rest: SerializerFunctionWrapHandler) -> dict[str, Any]:
         document: dict[str, Any] = rest(self)
         if self.schema_version == 1:
             document.pop("corrections", None)
+        if self.schema_version < 3:
+            document["method"].pop("code_sha256", None)
         return document
+
+    @model_validator(mode="after")
+    def _of_its_version(self) -> RunContent:
+        if (self.method.code_sha256 is not None) != (self.schema_version >= 3):
+            raise ValueError("records of schema version 3 have method.code_sha256, older ones have none")
+        if self.schema_version >= 3 and not self.device.isalpha():
+            raise ValueError(f"device is a type of device, not {self.device!r}")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> RunContent:
@@ -104,8 +109,8 @@ class RunContent(Facts):
             raise ValueError("a run that diverged names the step")
         if {m: set(s) for m, s in self.scores.items()} != {m: set(s) for m, s in self.intervals.items()}:
             raise ValueError("intervals have another shape than scores")
-        if (self.corrections is not None) != (self.schema_version == 2):
-            raise ValueError("corrections belong to records of schema version 2, which have them")
+        if self.schema_version < 3 and (self.corrections is not None) != (self.schema_version == 2):
+            raise ValueError("records of schema version 2 have corrections, those of version 1 have none")
         if self.corrections is not None and self.decisions is None:
             raise ValueError("corrections were judged from a file of decisions")
         without = {name for name, value in self.per_class_ap.items() if value is None}
@@ -138,15 +143,20 @@ def run_key(
     seed: int,
     limit: int | None = None,
     extras: Sequence[str] = (),
+    device: str | None = None,
 ) -> str:
     """Identity of a run: sha256 (hex) over everything that decides its outcome.
 
     Task setting and fingerprints, recipe, distribution version, variant, resolved configuration, backbone with dtype,
-    selection rule, threads, seed, limit, and the extras that were opted in. How a configuration came about (preset,
-    tuning) is not part of it.
+    selection rule, threads, seed, limit, extras, and the type of the device. How a configuration came about (preset,
+    tuning) is not part of it, nor is the hash of the method's code.
+
+    Args:
+        device: ``None`` gives the key of schema versions 1 and 2, which leave the device out.
     """
     return sha256_of(
         {
+            **({} if device is None else {"device": device}),
             "task": task.model_dump(mode="json", include={"name", "setting", "version", "contract", "fingerprints"}),
             "method": method.model_dump(
                 mode="json", include={"name", "distribution", "version", "variant", "config", "unknown_policy"}
@@ -164,7 +174,7 @@ def run_key(
 
 
 def key_of(content: RunContent) -> str:
-    """Recompute the key of a run from its record."""
+    """Recompute the key of a run from its record, by the formula of the record's schema version."""
     return run_key(
         task=content.task,
         method=content.method,
@@ -174,6 +184,7 @@ def key_of(content: RunContent) -> str:
         seed=content.seed,
         limit=content.limit,
         extras=content.extras,
+        device=content.device if content.schema_version >= 3 else None,
     )
 
 

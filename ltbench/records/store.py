@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,6 +19,8 @@ from ltbench.records.record import RunRecord
 
 WEIGHTS_NAME = "weights.safetensors"
 TRAINING_NAME = "training.safetensors"
+#: sha256 of the code of the method that works in an attempt's folder.
+CODE_NAME = "code.sha256"
 _ATTEMPT = re.compile(r"^attempt-([1-9]\d*)$")
 
 
@@ -93,6 +96,23 @@ class AttemptFolder:
         """Whether the attempt was interrupted after it had saved a checkpoint."""
         return not self.finished and self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
 
+    def forget_other(self, code: str | None) -> None:
+        """Remove what other code left here, and note whose the folder is now; ``None`` leaves everything alone."""
+        noted = self.path / CODE_NAME
+        if code is None or (noted.exists() and noted.read_text(encoding="utf-8") == code):
+            return
+        for path in self.path.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        write_atomic(noted, code)
+
+    def discard_empty(self) -> None:
+        """Remove a folder in which nothing has been done."""
+        if all(path.name == CODE_NAME for path in self.path.iterdir()):
+            shutil.rmtree(self.path)
+
     def write(self, record: RunRecord) -> Path:
         """Write the record, atomically and once.
 
@@ -139,18 +159,24 @@ class RunStore:
         """Attempts at one key, oldest first."""
         return _attempts(self.folder(task, method, key))
 
-    def finished(self, key: str, overwrite: Overwrite = Overwrite.NEVER) -> RunRecord | None:
+    def finished(self, key: str, overwrite: Overwrite = Overwrite.NEVER, code: str | None = None) -> RunRecord | None:
         """The record that makes another run of this key needless, or ``None``.
 
         With ``never`` that is the newest completed record, else the newest of any status; with ``failed`` only a
         completed one counts; with ``always`` none does.
+
+        Args:
+            code: sha256 of the method's code; a record of other code does not count. ``None`` leaves code out, as is
+                right for ltbench's own methods, whose version is in the key.
 
         Raises:
             UserError: a record of this key cannot be read.
         """
         if overwrite is Overwrite.ALWAYS:
             return None
-        records = [record for record in self._records(key) if record.key == key]
+        records = [
+            record for record in self._records(key) if record.key == key and code in (None, record.method.code_sha256)
+        ]
         completed = [record for record in records if record.status == "completed"]
         standing = completed if completed or overwrite is Overwrite.FAILED else records
         return max(standing, key=lambda record: record.attempt, default=None)
@@ -163,16 +189,18 @@ class RunStore:
                 if attempt.finished:
                     yield load_record(attempt.record)
 
-    def begin(self, task: str, method: str, key: str, wait: float = 0.0) -> AttemptFolder:
+    def begin(self, task: str, method: str, key: str, wait: float = 0.0, code: str | None = None) -> AttemptFolder:
         """Open the attempt to work on, locked until :meth:`AttemptFolder.close`: the interrupted one, else a new one.
 
-        An attempt that was interrupted before its first checkpoint is used again from its start.
+        An attempt that was interrupted before its first checkpoint, or that other code began, is used again from its
+        start.
 
         Args:
             task: address.
             method: recipe.
             key: of the run.
             wait: seconds to wait for another process that runs the same key.
+            code: as for :meth:`finished`.
 
         Raises:
             RunBusyError: another process runs the same key.
@@ -193,11 +221,13 @@ class RunStore:
             before = _attempts(folder)
             if before and not before[-1].finished:
                 attempt = before[-1]
+                attempt.forget_other(code)
                 attempt.resumed = attempt.resumable
             else:
                 number = before[-1].number + 1 if before else 1
                 attempt = AttemptFolder(folder / f"attempt-{number}", number)
                 attempt.path.mkdir()
+                attempt.forget_other(code)
         except OSError as error:
             lock.release()
             raise explain_os_error(error, f"{task}/{method}/{key[:16]}") from error

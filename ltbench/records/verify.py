@@ -15,7 +15,7 @@ from ltbench.metrics.errors import MetricError
 from ltbench.plugin.errors import UserError
 from ltbench.records.corrections import judge_corrections
 from ltbench.records.facts import TaskFacts
-from ltbench.records.judge import Judgement, check_alignment, judge
+from ltbench.records.judge import Judgement, check_alignment, check_stored, judge
 from ltbench.records.logits import LogitsFile, file_sha256, read_logits
 from ltbench.records.read import field_problems, load_document
 from ltbench.records.record import RunRecord, document_sha256, key_of
@@ -238,6 +238,7 @@ def _check_figures(
     rows, classes = file.logits.shape
     problems = [*_differing("logits.rows", record.logits.rows, rows), *check_alignment(truth, file)]
     problems += _differing("logits.classes", record.logits.classes, classes)
+    problems += [*_differing("logits.dtype", record.logits.dtype, file.dtype), *check_stored(task, file)]
     report.note("alignment", problems)
     if check_alignment(truth, file):
         return

@@ -62,7 +62,8 @@ class Validation(Frozen):
         draw: of the hold-out: ``hashed`` (our own; independent of the order of rows) or ``cole`` (RandomState(1200) of
             Cole et al. and LargeLoss, which goes by row order).
         tuning_only: rows are held out while tuning only; a final run trains on all rows and has no validation.
-        labels: ``clean`` (complete) or ``observed`` (through the label protocol).
+        labels: what a search judges by: ``clean`` (complete) or ``observed`` (through the label protocol). A final run
+            shows observed labels, or clean ones where a row is to say so.
         classes: zero-shot only: seen classes withheld from training while tuning, and validated on.
     """
 

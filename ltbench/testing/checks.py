@@ -16,8 +16,9 @@ from ltbench.engine import checkpoint
 from ltbench.engine.phase1 import Phase1
 from ltbench.method import GradientStage
 from ltbench.method.config import build_config, load_presets
+from ltbench.method.extras import UndeclaredUse, found_extras
 from ltbench.plugin.errors import UserError
-from ltbench.tasks.views import open_test
+from ltbench.tasks.views import has_groups, open_test, validation_labels
 from ltbench.testing.bench import Bench, Trained, gradient_stages
 from ltbench.testing.label_checks import no_judged_label, unknown_policy_honoured
 from ltbench.testing.outcomes import Failed, Skipped, SkipReason
@@ -183,6 +184,22 @@ def another_class_count(bench: Bench) -> str:
     return f"{len(task.seen)} classes" + (f", {len(task.unseen)} more at test" if task.unseen else "")
 
 
+def extras_found(bench: Bench) -> str:
+    """Reads nothing that its needs do not ask for; what a row of it will name, as the engine finds it."""
+    try:
+        bench.run(folder="extras")
+    except UndeclaredUse as error:
+        raise Failed(str(error)) from error
+    found = found_extras(
+        bench.needs,
+        bench.resolved.config,
+        captions=bench.task.captions,
+        has_groups=has_groups(bench.task, bench.data),
+        validation=validation_labels(bench.plt_task()),
+    )
+    return f"rows name {', '.join(found)}" if found else "images and observed labels only"
+
+
 CHECKS: dict[str, Callable[[Bench], str]] = {
     "presets valid": presets_valid,
     "finite loss": finite_loss,
@@ -190,6 +207,7 @@ CHECKS: dict[str, Callable[[Bench], str]] = {
     "deterministic under a seed": deterministic,
     "resume equals no interruption": resumes,
     "no judged label reachable": no_judged_label,
+    "extras found": extras_found,
     "unknown policy honoured": unknown_policy_honoured,
     "state safe to save": state_safe,
     "another class count works": another_class_count,

@@ -59,7 +59,7 @@ def check_method(
     Raises:
         UnknownName: no plugin registers the method or the encoder.
     """
-    # Looked up here, so that a wrong name is one error and not nine failed checks.
+    # Looked up here, so that a wrong name is one error and not ten failed checks.
     registry().methods.get(name)
     find_backbone(backbone)
     results = []

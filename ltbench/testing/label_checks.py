@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ltbench.engine.phase1 import Phase1
 from ltbench.method import Batch, Context, FitData, GradientStage, Stage
 from ltbench.tasks.views import open_truth
+from ltbench.tasks.views.rows import held_out
 from ltbench.testing.bench import Bench, gradient_stages
 from ltbench.testing.guard import find_labels
 from ltbench.testing.outcomes import Failed, Skipped, SkipReason
@@ -20,7 +21,8 @@ from ltbench.testing.short import BATCH, Watcher
 
 
 def no_judged_label(bench: Bench) -> str:
-    """While it trains and after, nothing in the process holds test labels or complete training labels."""
+    """While it trains and after, nothing in the process holds test labels, or complete labels of training rows or of
+    those that are held out for validation."""
     task = bench.plt_task()
     bench.check_fit(task)
     truth = open_truth(task, bench.data)
@@ -32,6 +34,8 @@ def no_judged_label(bench: Bench) -> str:
         "the complete training labels": np.ascontiguousarray(everything[task.train_part][:, position]),
         "the complete training labels (all columns)": everything[task.train_part],
     }
+    held = held_out(task, bench.data.part(task.train_part).ids)
+    forbidden["the complete validation labels"] = np.ascontiguousarray(forbidden["the complete training labels"][held])
     del truth, everything
     # What was there before the method began (other tests of the same process) is not its doing.
     before = find_labels(forbidden)

@@ -87,7 +87,10 @@ def build_hierarchy(config: HSPNetConfig, context: Context, tower: Tower) -> Hie
         UserError: the task defines no groups and clustering is switched off; its groups do not hold each class once;
             or there are more clusters than classes.
     """
-    names, groups = context.class_names, context.label_groups
+    names = context.class_names
+    if config.groups == "cluster" and config.clusters is not None:
+        return clustered(text_features(tower, names), config.clusters, context.seed)
+    groups = context.label_groups
     if config.groups == "cluster" or (config.groups == "auto" and not groups):
         count = config.clusters or len(groups) or max(1, round(math.sqrt(len(names))))
         return clustered(text_features(tower, names), count, context.seed)

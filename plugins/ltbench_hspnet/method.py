@@ -80,12 +80,20 @@ class HSPNet(Method):
         return Needs(
             input="image" if config.train_encoder else "global",
             text=True,
+            groups=self._groups(),
             classes="fixed",
             unknown="own" if config.unknown == "assume" else "ignore",
             calibrated=False,
             images=config.images,
             image_size=config.image_size,
         )
+
+    def _groups(self) -> bool | Literal["if-given"]:
+        """Whether the task's groups are looked at; the number of clusters may be theirs, too."""
+        config = self.config
+        if config.prompts == "single" or (config.groups == "cluster" and config.clusters is not None):
+            return False
+        return True if config.groups in ("task", "random") else "if-given"
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """One gradient stage.

@@ -17,9 +17,10 @@ import pytest
 from ltbench.data.base import DataRoot
 from ltbench.engine.request import RunRequest
 from ltbench.engine.run import Finished, run_one
-from ltbench.plugin import MethodSpec
+from ltbench.plugin import MethodSpec, UserError
 from ltbench.plugin.manager import extra_specs
 from ltbench.records.logits import read_logits
+from ltbench.records.verify import verify
 from ltbench.tasks.registry import load_task, open_data_set
 from ltbench.tasks.views import open_truth
 
@@ -28,8 +29,19 @@ TESTS = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(autouse=True)
 def toys() -> Iterator[None]:
-    names = ("Plain", "Noisy", "LabelRewriting", "Diverging", "Nearest", "OpenNames", "Captioned", "Grouped")
-    with extra_specs([MethodSpec(name=name.lower(), target=f"engine.toys:{name}", summary="toy") for name in names]):
+    names = (
+        "Plain",
+        "Noisy",
+        "LabelRewriting",
+        "Diverging",
+        "Nearest",
+        "OpenNames",
+        "Captioned",
+        "Grouped",
+        "Watchful",
+    )
+    specs = [MethodSpec(name=name.lower(), target=f"engine.toys:{name}", summary="toy") for name in names]
+    with extra_specs(specs):
         yield
 
 
@@ -129,12 +141,98 @@ def test_corrections_are_judged_by_the_labels_that_the_task_hid(tmp_path: Path) 
     assert found.record.status == "completed", found.record.reason
     judged = found.record.corrections
     assert judged is not None
-    assert found.record.schema_version == 2
+    assert found.record.schema_version == 3
     assert len(judged.right) == len(judged.wrong) == 3
     assert judged.hidden >= judged.found
     triples = json.loads((found.folder / "decisions.json").read_text())
     # Nothing is unknown to shapes itself: each decision is right or wrong.
     assert sum(judged.right) + sum(judged.wrong) == len(triples["rows"]) > 0
+
+
+def test_validation_rows_are_an_extra_and_show_observed_labels_unless_the_row_says_clean(tmp_path: Path) -> None:
+    facts: dict[str, Any] = {"task": "shapes-plt@mr40", "overrides": {"epochs": 1}, "limit": 64}
+    observed = run("watchful", tmp_path, **facts).record
+    clean = run("watchful", tmp_path, **facts, validation="clean").record
+    assert observed.status == clean.status == "completed"
+    assert (observed.extras, clean.extras) == (("validation",), ("clean validation",))
+    assert observed.key != clean.key
+    # shapes-micro hides nothing: what is observed there is clean.
+    assert run("watchful", tmp_path).record.extras == ("clean validation",)
+    with pytest.raises(UserError, match="method plain asks for no validation rows"):
+        run("plain", tmp_path, validation="clean")
+
+
+@pytest.mark.parametrize("distribution", ["lab", "ltbench"])
+def test_a_local_method_that_was_edited_never_returns_an_old_score(
+    distribution: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "from engine.toys import Plain\nclass Ours(Plain):\n    pass\n"
+    module = tmp_path / "src" / f"of_{distribution}.py"
+    module.parent.mkdir()
+    module.write_text(source)
+    monkeypatch.syspath_prepend(str(module.parent))
+    spec = MethodSpec(name="ours", target=f"of_{distribution}:Ours", summary="toy")
+    with extra_specs([spec], distribution=distribution):
+        first = run("ours", tmp_path)
+        module.write_text(source + "# edited\n")
+        edited = run("ours", tmp_path)
+        again = run("ours", tmp_path)
+    assert again.reused
+    assert edited.record.key == first.record.key
+    # The version of ltbench's own distribution stands for its code; nobody else's does.
+    assert edited.reused == (distribution == "ltbench")
+    if distribution == "lab":
+        assert edited.record.method.code_sha256 != first.record.method.code_sha256
+        assert (edited.record.attempt, again.record) == (2, edited.record)
+
+
+def test_a_task_of_contract_two_judges_the_file_as_it_lies(tmp_path: Path) -> None:
+    task = load_task("shapes-micro").model_copy(update={"contract": 2})
+    request = RunRequest(task, "plain", "tiny-clip", weights="random", device="cpu", out=tmp_path / "two")
+    two = run_one(request)
+    one = run("plain", tmp_path / "one")
+    assert one.record.logits is not None
+    assert two.record.logits is not None
+    assert (one.record.logits.dtype, two.record.logits.dtype) == ("float32", "float16")
+    assert one.record.key != two.record.key
+    files = [read_logits(found.folder / "logits.safetensors") for found in (one, two)]
+    np.testing.assert_array_equal(files[0].logits.astype(np.float16).astype(np.float32), files[1].logits)
+    assert (files[0].logits != files[1].logits).any()
+    data = open_data_set(task, DataRoot())
+    report = verify(two.folder / "record.json", lambda record: (task, open_truth(task, data)))
+    assert report.ok, report.problems
+    # The same figures under the other contract's file are not what was judged.
+    (two.folder / "logits.safetensors").write_bytes((one.folder / "logits.safetensors").read_bytes())
+    report = verify(two.folder / "record.json", lambda record: (task, open_truth(task, data)))
+    assert "logits are float32, contract 2 judges float16" in report.problems
+
+
+def test_labels_are_hashed_and_gone_between_the_needs_and_the_stages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order that docs/explanation/two-phases.md states."""
+    from engine.toys import Plain
+    from ltbench.engine import prepare
+    from ltbench.engine import run as running
+
+    trace: list[str] = []
+    for name in ("__init__", "needs", "stages"):
+        monkeypatch.setattr(Plain, name, noted(trace, f"method.{name}", getattr(Plain, name)))
+    monkeypatch.setattr(prepare, "open_truth", noted(trace, "hash", prepare.open_truth))
+    monkeypatch.setattr(running, "open_truth", noted(trace, "judge", running.open_truth))
+    monkeypatch.setattr(running, "write_logits", noted(trace, "logits", running.write_logits))
+    run("plain", tmp_path)
+    order = list(dict.fromkeys(trace))
+    assert order == ["method.__init__", "method.needs", "hash", "method.stages", "logits", "judge"]
+    assert trace.count("hash") == 1
+
+
+def noted(trace: list[str], name: str, function: Any) -> Any:
+    def call(*args: Any, **rest: Any) -> Any:
+        trace.append(name)
+        return function(*args, **rest)
+
+    return call
 
 
 def test_captions_given_by_the_data_set_are_an_extra(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def method_facts(**changes: Any) -> MethodFacts:
         "deterministic": False,
         "calibrated": True,
         "unknown_policy": "ignore",
+        "code_sha256": "e" * 64,
     }
     return MethodFacts(**{**content, **changes})
 
@@ -161,6 +162,9 @@ def content(**changes: Any) -> RunContent:
         "logits": LogitsFacts(sha256="c" * 64, rows=ROWS, classes=len(CLASSES)),
     }
     made.update(changes)
+    old = made.get("schema_version", 3) < 3
+    if old:
+        made["method"] = made["method"].model_copy(update={"code_sha256": None})
     if "key" not in changes:
         made["key"] = run_key(
             task=made["task"],
@@ -171,6 +175,7 @@ def content(**changes: Any) -> RunContent:
             seed=made["seed"],
             limit=made.get("limit"),
             extras=made.get("extras", ()),
+            device=None if old else made["device"],
         )
     return RunContent(**made)
 

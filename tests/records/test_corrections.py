@@ -84,12 +84,16 @@ DECISIONS = "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
 JUDGED = Corrections(right=(1, 2), wrong=(0, 1), hidden=5, found=2)
 
 
-def test_only_records_with_corrections_are_of_version_two() -> None:
+def test_corrections_belong_to_version_two_and_to_some_of_version_three() -> None:
     plain, judged = b.record(), b.record(decisions=DECISIONS, corrections=JUDGED)
-    assert (plain.schema_version, judged.schema_version) == (1, 2)
-    assert "corrections" not in json.loads(plain.to_json())
-    assert json.loads(judged.to_json())["corrections"] == {"found": 2, "hidden": 5, "right": [1, 2], "wrong": [0, 1]}
-    for record in (plain, judged):
+    old, middle = b.record(schema_version=1), b.record(schema_version=2, decisions=DECISIONS, corrections=JUDGED)
+    assert [r.schema_version for r in (plain, judged, old, middle)] == [3, 3, 1, 2]
+    assert json.loads(plain.to_json())["corrections"] is None
+    assert "corrections" not in json.loads(old.to_json())
+    for record in (judged, middle):
+        stated = json.loads(record.to_json())["corrections"]
+        assert stated == {"found": 2, "hidden": 5, "right": [1, 2], "wrong": [0, 1]}
+    for record in (plain, judged, old, middle):
         document = json.loads(record.to_json())
         assert RunRecord.model_validate(document) == record
         assert document_sha256(document) == record.record_sha256

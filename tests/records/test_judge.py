@@ -86,8 +86,8 @@ def test_decisions_and_calibration() -> None:
 
 
 def test_another_contract_is_refused() -> None:
-    with pytest.raises(UserError, match="asks for metric contract 2, this ltbench has 1"):
-        judge(b.task(contract=2), opened(), b.logits_for(opened()))
+    with pytest.raises(UserError, match="asks for metric contract 3, this ltbench has 1 and 2"):
+        judge(b.task(contract=3), opened(), b.logits_for(opened()))
 
 
 def test_logits_that_are_not_finite_name_row_and_class(tmp_path: Path) -> None:

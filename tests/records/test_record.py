@@ -69,6 +69,7 @@ CHANGES = {
     "seed": {"seed": 1},
     "limit": {"limit": 10},
     "extras": {"extras": ("observed-captions",)},
+    "device": {"device": "cuda"},
 }
 BASE = {
     "task": b.task_facts(),
@@ -77,6 +78,7 @@ BASE = {
     "selection_rule": "last",
     "threads": 1,
     "seed": 0,
+    "device": "cpu",
 }
 
 
@@ -88,6 +90,8 @@ def test_everything_that_decides_the_outcome_is_in_the_key(changed: str) -> None
 def test_how_the_configuration_came_about_is_not_in_the_key() -> None:
     tuned = b.method_facts(preset="toy", origin="tuned(20)")
     assert run_key(**{**BASE, "method": tuned}) == run_key(**BASE)  # type: ignore[arg-type]
+    edited = b.method_facts(code_sha256="f" * 64)
+    assert run_key(**{**BASE, "method": edited}) == run_key(**BASE)  # type: ignore[arg-type]
     reordered = b.method_facts(config=dict(reversed(b.method_facts().config.items())))
     assert run_key(**{**BASE, "method": reordered}) == run_key(**BASE)  # type: ignore[arg-type]
 

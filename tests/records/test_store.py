@@ -72,6 +72,33 @@ def test_overwrite_policies(tmp_path: Path) -> None:
     assert store.finished(KEY, Overwrite.ALWAYS) is None
 
 
+def test_a_record_of_other_code_does_not_stand_for_a_run(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    finish(store)
+    mine = b.record().method.code_sha256
+    assert mine is not None
+    assert store.finished(KEY, code=mine) == b.record()
+    assert store.finished(KEY, code="f" * 64) is None
+    assert store.finished(KEY) == b.record()
+
+
+def test_what_other_code_left_half_done_is_not_gone_on_with(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    first, second = "a" * 64, "b" * 64
+    with store.begin(*PLACE, code=first) as attempt:
+        attempt.checkpoints.mkdir()
+        (attempt.checkpoints / "stage-0.pt").write_text("weights")
+        attempt.log.write_text("{}")
+    with store.begin(*PLACE, code=first) as attempt:
+        assert (attempt.number, attempt.resumed) == (1, True)
+    with store.begin(*PLACE, code=second) as attempt:
+        assert (attempt.number, attempt.resumed) == (1, False)
+        assert not attempt.checkpoints.exists()
+        assert not attempt.log.exists()
+        attempt.discard_empty()
+    assert store.attempts(*PLACE) == []
+
+
 def test_finished_compares_the_whole_key(tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     finish(store)
@@ -132,7 +159,7 @@ def test_all_records_reads_any_depth_and_reports_the_rest(tmp_path: Path) -> Non
     board.mkdir(parents=True)
     (board / "all-coop-s1.json").write_text(b.record(seed=1).to_json())
     (board / "broken.json").write_text('{"schema_version": 1, ')
-    (board / "newer.json").write_text(json.dumps({"schema_version": 3, "environment": {"ltbench": "3.1"}}))
+    (board / "newer.json").write_text(json.dumps({"schema_version": 4, "environment": {"ltbench": "3.1"}}))
     (board / "other.json").write_text("[1]")
     document = json.loads(b.record(seed=2).to_json())
     (board / "field.json").write_text(json.dumps({**document, "seed": "two"}))
@@ -143,7 +170,7 @@ def test_all_records_reads_any_depth_and_reports_the_rest(tmp_path: Path) -> Non
     assert len(found.problems) == 6
     for words in (
         "broken.json is damaged",
-        "newer.json has schema 3, this ltbench reads 1 and 2 → pip install ltbench==3.1",
+        "newer.json has schema 4, this ltbench reads 1, 2 and 3 → pip install ltbench==3.1",
         "other.json is no record",
         "field.json: seed: Input should be a valid integer",
         "nan.json is damaged (NaN is no JSON)",

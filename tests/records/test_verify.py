@@ -253,7 +253,7 @@ def test_figures_left_out_or_invented_are_named(copied: Path) -> None:
     [
         ("", "damaged"),
         ("{}", "is no record"),
-        ('{"schema_version": 7}', "has schema 7, this ltbench reads 1 and 2"),
+        ('{"schema_version": 7}', "has schema 7, this ltbench reads 1, 2 and 3"),
         ('{"schema_version": 1}', "key: Field required"),
     ],
 )

@@ -128,6 +128,42 @@ class ReadsLabels(toys.Plain):
         return super().stages(context)
 
 
+class UndeclaredGroups(toys.Plain):
+    """Looks at label groups that it did not ask for."""
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        assert len(context.label_groups) >= 0
+        return super().stages(context)
+
+
+class UndeclaredValidation(toys.Plain):
+    """Looks at validation rows that it did not ask for."""
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        next(iter(context.validation.scan()))  # type: ignore[union-attr]
+        return super().stages(context)
+
+
+class _Captions(toys.Head):
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        assert max(len(caption) for caption in batch.captions) > 0  # type: ignore[union-attr]
+        return super().loss(batch)
+
+
+class UndeclaredCaptions(toys.Plain):
+    """Reads captions that it did not ask for."""
+
+    def module(self, context: Context) -> nn.Module:
+        return _Captions(*parts_of(context))
+
+
+class DeclaredGroups(UndeclaredGroups):
+    """The same, and asks for them."""
+
+    def needs(self) -> Needs:
+        return Needs(groups=True)
+
+
 class _ReadsZerosAsAbsent(toys.Head):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         return {"loss": binary_cross_entropy_with_logits(self.logits(batch), (batch.observed > 0).float())}

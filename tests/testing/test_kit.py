@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ import torch
 from ltbench.backbones.registry import open_backbone
 from ltbench.plugin import MethodSpec, UnknownName
 from ltbench.plugin.manager import extra_specs
-from ltbench.testing import checks, kit
+from ltbench.tasks.views import open_train
+from ltbench.testing import bench, checks, kit
 from ltbench.testing.kit import CheckResult, SkipReason, check_method
 
 ALL = tuple(checks.CHECKS)
@@ -111,6 +113,48 @@ def test_labels_that_the_caller_holds_are_not_the_methods_doing(
     monkeypatch.setattr(kit, "CHECKS", {"no judged label reachable": checks.CHECKS["no judged label reachable"]})
     assert failed(check("engine.toys:Plain")) == {}
     assert held.shape == (16, 20)
+
+
+def test_clean_validation_labels_are_found_wherever_they_come_from(
+    check: Callable[..., dict[str, CheckResult]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kit, "CHECKS", {"no judged label reachable": checks.CHECKS["no judged label reachable"]})
+    assert failed(check("engine.toys:Watchful")) == {}
+    monkeypatch.setattr(bench, "open_train", partial(open_train, validation="clean"))
+    found = failed(check("engine.toys:Watchful"))
+    assert found["no judged label reachable"].startswith("the complete validation labels are reachable in phase 1")
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("UndeclaredGroups", "context.label_groups is only given where needs() ask for groups"),
+        ("UndeclaredValidation", "'NoneType' object has no attribute 'scan'"),
+        ("UndeclaredCaptions", "'NoneType' object is not iterable"),
+    ],
+)
+def test_what_is_not_asked_for_cannot_be_used(
+    name: str, says: str, check: Callable[..., dict[str, CheckResult]]
+) -> None:
+    found = failed(check(f"testing.broken:{name}"))
+    assert "extras found" in found
+    assert "finite loss" in found
+    assert says in found["extras found"]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("engine.toys:Plain", "images and observed labels only"),
+        ("engine.toys:Captioned", "rows name captions"),
+        ("engine.toys:Watchful", "rows name validation"),
+        ("testing.broken:DeclaredGroups", "rows name label groups"),
+    ],
+)
+def test_what_a_row_will_name_is_told(name: str, says: str, check: Callable[..., dict[str, CheckResult]]) -> None:
+    assert check(name)["extras found"].detail == says
 
 
 def test_labels_that_a_method_read_by_itself_are_found(check: Callable[..., dict[str, CheckResult]]) -> None:

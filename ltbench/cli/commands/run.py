@@ -24,6 +24,7 @@ from ltbench.cli.options import (
     stack,
     task_option,
     threads_option,
+    validation_option,
     variant_option,
     weights_option,
 )
@@ -47,6 +48,7 @@ OPTIONS = [
     data_root_option,
     out_option,
     limit_option,
+    validation_option,
     overwrite_option,
     click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing."),
     click.option("--audit-selection", is_flag=True, help="Also report the best epoch on test: shown, never ranked."),

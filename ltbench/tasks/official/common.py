@@ -60,6 +60,12 @@ def published(
     )
 
 
+#: Of masks whose keys anybody can compute; docs/explanation/two-phases.md has the shares that this reveals.
+PUBLIC_MASK_TRAP = (
+    "masks are a public function of the image's id: a method that computes it can tell many absent labels from hidden "
+    "ones for certain, and its row would not say so"
+)
+
 COCO_UNPINNED = "the official COCO annotation files were not at hand when this version was pinned"
 NUS_UNPINNED = "the official NUS-WIDE files were not at hand when this version was pinned"
 

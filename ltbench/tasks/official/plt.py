@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from ltbench.data.formats.names import COCO_CLASSES, VOC_CLASSES
 from ltbench.tasks.groups import GroupRule
-from ltbench.tasks.official.common import COCO_LICENCE, COCO_UNPINNED, METRICS, VOC_LICENCE, published, unpinned
+from ltbench.tasks.official.common import (
+    COCO_LICENCE,
+    COCO_UNPINNED,
+    METRICS,
+    PUBLIC_MASK_TRAP,
+    VOC_LICENCE,
+    published,
+    unpinned,
+)
 from ltbench.tasks.official.pins import pinned, pinned_counts
 from ltbench.tasks.protocols import Plt
 from ltbench.tasks.task import Task, Validation
@@ -17,6 +25,7 @@ _COMMON_TRAPS = (
     "tail_fixed do not",
     "the realised share of hidden labels is below the nominal one, since an image left without a label gets one back",
     "captions are made from observed labels: true ones would name what the mask hides",
+    PUBLIC_MASK_TRAP,
     "the authors' masks, seeds and image lists were never published: figures of their paper are shown, not compared",
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ltbench.data.shapes.names import CLASS_NAMES, MICRO_CLASSES, SEEN_CLASSES, UNSEEN_CLASSES
 from ltbench.tasks.groups import GroupRule
-from ltbench.tasks.official.common import FILTERED
+from ltbench.tasks.official.common import FILTERED, PUBLIC_MASK_TRAP
 from ltbench.tasks.official.pins import pinned, pinned_counts
 from ltbench.tasks.protocols import Full, Partial, Plt, SeenOnly, SinglePositive
 from ltbench.tasks.task import Task, Validation
@@ -67,6 +67,7 @@ def shapes_plt(setting: str | None) -> Task:
             "head, medium and tail come from observed counts, so they shift with the setting; head_fixed, medium_fixed "
             "and tail_fixed do not",
             "captions are made from observed labels: the rendered ones would name what the mask hides",
+            PUBLIC_MASK_TRAP,
             PRETRAINING_TRAP,
         ),
     )
@@ -92,7 +93,7 @@ def shapes_spml(setting: str | None = None) -> Task:
         counts=pinned_counts("shapes", "shapes-spml", 1),
         fingerprints=pinned("shapes", "shapes-spml", 1),
         licence=LICENCE,
-        traps=(PRETRAINING_TRAP,),
+        traps=(PUBLIC_MASK_TRAP, PRETRAINING_TRAP),
     )
 
 

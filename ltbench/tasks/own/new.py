@@ -27,6 +27,8 @@ from ltbench.tasks.protocols import Full
 from ltbench.tasks.task import Fingerprints, Task, Validation
 from ltbench.tasks.views import open_truth
 
+#: Version of the metric contract that new tasks take: the newest.
+CONTRACT = 2
 METRICS = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
 TEST_SHARE = 0.3
 _NAME = re.compile(r"^[a-z0-9][a-z0-9._-]*$")
@@ -204,7 +206,7 @@ def _notes(content: FolderContent) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _task(order: Order, content: FolderContent, version: int, notes: tuple[str, ...]) -> Task:
+def _task(order: Order, content: FolderContent, version: int, notes: tuple[str, ...], contract: int = CONTRACT) -> Task:
     """The task with all fingerprints pinned."""
     validation = Validation()
     if "val" in content.parts:
@@ -226,6 +228,7 @@ def _task(order: Order, content: FolderContent, version: int, notes: tuple[str, 
         unknown_policy="ignore",
         groups=GroupRule(),
         metrics=METRICS,
+        contract=contract,
         validation=validation,
         captions="observed",
         fingerprints=Fingerprints(images=content.images_sha256),
@@ -241,7 +244,8 @@ def _write(order: Order, content: FolderContent, notes: tuple[str, ...]) -> Crea
     current = load_custom(folder) if (folder / "task.json").is_file() else None
     rows = {name: len(part.ids) for name, part in content.parts.items()}
     version = current.version if current else 1
-    task = _task(order, content, version, notes)
+    # A newer contract alone makes no new version: rows that there are stay comparable.
+    task = _task(order, content, version, notes, *([] if current is None else [current.contract]))
     changed = task != current
     if current is not None and changed:
         version += 1

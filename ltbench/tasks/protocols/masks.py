@@ -91,7 +91,8 @@ def plt_mask(complete: Labels, ids: Sequence[str], namespace: str, seed: int, mi
     The key of (image, class) is the first 8 bytes, big-endian, of SHA-256("plt-mask-v1|namespace|seed|number|id"), with
     the number of the class; equal keys go by id. Then every image left without a label gets back the hidden one with
     the highest key (ties: the smallest class number). Nested in ``missing`` before that repair only. Output is +1 and
-    0: an absent label must not be told apart from a hidden one.
+    0, so that nothing shown tells an absent label from a hidden one. The keys are public, though: who computes them
+    knows that what is not observed and has a higher key than something kept is absent.
     """
     positive = complete == 1
     observed: Labels = positive.astype(np.int8)

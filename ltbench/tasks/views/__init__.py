@@ -7,9 +7,11 @@ from ltbench.tasks.views.phases import (
     TrainView,
     Truth,
     caption_from_labels,
+    has_groups,
     open_test,
     open_train,
     open_truth,
+    validation_labels,
 )
 from ltbench.tasks.views.rows import mask_namespace
 
@@ -21,8 +23,10 @@ __all__ = [
     "caption_from_labels",
     "check_fingerprints",
     "compare_fingerprints",
+    "has_groups",
     "mask_namespace",
     "open_test",
     "open_train",
     "open_truth",
+    "validation_labels",
 ]

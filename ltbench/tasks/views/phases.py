@@ -37,13 +37,27 @@ __all__ = [
     "caption_from_labels",
     "check_fingerprints",
     "compare_fingerprints",
+    "has_groups",
     "mask_namespace",
     "open_test",
     "open_train",
     "open_truth",
+    "validation_labels",
 ]
 
 Purpose = Literal["final", "tune"]
+#: Labels of the validation rows that a final run asks for: through the label protocol, or all.
+Asked = Literal["observed", "clean"]
+
+
+def validation_labels(task: Task, asked: Asked = "observed") -> Literal["", "observed", "clean"]:
+    """What the labels of the validation rows of a final run are; empty where it has no such rows.
+
+    Where a protocol hides no label of a training class, the observed ones are the clean ones.
+    """
+    if not task.validation.in_final_runs:
+        return ""
+    return "clean" if task.protocol.kind in ("full", "seen-only") else asked
 
 
 @dataclass(frozen=True)
@@ -143,11 +157,12 @@ def caption_from_labels(names: Sequence[str]) -> str:
     return f"a photo of {joined}."
 
 
-def open_train(task: Task, data: DataSet, purpose: Purpose = "final") -> TrainView:
+def open_train(task: Task, data: DataSet, purpose: Purpose = "final", validation: Asked = "observed") -> TrainView:
     """The training view with its validation view.
 
-    With purpose ``tune`` rows are held out also where a final run trains on all of them, and a zero-shot task withholds
-    its validation classes from training and validates on them.
+    In a final run validation rows show their observed labels, drawn by the task's protocol, unless clean ones are asked
+    for. With purpose ``tune`` they show what the task says of validation, rows are held out also where a final run
+    trains on all of them, and a zero-shot task withholds its validation classes from training and validates on them.
 
     Raises:
         UserError: the data set lacks a part, a class, a listed image or a published file.
@@ -160,15 +175,16 @@ def open_train(task: Task, data: DataSet, purpose: Purpose = "final") -> TrainVi
     groups = _groups_within(data.label_groups, names)
     view = TrainView(source.ids, source.images, source.observed, names, captions, groups)
     withheld = task.validation.classes if purpose == "tune" else ()
+    labels = task.validation.labels if purpose == "tune" else validation
     if task.validation.kind == "holdout" and (purpose == "tune" or task.validation.in_final_runs):
         held = held_out(task, source.ids)
-        validation = _select(view, np.flatnonzero(held))
-        if task.validation.labels == "clean" or withheld:
+        rows = _select(view, np.flatnonzero(held))
+        if labels == "clean" or withheld:
             clean = source.complete[np.ix_(held, columns_of(task.classes, withheld or names, task))]
-            validation = TrainView(validation.ids, validation.images, clean, withheld or names)
-        view = replace(_select(view, np.flatnonzero(~held)), validation=validation)
+            rows = TrainView(rows.ids, rows.images, clean, withheld or names)
+        view = replace(_select(view, np.flatnonzero(~held)), validation=rows)
     elif task.validation.kind == "part":
-        view = replace(view, validation=_validation_part(task, data, withheld or names, source.ids))
+        view = replace(view, validation=_validation_part(task, data, withheld or names, source.ids, labels))
     return _without(view, withheld, task) if withheld else view
 
 
@@ -188,7 +204,9 @@ def _without(view: TrainView, withheld: Sequence[str], task: Task) -> TrainView:
     )
 
 
-def _validation_part(task: Task, data: DataSet, names: Sequence[str], train_ids: Sequence[str]) -> TrainView:
+def _validation_part(
+    task: Task, data: DataSet, names: Sequence[str], train_ids: Sequence[str], asked: Asked
+) -> TrainView:
     """Rows of a validation part over the named classes; rows that show an unseen class are left out."""
     part = data.part(task.validation.part or "")
     complete = part.read_labels()
@@ -197,9 +215,14 @@ def _validation_part(task: Task, data: DataSet, names: Sequence[str], train_ids:
         rows = rows[~(complete[np.ix_(rows, columns_of(data.class_names, task.unseen, task))] == 1).any(axis=1)]
     labels = np.ascontiguousarray(complete[np.ix_(rows, columns_of(data.class_names, names, task))])
     ids = tuple(part.ids[int(row)] for row in rows)
-    if task.validation.labels == "observed":
+    if asked == "observed" and task.protocol.kind not in ("full", "seen-only"):
         labels = task.protocol.apply(labels, ids, tuple(names), mask_namespace(task), task.mask_seed)
     return TrainView(ids, ImageRows(part.images, rows.tolist()), labels, tuple(names))
+
+
+def has_groups(task: Task, data: DataSet) -> bool:
+    """Whether the training view has semantic groups of classes."""
+    return bool(_groups_within(data.label_groups, task.seen))
 
 
 def _groups_within(groups: Mapping[str, tuple[str, ...]], names: Sequence[str]) -> dict[str, tuple[str, ...]]:

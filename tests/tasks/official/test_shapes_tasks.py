@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +18,11 @@ from ltbench.data.shapes.names import CLASS_NAMES, LABEL_GROUPS, MICRO_CLASSES, 
 from ltbench.plugin.errors import UnknownName, UserError
 from ltbench.plugin.manager import registry
 from ltbench.tasks.official import pin
+from ltbench.tasks.protocols import masks
 from ltbench.tasks.registry import load_task, open_data_set, resolve
 from ltbench.tasks.task import Task
 from ltbench.tasks.views import TrainView, Truth, check_fingerprints, open_test, open_train, open_truth
+from ltbench.tasks.views.rows import mask_namespace, training_rows
 
 ADDRESSES = (
     "shapes-lt",
@@ -167,6 +171,37 @@ def test_plt_hides_the_stated_share_and_leaves_no_image_without_a_label(setting:
     assert (per_class - present(train) <= drawn).all()
     np.testing.assert_array_equal(train.ids, opened("shapes-lt")[1].ids)
     assert [len(truth.groups[f"{name}_fixed"]) for name in ("head", "medium", "tail")] == [6, 6, 8]
+
+
+def reveal(address: str) -> tuple[float, int]:
+    """What a public mask gives away: share of the absent labels that are known to be absent, in %, and mistakes."""
+    task = load_task(address)
+    rows = training_rows(task, data())
+    known = np.zeros(rows.observed.shape, dtype=bool)
+    kept = rows.observed == 1
+    if task.family == "spml":
+        keys = masks.uniforms(masks.SINGLE_POSITIVE_RULE, mask_namespace(task), task.mask_seed, rows.ids, task.classes)
+        # The present label with the least key was kept, so what has a lesser one is not present.
+        known = (keys < np.where(kept, keys, np.inf).min(axis=1, keepdims=True)) & ~kept
+    else:
+        alone = kept.sum(axis=1) == 1  # perhaps given back, whatever its key
+        for column in range(kept.shape[1]):
+            head = f"{masks.PLT_RULE}|{mask_namespace(task)}|{task.mask_seed}|{column}|"
+            digests = [hashlib.sha256(f"{head}{row}".encode()).digest()[:8] for row in rows.ids]
+            number = np.array([int.from_bytes(digest, "big") for digest in digests], dtype=np.uint64)
+            # Of present labels those with the lowest keys are hidden, so what is above a kept one is not present.
+            known[:, column] = (number > number[kept[:, column] & ~alone].min()) & ~kept[:, column]
+    absent = rows.complete == -1
+    return 100 * float((known & absent).sum() / absent.sum()), int((known & ~absent).sum())
+
+
+@pytest.mark.parametrize(("address", "share"), [("shapes-plt@mr40", 55), ("shapes-plt@mr50", 43), ("shapes-spml", 27)])
+def test_what_a_public_mask_gives_away_is_what_the_pages_say(address: str, share: int) -> None:
+    found, mistakes = reveal(address)
+    assert (round(found), mistakes) == (share, 0)
+    page = (Path(__file__).parents[2] / "docs" / "explanation" / "two-phases.md").read_text(encoding="utf-8")
+    assert f"{share} %" in page
+    assert any("public function" in trap for trap in load_task(address).traps)
 
 
 def test_plt_settings_are_nested_but_for_the_repair() -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ltbench.data.base import DataRoot
 from ltbench.data.own.folder import folder_status, open_folder
+from ltbench.metrics.versions import CONTRACT_VERSIONS
 from ltbench.plugin import UserError
 from ltbench.tasks.cards.card import Card, make_card
 from ltbench.tasks.defaults import suggested_run
@@ -103,6 +104,17 @@ def test_the_same_again_changes_nothing_and_other_data_make_a_new_version(order:
     assert load_custom(first.folder / "v1") == first.task
     old = open_truth(first.task, open_folder(first.folder / "v1"))
     assert old.fingerprints == first.task.fingerprints
+
+
+def test_a_new_task_takes_the_newest_contract_and_an_old_one_keeps_its_own(order: Order) -> None:
+    created = create_task(order)
+    assert created.task.contract == CONTRACT_VERSIONS[-1] == 2
+    path = created.folder / "task.json"
+    document = json.loads(path.read_text())
+    assert document.pop("contract") == 2
+    path.write_text(json.dumps({**document, "contract": 1}, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    again = create_task(order)
+    assert (again.changed, again.task.contract, again.task.version) == (False, 1, 1)
 
 
 def test_another_validation_is_another_version(order: Order) -> None:

@@ -26,6 +26,7 @@ from ltbench.tasks.views import (
     open_test,
     open_train,
     open_truth,
+    validation_labels,
 )
 
 Labels = npt.NDArray[np.int8]
@@ -248,22 +249,36 @@ def test_holdout_does_not_depend_on_the_order_of_rows() -> None:
     assert set(plain.validation.ids) == set(shuffled.validation.ids)
 
 
-@pytest.mark.parametrize("labels", ["clean", "observed"])
+@pytest.mark.parametrize("promised", ["clean", "observed"])
 @pytest.mark.parametrize("kind", ["holdout", "part"])
-def test_validation_labels_are_clean_or_observed(kind: Any, labels: Any) -> None:
+def test_validation_labels_are_clean_only_in_a_search_or_where_a_row_says_so(kind: Any, promised: Any) -> None:
     place: dict[str, Any] = {"fraction": 0.3} if kind == "holdout" else {"part": "val"}
-    task = make_task(protocol=Partial(share=0.5), validation=Validation(kind=kind, labels=labels, **place))
-    view = open_train(task, make_data())
-    assert view.validation is not None
+    task = make_task(protocol=Partial(share=0.5), validation=Validation(kind=kind, labels=promised, **place))
+    data = make_data()
+    views = {
+        "final": open_train(task, data).validation,
+        "asked": open_train(task, data, validation="clean").validation,
+        "search": open_train(task, data, "tune").validation,
+    }
     source = "train" if kind == "holdout" else "val"
-    rows = [int(row.removeprefix(f"{source}-")) for row in view.validation.ids]
-    clean = complete_labels(source)[rows]
-    if labels == "clean":
-        np.testing.assert_array_equal(view.validation.observed, clean)
-    else:
-        known = view.validation.observed != 0
-        assert 0.35 < known.mean() < 0.65
-        np.testing.assert_array_equal(view.validation.observed[known], clean[known])
+    for name, view in views.items():
+        assert view is not None
+        clean = complete_labels(source)[[int(row.removeprefix(f"{source}-")) for row in view.ids]]
+        if name == "asked" or (name == "search" and promised == "clean"):
+            np.testing.assert_array_equal(view.observed, clean)
+        else:
+            known = view.observed != 0
+            assert 0.35 < known.mean() < 0.65
+            np.testing.assert_array_equal(view.observed[known], clean[known])
+    assert validation_labels(task) == "observed"
+    assert validation_labels(task, "clean") == "clean"
+
+
+def test_where_nothing_is_hidden_validation_is_clean_and_where_there_is_none_it_is_not() -> None:
+    place: dict[str, Any] = {"kind": "holdout", "fraction": 0.3}
+    assert validation_labels(make_task(validation=Validation(**place))) == "clean"
+    assert validation_labels(make_task(validation=Validation(**place, tuning_only=True)), "clean") == ""
+    assert validation_labels(make_task(validation=Validation())) == ""
 
 
 def test_phase_1_reads_no_test_label_and_the_truth_does() -> None:

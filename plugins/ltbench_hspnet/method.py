@@ -77,10 +77,16 @@ class HSPNet(Method):
         )
         context_tokens: int = Field(4, ge=1, description="context vectors N [release]")
         init: str | None = Field(
-            "a photo of a", description="start of the context of all classes; null: N(0, 0.02^2); not group [ours]"
+            "a photo of a", description="start of the context of all classes; null: N(0, 0.02^2); for group with meta_start=context only "
+            "[ours]"
         )
         meta_hidden: int | None = Field(
             None, ge=1, description="hidden size of the meta network; null: N times the token's size [release]"
+        )
+        meta_start: Literal["random", "context"] = Field(
+            "random",
+            description="what the meta network gives at first: whatever its random weights give, or the context that "
+            "init names (nothing, where the prompts add it) [release; ours]",
         )
         label_graph: bool = Field(True, description="refine the features of classes [3.2]")
         group_graph: bool = Field(True, description="refine the features of groups [3.2]")
@@ -166,10 +172,11 @@ class HSPNet(Method):
 
     @classmethod
     def search_space(cls) -> SearchSpace:
-        """Learning rates, decay and augmentation; the prompts, the graphs and the loss stay the published ones."""
+        """Learning rates, decay, augmentation and the start of the prompts; graphs and loss stay the published ones."""
         return {
             "lr": Uniform(3e-5, 5e-4, log=True),
             "graph_lr": Uniform(2e-4, 5e-3, log=True),
+            "meta_start": Choice(("random", "context")),
             "weight_decay": Uniform(1e-6, 1e-3, log=True),
             "augment": Choice(("none", "flip")),
         }

@@ -59,8 +59,7 @@ class DualCoOp(Method):
         context_tokens: int = Field(16, ge=1, description="vectors N a context [4.1: 16; README, zero-shot: 64]")
         init: Literal["random", "words"] = Field(
             "random",
-            description='start of contexts: N(0, 0.02^2), or "a photo of a" before the name, random before it [release; '
-            "ours]",
+            description='start of contexts: N(0, 0.02^2), or "a photo of a", random in front of it [release; ours]',
         )
         positive_init: str | None = Field(None, description="words of N tokens; null: as init says [release]")
         negative_init: str | None = Field(None, description="words of N tokens; null: as init says [release]")
@@ -76,7 +75,7 @@ class DualCoOp(Method):
         sharpness_ratio: float | None = Field(
             None,
             gt=0,
-            description="the same over the encoder's own factor of cosines; null: 0.2 (code) [release: 20 of CLIP's 100]",
+            description="as a share of the encoder's factor of cosines; null: 0.2 (code) [release: 20 of CLIP's 100]",
         )
         scale: float = Field(100.0, gt=0, description="factor of aggregated cosines [release: 5 times 20; 1 / tau]")
         mean_token: bool = Field(

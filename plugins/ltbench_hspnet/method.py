@@ -77,8 +77,8 @@ class HSPNet(Method):
         )
         context_tokens: int = Field(4, ge=1, description="context vectors N [release]")
         init: str | None = Field(
-            "a photo of a", description="start of the context of all classes; null: N(0, 0.02^2); for group with meta_start=context only "
-            "[ours]"
+            "a photo of a",
+            description="start of the context of all classes; null: N(0, 0.02^2); group: with meta_start only [ours]",
         )
         meta_hidden: int | None = Field(
             None, ge=1, description="hidden size of the meta network; null: N times the token's size [release]"

@@ -25,14 +25,14 @@ from ltbench.engine.prepare import prepare, setup_for
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.seeds import seed_for
 from ltbench.method import Choice, Method
+from ltbench.method.config import SEARCH_RECORD
+from ltbench.method.origin import Origin
 from ltbench.method.search import SearchSpace, draw
 from ltbench.metrics.contract import evaluate
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
 from ltbench.records.canonical import without_paths
 from ltbench.tasks.views import open_train
-
-RECORD = "trials.json"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class TuneReport:
     """All trials and the best of them.
 
     Attributes:
-        preset: a preset file for ``ltbench run --preset``; its origin states the number of trials.
+        preset: a preset file for ``ltbench run --preset``; its origin states the number of trials and the task.
     """
 
     trials: tuple[Trial, ...]
@@ -130,7 +130,9 @@ def tune(
     if not scored:
         raise UserError(f"none of {trials} trials of {request.method} completed", "read trials.json below --out")
     best = max(scored, key=lambda trial: (trial.score or 0.0, -trial.number))
-    return TuneReport(tuple(done), best, folder / RECORD, _write_preset(request, resolved, best, len(done), folder))
+    return TuneReport(
+        tuple(done), best, folder / SEARCH_RECORD, _write_preset(request, resolved, best, len(done), folder)
+    )
 
 
 def _search(
@@ -144,7 +146,7 @@ def _search(
     reporter: Reporter,
 ) -> list[Trial]:
     """The first trials, those on record taken from there; each new one is recorded before the next begins."""
-    record = folder / RECORD
+    record = folder / SEARCH_RECORD
     done = [Trial(**entry) for entry in json.loads(record.read_text())["trials"]] if record.exists() else []
     for number in range(len(done), trials):
         overrides = {} if number == 0 else draw(space, np.random.default_rng(seed_for(identity, "trial", number)))
@@ -174,7 +176,7 @@ def _write_preset(request: RunRequest, resolved: Resolved, best: Trial, trials: 
         "tasks": [request.task.address],
         "backbones": [request.backbone],
         "variant": resolved.variant,
-        "origin": f"tuned({trials})",
+        "origin": str(Origin("tuned", task=request.task.address, trials=trials)),
         "overrides": {**before, **dict(request.overrides), **best.overrides},
     }
     # Through JSON, because YAML has no tuples.

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ltbench.method.origin import Origin, parse_origin
 from ltbench.plugin.errors import UnknownName, UserError
 from ltbench.plugin.specs import MethodSpec
 
 Variant = Literal["paper", "code"]
+
+SEARCH_RECORD = "trials.json"
+"""Where ``ltbench tune`` records all trials of a search, beside the preset file."""
 
 
 class MethodConfig(BaseModel):
@@ -72,7 +77,7 @@ class Preset(BaseModel):
         tasks: task addresses or names it is for (``shapes-lt``, ``partial-coco@p50``); empty fits all.
         backbones: backbone names it is for; empty fits all.
         variant: the variant it is for; ``None`` fits both.
-        origin: ``published(table, row)``, ``tuned(trials)`` or ``default``.
+        origin: where the values come from; see :mod:`ltbench.method.origin`; refused where it does not fit the tasks.
         overrides: configuration fields and their values.
     """
 
@@ -82,8 +87,30 @@ class Preset(BaseModel):
     tasks: tuple[str, ...] = ()
     backbones: tuple[str, ...] = ()
     variant: Variant | None = None
-    origin: str = Field(pattern=r"^(published\(.+\)|tuned\(\d+.*\)|default)$")
+    origin: str
     overrides: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _honest(self) -> Preset:
+        problem = parse_origin(self.origin).problem(self.tasks)
+        if problem:
+            raise ValueError(f"preset {self.name}: origin {problem}")
+        return self
+
+    def by_variant(self, variants: Sequence[Variant]) -> tuple[Preset, ...]:
+        """The preset for each of a recipe's variants, of which the first is the one that trials are made with.
+
+        What was tuned with one variant is only transferred to another; everything else says the same for all.
+        """
+        origin = parse_origin(self.origin)
+        if origin.kind != "tuned" or self.variant is not None or len(variants) < 2:
+            return (self,)
+        first, *others = variants
+        elsewhere = str(Origin("transferred", f"variant {first}", origin.task))
+        return (
+            self.model_copy(update={"variant": first}),
+            *(self.model_copy(update={"variant": other, "origin": elsewhere}) for other in others),
+        )
 
     def fits(self, task: str, setting: str | None, backbone: str, variant: str) -> bool:
         """Whether the preset was made for this task setting, backbone and variant."""
@@ -98,6 +125,9 @@ class Preset(BaseModel):
 def load_presets(spec: MethodSpec) -> tuple[Preset, ...]:
     """Read the presets of a recipe from its package. The file maps recipe names to lists of presets.
 
+    A tuned preset that names no variant was tuned with the recipe's first one, and is given for each of them; see
+    :meth:`Preset.by_variant`.
+
     Raises:
         UserError: the file is missing, is no YAML, or a preset has unknown keys.
     """
@@ -106,7 +136,8 @@ def load_presets(spec: MethodSpec) -> tuple[Preset, ...]:
     try:
         text = resources.files(spec.package).joinpath(spec.presets).read_text(encoding="utf-8")
         document = yaml.safe_load(text) or {}
-        return tuple(Preset.model_validate(entry) for entry in document.get(spec.name, []))
+        found = [Preset.model_validate(entry) for entry in document.get(spec.name, [])]
+        return tuple(preset for each in found for preset in each.by_variant(spec.variants))
     except (OSError, ModuleNotFoundError, yaml.YAMLError, AttributeError) as error:
         raise UserError(f"presets of method {spec.name!r} cannot be read ({error})", "ltbench plugins") from error
     except ValidationError as error:
@@ -116,8 +147,11 @@ def load_presets(spec: MethodSpec) -> tuple[Preset, ...]:
 def read_presets(path: Path, recipe: str) -> tuple[Preset, ...]:
     """Read the presets of one recipe from a file of the user's.
 
+    A file may state ``default``, or what a search beside it shows: ``tuned(N, on TASK)`` needs the ``trials.json`` of
+    that search, with at least N trials of the recipe on TASK and the best of them among the overrides.
+
     Raises:
-        UserError: the file cannot be read, or has no valid preset for the recipe.
+        UserError: the file cannot be read, has no valid preset for the recipe, or states an origin that nothing shows.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -130,7 +164,38 @@ def read_presets(path: Path, recipe: str) -> tuple[Preset, ...]:
         raise UserError(f"preset file {path.name} has no presets for {recipe}", "ltbench tune --help") from error
     if not found:
         raise UserError(f"preset file {path.name} has no presets for {recipe}", "ltbench tune --help")
+    for preset in found:
+        problem = unshown(preset, path.parent / SEARCH_RECORD, recipe)
+        if problem:
+            raise UserError(f"preset file {path.name}: {preset.origin}: {problem}", "say origin: default in the file")
     return found
+
+
+def unshown(preset: Preset, record: Path, recipe: str) -> str:
+    """What a file's preset claims and the record of a search does not show; empty if nothing.
+
+    Args:
+        record: ``trials.json`` of the search, which need not exist.
+    """
+    origin = parse_origin(preset.origin)
+    if origin.kind == "default":
+        return ""
+    if origin.kind != "tuned":
+        return "a file can state tuned or default only; the rest belongs to presets of a package"
+    try:
+        search = json.loads(record.read_text(encoding="utf-8"))
+        done = search["trials"][: origin.trials]
+        about = (search["method"], search["task"], len(done))
+        scored = [trial for trial in done if trial["score"] is not None]
+        best = max(scored, key=lambda trial: (trial["score"], -trial["number"]), default=None)
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"no {SEARCH_RECORD} of a search lies beside it"
+    if about != (recipe, origin.task, origin.trials):
+        return f"{SEARCH_RECORD} beside it has {about[2]} trials of {about[0]} on {about[1]}"
+    wanted = {**search["base"], **(best["overrides"] if best else {})}
+    if best is None or any(wanted.get(name, value) != value for name, value in preset.overrides.items()):
+        return f"its overrides are not those of the best trial in {SEARCH_RECORD} beside it"
+    return ""
 
 
 def choose_preset(

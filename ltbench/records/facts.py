@@ -85,7 +85,7 @@ class MethodFacts(Facts):
     Attributes:
         distribution: installed distribution that registered the recipe, with its ``version``.
         preset: name of the preset, or ``None``.
-        origin: ``published(…)``, ``tuned(…)`` or ``default``.
+        origin: see :mod:`ltbench.method.origin`; records of schema versions 1 and 2 have the old grammar named there.
         config: the resolved configuration.
         deterministic: the seed changes nothing.
         calibrated: logits mean probability = sigmoid(logit).
@@ -99,7 +99,7 @@ class MethodFacts(Facts):
     version: str
     variant: Literal["paper", "code"]
     preset: str | None = None
-    origin: str = Field(default="default", pattern=r"^(published\(.+\)|tuned\(\d+.*\)|default)$")
+    origin: str = Field(default="default", pattern=r"^(published\(.+\)|tuned\(\d+.*\)|transferred\(.+\)|default)$")
     config: dict[str, JsonValue]
     deterministic: bool
     calibrated: bool

@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from ltbench.losses import MultiFocalLoss
-
 
 class HeadTailBalancer(nn.Module):
     """``k_h L(softmax(h) softmax(z)) + k_t L(softmax(t) softmax(z))``, softmaxes of head h and tail t without gradient.
@@ -29,7 +27,7 @@ class HeadTailBalancer(nn.Module):
     """
 
     def __init__(
-        self, criterion: MultiFocalLoss, power: float = 2.0, mode: Literal["product", "soft-ce"] = "product"
+        self, criterion: nn.Module, power: float = 2.0, mode: Literal["product", "soft-ce"] = "product"
     ) -> None:
         super().__init__()
         # A tuple: as a module of this one too, its buffers would be in the state twice.
@@ -38,7 +36,7 @@ class HeadTailBalancer(nn.Module):
         self.mode = mode
 
     @property
-    def criterion(self) -> MultiFocalLoss:
+    def criterion(self) -> nn.Module:
         """L."""
         return self._criterion[0]
 

@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
+from torch import nn
 
 from ltbench.losses import FocalFactors, MultiFocalLoss
 from ltbench.method import (
@@ -23,8 +24,18 @@ from ltbench.method import (
 )
 from ltbench.nn import AdditiveAttention, MultiHeadCosine
 from ltbench_comic.balancer import HeadTailBalancer
-from ltbench_comic.corrector import ReflectiveLabelCorrector
-from ltbench_comic.module import BALANCED, HEAD, TAIL, ComicModule, StreamModel, Weights
+from ltbench_comic.corrector import Average, ReflectiveLabelCorrector
+from ltbench_comic.module import (
+    BALANCED,
+    HEAD,
+    TAIL,
+    AssumedAbsent,
+    ComicModule,
+    LinearClassifier,
+    StreamModel,
+    Weights,
+)
+from ltbench_comic.plain_losses import PlainLossConfig, build_plain_loss
 from ltbench_comic.towers import TowersConfig
 
 
@@ -50,8 +61,17 @@ class Comic(Method):
             description="multi-focal loss with both factors, with the positive-negative or the head-tail one alone "
             "[paper: Table 4], or cross-entropy in its place [paper: Table 2]",
         )
+        loss: Literal["mfm", "bce", "focal", "asl", "db", "db-focal", "hill"] = Field(
+            "mfm",
+            description="the multi-focal loss, or another in all of its places, with the constants of plt-NAME "
+            "[paper: Fig. 4a]",
+        )
         htb: bool = Field(
             True, description="head and tail model, attention and balancer; without, a balanced model [paper: Table 2]"
+        )
+        classifier: Literal["cosine", "linear"] = Field(
+            "cosine",
+            description="normalised classifiers, or linear ones with a bias [paper: Table 6, NC; reading ours]",
         )
         heads: int = Field(1, ge=1, description="heads N_g of the classifiers, a divisor of feature_dim [release]")
         momentum: float = Field(0.9, ge=0, lt=1, description="decay mu of the moving vectors [release]")
@@ -73,6 +93,11 @@ class Comic(Method):
         clip: float = Field(0.05, ge=0, lt=1, description="shift of absent probabilities; code only [release]")
         boost: float = Field(1.2, ge=1, description="factor where classes co-occur; code only [release]")
         tau: float = Field(0.7, ge=0, le=1, description="probability to exceed in the corrector [release, paper 4.3]")
+        average: Average = Field(
+            "batch",
+            description="rows whose mean probability is to be exceeded as well: of the batch, all before it, or those "
+            "before it in which the class is present [release: batch; paper, Eq. 2: past data with class c]",
+        )
         margin: float | None = Field(
             None, ge=0, description="taken off logits of present labels in the corrector [code 1 / paper 0]"
         )
@@ -92,6 +117,12 @@ class Comic(Method):
         head_step: int = Field(24, ge=1, description="the same: head model [release: 24 (12); alone 40 (12)]")
         tail_step: int = Field(12, ge=1, description="the same: tail model [release: 12 (24); alone 12 (35)]")
 
+        @model_validator(mode="after")
+        def _one_loss(self) -> Comic.Config:
+            if self.loss != "mfm" and self.mfm != "full":
+                raise ValueError(f"mfm={self.mfm}: a part of the loss that loss={self.loss} takes the place of")
+            return self
+
     config: Config
 
     @classmethod
@@ -107,10 +138,10 @@ class Comic(Method):
     def needs(self) -> Needs:
         """Global features, or images for towers that are trained. Unknown labels, which it corrects, arrive as such.
 
-        The paper decides at a probability of 1/2 (its recall), so threshold metrics are shown, as its own decisions.
+        The loss puts its probabilities elsewhere than where labels are, on purpose, so that they decide nothing at 1/2.
         """
         given: Literal["global", "image"] = "global" if self.config.towers == "frozen" else "image"
-        return Needs(input=given, classes="fixed", unknown="own", calibrated=True)
+        return Needs(input=given, classes="fixed", unknown="own", calibrated=False)
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """One gradient stage with a named parameter group for each part of each model."""
@@ -146,7 +177,8 @@ def build(config: Comic.Config, context: Context) -> ComicModule:
     counts = np.maximum(1, context.stats.positives)
     constants = factors(config, context.variant)
     together = code if config.cooccurrence is None else config.cooccurrence and code
-    criterion = MultiFocalLoss(
+    other = None if config.loss == "mfm" else AssumedAbsent(other_loss(config, context), torch.from_numpy(counts))
+    criterion = other or MultiFocalLoss(
         counts,
         factors=constants,
         cooccurrence=torch.from_numpy(context.stats.cooccurrence) if together and config.mfm != "off" else None,
@@ -165,6 +197,8 @@ def build(config: Comic.Config, context: Context) -> ComicModule:
             margin=float(code) if config.margin is None else config.margin,
             rows=(32 if code else None) if config.rlc_rows is None else config.rlc_rows,
             per_corrected=not code,
+            average=config.average,
+            criterion=other,
         )
 
     effects = {HEAD: -config.head_effect, TAIL: config.tail_effect, BALANCED: 0.0}
@@ -172,9 +206,7 @@ def build(config: Comic.Config, context: Context) -> ComicModule:
     names = (HEAD, TAIL, BALANCED) if joint else (BALANCED if config.model == "comic" else config.model,)
     models = {}
     for name in names:
-        classifier = MultiHeadCosine(
-            config.feature_dim, len(context.class_names), config.heads, config.scale, config.eta
-        )
+        classifier = build_classifier(config, len(context.class_names))
         models[name] = StreamModel(context.backbone.card.dim, classifier, config.momentum, effects[name], corrector())
     attention = (0.1 if code else 1.0) if config.attention is None else config.attention
     weights = Weights(config.rlc_weight, config.htb_weight, config.common_weight, attention)
@@ -187,6 +219,18 @@ def build(config: Comic.Config, context: Context) -> ComicModule:
         context.stats.rows,
         config.own_towers(names, context.backbone),
     )
+
+
+def build_classifier(config: Comic.Config, classes: int) -> MultiHeadCosine | LinearClassifier:
+    """The classifier of one model."""
+    if config.classifier == "linear":
+        return LinearClassifier(config.feature_dim, classes)
+    return MultiHeadCosine(config.feature_dim, classes, config.heads, config.scale, config.eta)
+
+
+def other_loss(config: Comic.Config, context: Context) -> nn.Module:
+    """The loss that takes the multi-focal one's places, as the recipe ``plt-NAME`` has it."""
+    return build_plain_loss(PlainLossConfig.model_validate({"loss": config.loss}), context.stats, context.variant)
 
 
 def groups(config: Comic.Config, module: ComicModule) -> list[ParamGroup]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import log_softmax
+from torch.nn.functional import log_softmax, normalize
 
 from ltbench.losses import MultiFocalLoss
 from ltbench.method import Batch, FineTuned, Scan
@@ -26,8 +26,39 @@ class FeatureLayer(nn.Linear):
         return log_softmax(super().forward(inputs.to(self.weight.dtype)), dim=1)
 
 
+class LinearClassifier(nn.Linear):
+    """Logits ``W f + b``, as a normalised classifier is without its norms (NC of COMIC's Table 6)."""
+
+    def effect(self, features: Tensor, direction: Tensor) -> Tensor:
+        """Part [n, C] that a direction e [dim] has in logits of features [n, dim]: ``(f . e) (W e)`` with |e| = 1."""
+        along = normalize(direction.detach().to(features.dtype), dim=-1)
+        part: Tensor = (features @ along)[:, None] * (self.weight @ along)
+        return part
+
+
+class AssumedAbsent(nn.Module):
+    """Another loss in the place of the multi-focal one, unknown labels counted as absent as in that.
+
+    Args:
+        criterion: a sum over images and classes, of logits and labels [n, C].
+        class_counts: int64 [C].
+    """
+
+    class_counts: Tensor
+
+    def __init__(self, criterion: nn.Module, class_counts: Tensor) -> None:
+        super().__init__()
+        self.criterion = criterion
+        self.register_buffer("class_counts", class_counts)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Scalar loss of logits [n, C] against labels [n, C] in {-1, 0, +1}."""
+        loss: Tensor = self.criterion(logits, torch.where(labels > 0, 1, -1))
+        return loss
+
+
 class StreamModel(nn.Module):
-    """One model: features ``f = log softmax(W x + b)``, a normalised classifier on them, a moving vector, a corrector.
+    """One model: features ``f = log softmax(W x + b)``, a classifier on them, a moving vector, a corrector.
 
     Args:
         dim: size of the tower's feature x.
@@ -40,7 +71,7 @@ class StreamModel(nn.Module):
     def __init__(
         self,
         dim: int,
-        classifier: MultiHeadCosine,
+        classifier: MultiHeadCosine | LinearClassifier,
         momentum: float,
         effect: float,
         corrector: ReflectiveLabelCorrector | None,
@@ -99,7 +130,7 @@ class ComicModule(nn.Module):
 
     Args:
         models: by name, in the order head, tail, balanced; a model alone has neither attention nor balancer.
-        criterion: the multi-focal loss, a sum.
+        criterion: the multi-focal loss, or another in its place; a sum.
         balancer: None for none.
         attention: of the balanced model's features over those of head and tail; None for none.
         weights: see :class:`Weights`.
@@ -112,7 +143,7 @@ class ComicModule(nn.Module):
     def __init__(
         self,
         models: Mapping[str, StreamModel],
-        criterion: MultiFocalLoss,
+        criterion: MultiFocalLoss | AssumedAbsent,
         balancer: HeadTailBalancer | None,
         attention: AdditiveAttention | None,
         weights: Weights,

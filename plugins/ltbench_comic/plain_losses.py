@@ -66,6 +66,8 @@ def build_plain_loss(config: PlainLossConfig, stats: Stats, variant: Literal["pa
             gamma_neg=config.asl_gamma_neg,
             gamma_pos=config.asl_gamma_pos,
             clip=config.asl_clip,
+            # Both forms: the paper prints no gradient, and the release's training command switches it off.
+            detach_weights=True,
             variant=variant,
             reduction=reduction,
         )

@@ -28,9 +28,13 @@ from ltbench.method import (
 from ltbench.nn import PromptLearner, RegionAggregation
 from ltbench_dualcoop.augment import CutoutRandAugment
 from ltbench_dualcoop.module import DualCoOpModule
-from ltbench_dualcoop.sides import FreeSides, PromptSides
+from ltbench_dualcoop.sides import FreeSides, PromptSides, start_from_words
+
+CLIP_SCALE = 100.0
+"""Factor of cosines in CLIP's released weights, for which the release's constants were chosen."""
 
 SHARPNESS = {"code": 20.0, "paper": 1.0}
+"""Of the softmax over places: the release's constant at CLIP's scale, and Eq. 5, which prints none."""
 
 
 class DualCoOp(Method):
@@ -53,8 +57,12 @@ class DualCoOp(Method):
             "text", description="prompts, or a free vector a class and side in their place [Table 4; its form is ours]"
         )
         context_tokens: int = Field(16, ge=1, description="vectors N a context [4.1: 16; README, zero-shot: 64]")
-        positive_init: str | None = Field(None, description="words of N tokens; null: N(0, 0.02^2) [release]")
-        negative_init: str | None = Field(None, description="words of N tokens; null: N(0, 0.02^2) [release]")
+        init: Literal["random", "words"] = Field(
+            "random",
+            description='start of contexts: N(0, 0.02^2), or "a photo of a", random in front of it [release; ours]',
+        )
+        positive_init: str | None = Field(None, description="words of N tokens; null: as init says [release]")
+        negative_init: str | None = Field(None, description="words of N tokens; null: as init says [release]")
         class_specific: bool = Field(
             False, description="contexts of its own for each class [3.2: for partial labels; release: an option]"
         )
@@ -62,7 +70,12 @@ class DualCoOp(Method):
             "softmax", description="over places: Eq. 5, Fig. 3's others, or CLIP's own pooling [Eq. 5, Fig. 3, Table 6]"
         )
         sharpness: float | None = Field(
-            None, gt=0, description="of the softmax over places; null: 1 (paper) or 20 (code) [Eq. 5; release]"
+            None, gt=0, description="of the softmax over places; null: as sharpness_ratio says, or 1 (paper) [Eq. 5]"
+        )
+        sharpness_ratio: float | None = Field(
+            None,
+            gt=0,
+            description="as a share of the encoder's factor of cosines; null: 0.2 (code) [release: 20 of CLIP's 100]",
         )
         scale: float = Field(100.0, gt=0, description="factor of aggregated cosines [release: 5 times 20; 1 / tau]")
         mean_token: bool = Field(
@@ -103,16 +116,21 @@ class DualCoOp(Method):
         def _sized(self) -> DualCoOp.Config:
             if self.image_size is not None and self.images != "squeezed":
                 raise ValueError("image_size goes with images=squeezed")
+            if self.sharpness is not None and self.sharpness_ratio is not None:
+                raise ValueError("sharpness_ratio: sharpness is given as well, and one of the two decides")
             return self
 
     config: Config
 
     @classmethod
     def search_space(cls) -> SearchSpace:
-        """Rate, scale and augmentation; what the paper fixes stays fixed."""
+        """Rate, scale, sharpness, start and augmentation; what the paper fixes stays fixed."""
         return {
             "lr": Uniform(1e-3, 3e-2, log=True),
             "scale": Uniform(4.0, 40.0, log=True),
+            # From all places alike to the best place alone, as seen by the encoder.
+            "sharpness_ratio": Uniform(0.1, 2.0, log=True),
+            "init": Choice(("random", "words")),
             "augment": Choice(("none", "flip")),
         }
 
@@ -137,7 +155,7 @@ class DualCoOp(Method):
             sides,
             RegionAggregation(
                 "average" if config.aggregation == "attention" else config.aggregation,
-                SHARPNESS[context.variant] if config.sharpness is None else config.sharpness,
+                sharpness(config, backbone, context.variant),
             ),
             PartialAsymmetricLoss(
                 gamma_neg=config.gamma_neg,
@@ -176,19 +194,41 @@ class DualCoOp(Method):
         assert tower is not None
         seeds = torch.Generator().manual_seed(context.seed)
         starts = {"positive": config.positive_init, "negative": config.negative_init}
-        return PromptSides(
-            {
-                name: PromptLearner(
-                    tower,
-                    context.class_names,
-                    context_tokens=config.context_tokens,
-                    init=starts[name],
-                    class_specific=config.class_specific,
-                    seed=int(torch.randint(2**31, (), generator=seeds)),
-                )
-                for name in names
-            }
-        )
+        learners = {
+            name: PromptLearner(
+                tower,
+                context.class_names,
+                context_tokens=config.context_tokens,
+                init=starts[name],
+                class_specific=config.class_specific,
+                seed=int(torch.randint(2**31, (), generator=seeds)),
+            )
+            for name in names
+        }
+        if config.init == "words":
+            for name, learner in learners.items():
+                if starts[name] is None:
+                    start_from_words(learner, "a photo of a")
+        return PromptSides(learners)
+
+
+def sharpness(config: DualCoOp.Config, backbone: Backbone, variant: Literal["paper", "code"]) -> float:
+    """Factor of the cosines in the softmax over places.
+
+    The release's 20 is a fifth of CLIP's own factor of cosines. An encoder with another one spreads its cosines
+    otherwise, so that the share is kept, not the number; one without a text tower has no factor, and keeps the number.
+    """
+    if config.sharpness is not None:
+        return config.sharpness
+    own = CLIP_SCALE if backbone.text is None else backbone.text.logit_scale
+    if config.sharpness_ratio is None:
+        if variant == "paper":
+            return SHARPNESS["paper"]
+        ratio = SHARPNESS["code"] / CLIP_SCALE
+    else:
+        ratio = config.sharpness_ratio
+    # CLIP stores a logarithm in single precision, whose exponential is 100 to six digits.
+    return round(ratio * own, 4)
 
 
 def augmentation(config: DualCoOp.Config, backbone: Backbone) -> Augment:

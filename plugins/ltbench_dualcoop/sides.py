@@ -11,6 +11,19 @@ from ltbench.nn import CosineHead, PromptClassifier, PromptLearner
 from ltbench.plugin.errors import UserError
 
 
+def start_from_words(learner: PromptLearner, words: str) -> None:
+    """Put the embeddings of words into a context, right before the class name; vectors before them stay as drawn.
+
+    A context shorter than the words takes the last of them.
+    """
+    tower = learner.tower
+    with torch.no_grad():
+        tokens = tower.tokenize([words]).to(learner.ends.device)
+        end = int(tower.end_positions(tokens)[0])
+        count = min(end - 1, learner.context_tokens)
+        learner.ctx[..., learner.context_tokens - count :, :] = tower.embed_tokens(tokens)[0, end - count : end]
+
+
 class PromptSides(nn.Module):
     """One learned context a side, ``[start] [context] [class name] . [end of text]``, through the frozen text tower.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ltbench.method import Context
@@ -113,20 +113,32 @@ def build_prompts(
 ) -> PromptLearner | ConditionalPrompts:
     """Prompts of all classes; the context comes from the groups where there are any."""
     count = config.context_tokens
-    words = None
-    if config.prompts != "group":
+    shared = None
+    if config.prompts != "group" or config.meta_start == "context":
         shared = PromptLearner(tower, context.class_names, count, config.init, seed=context.seed)
-        if hierarchy is None:
-            return shared
-        words = shared.ctx.detach().clone()
-    assert hierarchy is not None
+    if hierarchy is None:
+        assert shared is not None
+        return shared
+    words = None if shared is None or config.prompts == "group" else shared.ctx.detach().clone()
     total = 2 * count if config.prompts == "concat" else count
     # The learner gives the frame of the prompts only: all of their context comes from the groups and the words below.
     frame = PromptLearner(tower, context.class_names, total, init=None, seed=context.seed)
     frame.ctx.requires_grad_(False).zero_()
     meta = MetaNet(context.backbone.card.dim, count * tower.width, config.meta_hidden or count * tower.width)
+    if config.meta_start == "context":
+        assert shared is not None
+        start_at(meta, torch.zeros_like(shared.ctx) if config.prompts == "add" else shared.ctx)
     contexts = GroupContexts(meta, hierarchy.index, (count, tower.width), words, config.prompts)
     return ConditionalPrompts(frame, contexts, config.chunk)
+
+
+def start_at(meta: MetaNet, context: Tensor) -> None:
+    """Let a network give one context [N, W] for every condition, until it has learned otherwise."""
+    last = meta.layers[-1]
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.copy_(context.flatten())
 
 
 def _graph(config: HSPNetConfig, form: Form, dim: int) -> ResidualGraph:

@@ -30,10 +30,16 @@ class HSPNetConfig(TrainingConfig):
     )
     context_tokens: int = Field(4, ge=1, description="context vectors N [release]")
     init: str | None = Field(
-        "a photo of a", description="start of the context of all classes; null: N(0, 0.02^2); not group [ours]"
+        "a photo of a",
+        description="start of the context of all classes; null: N(0, 0.02^2); group: with meta_start only [ours]",
     )
     meta_hidden: int | None = Field(
         None, ge=1, description="hidden size of the meta network; null: N times the token's size [release]"
+    )
+    meta_start: Literal["random", "context"] = Field(
+        "random",
+        description="what the meta network gives at first: whatever its random weights give, or the context that "
+        "init names (nothing, where the prompts add it) [release; ours]",
     )
     label_graph: bool = Field(True, description="refine the features of classes [3.2]")
     group_graph: bool = Field(True, description="refine the features of groups [3.2]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
@@ -63,10 +64,11 @@ class HSPNet(Method):
 
     @classmethod
     def search_space(cls) -> SearchSpace:
-        """Learning rates, decay and augmentation; the prompts, the graphs and the loss stay the published ones."""
+        """Learning rates, decay, augmentation and the start of the prompts; graphs and loss stay the published ones."""
         return {
             "lr": Uniform(3e-5, 5e-4, log=True),
             "graph_lr": Uniform(2e-4, 5e-3, log=True),
+            "meta_start": Choice(("random", "context")),
             "weight_decay": Uniform(1e-6, 1e-3, log=True),
             "augment": Choice(("none", "flip")),
         }

@@ -190,7 +190,7 @@ def test_tune_searches_on_validation_and_says_how_to_use_what_it_found(cli: Cli,
     assert Path(preset).is_file()
     said = cli(*RUN, "--method", "linear-probe", "--preset", preset, "--dry-run", "--json")
     assert said.code == 0, said.err
-    assert json.loads(said.out)[0]["origin"] == "tuned(2)"
+    assert json.loads(said.out)[0]["origin"] == "tuned(2, on shapes-micro)"
     assert cli(*tune, "--trials", "2", "--space", "lr=3").err.startswith("error: search space of 'lr' must be a list")
     said = cli("tune", "--task", "shapes-plt", "--method", "zero-shot", "--trials", "1")
     assert "shapes-plt stands for 4 settings" in said.err

@@ -42,9 +42,9 @@ def test_every_trial_is_recorded_and_the_best_becomes_a_preset(tmp_path: Path, m
     written = json.loads(report.record.read_text())
     assert [trial["score"] for trial in written["trials"]] == scores
     preset = yaml.safe_load(report.preset.read_text())["linear-probe"][0]
-    assert preset["origin"] == "tuned(3)"
+    assert preset["origin"] == f"tuned(3, on {preset['tasks'][0]})"
     resolved = resolve_method(request(tmp_path, preset=str(report.preset)))
-    assert resolved.origin == "tuned(3)"
+    assert resolved.origin == f"tuned(3, on {preset['tasks'][0]})"
     for name, value in report.best.overrides.items():
         assert getattr(resolved.config, name) == value
 

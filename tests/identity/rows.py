@@ -49,9 +49,7 @@ def row_of(method: str, out: Path) -> dict[str, str]:
     fields = registry().methods.get(method).spec.load().Config.model_fields
     short = {"epochs": EPOCHS, "first_round": EPOCHS - 1, "apl_warmup": EPOCHS - 1, "warmup": EPOCHS - 1}
     options = {name: value for name, value in short.items() if name in fields}
-    (finished,) = ltbench.run(
-        task, method, "tiny-clip", options=options, device="cpu", threads=1, limit=ROWS, out=out
-    )
+    (finished,) = ltbench.run(task, method, "tiny-clip", options=options, device="cpu", threads=1, limit=ROWS, out=out)
     record = finished.record
     if record.logits is None:
         raise RuntimeError(f"{method} on {task}: {record.status}: {record.reason}")

@@ -124,7 +124,12 @@ def build_loss(config: LossConfig, stats: Stats, variant: Literal["paper", "code
         return LDAMLoss(counts, max_margin=config.ldam_max_margin, scale=config.ldam_scale)
     if name == "asl":
         return AsymmetricLoss(
-            gamma_neg=config.asl_gamma_neg, gamma_pos=config.asl_gamma_pos, clip=config.asl_clip, variant=variant
+            gamma_neg=config.asl_gamma_neg,
+            gamma_pos=config.asl_gamma_pos,
+            clip=config.asl_clip,
+            # As both releases train, ASL's and LMPT's; printed is the loss alone, whose powers have a gradient.
+            detach_weights=variant == "code",
+            variant=variant,
         )
     if name == "lsep":
         return LSEPLoss(gamma=config.lsep_gamma, axis=config.ranking_axis)

@@ -25,6 +25,8 @@ Labels = npt.NDArray[np.int8]
 
 @pytest.fixture
 def toy(backbone: Backbone) -> Backbone:
+    assert backbone.text is not None
+    backbone.text.logit_scale = 100.0  # CLIP's, for which the release's constants were chosen
     backbone.card = backbone.card.model_copy(update={"offers": ("global", "region", "text"), "region_dim": DIM})
     return backbone
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -55,6 +56,7 @@ def backbone() -> Backbone:
     vision = {"layers": 1, "width": 16, "head_width": 16, "patch_size": 16, "image_size": 32}
     text = {"context_length": 77, "vocab_size": 49408, "width": WIDTH, "heads": 2, "layers": 1}
     model = CLIP(embed_dim=DIM, vision_cfg=vision, text_cfg=text).eval().requires_grad_(False)
+    model.logit_scale.data.fill_(math.log(100))  # as in CLIP's released weights
     card = BackboneCard(
         name="blind",
         offers=("global", "region", "text"),

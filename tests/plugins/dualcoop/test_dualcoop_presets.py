@@ -139,12 +139,13 @@ ON_SHAPES: dict[str, dict[str, Any]] = {
     "shapes-half-tokens": {"context_tokens": None},
     "shapes-average": {"aggregation": "average"},
     "shapes-max": {"aggregation": "max"},
+    "shapes-random": {"init": "random"},
     "shapes-attention": {"aggregation": "attention"},
     "shapes-discrete": {"labels": "discrete", "class_specific": False},
 }
 
 
-@pytest.mark.parametrize("task", ["shapes-partial", "shapes-spml", "shapes-zsl"])
+@pytest.mark.parametrize("task", ["shapes-partial", "shapes-zsl"])
 def test_ablations_on_shapes_share_one_training(task: str) -> None:
     own = choose_preset(PRESETS, None, task, None, "tiny-clip", "code")
     assert own is not None

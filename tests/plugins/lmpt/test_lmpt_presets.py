@@ -145,7 +145,7 @@ def test_the_components_on_shapes_are_parts_of_the_tuned_preset(name: str, chang
     preset = choose_preset(PRESETS, name, "shapes-lt", None, "tiny-clip", "paper")
     assert tuned is not None
     assert preset is not None
-    assert (tuned.name, tuned.origin) == ("shapes", "tuned(8)")
+    assert (tuned.name, tuned.origin) == ("shapes", "tuned(8, on shapes-lt)")
     base, part = config_of(tuned), config_of(preset)
     assert {field: value for field, value in part.items() if value != base[field]} == changes
 
@@ -156,4 +156,4 @@ def test_the_code_has_a_preset_for_shapes() -> None:
     assert preset.name == "shapes"
     config = config_of(preset)
     assert (config["batch_norm"], config["images"], config["cse_skip"]) == ("frozen", "square", 2)
-    assert preset.origin == "tuned(8)"
+    assert preset.origin == "tuned(8, on shapes-lt)"

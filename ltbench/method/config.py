@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -137,7 +137,7 @@ def load_presets(spec: MethodSpec) -> tuple[Preset, ...]:
         text = resources.files(spec.package).joinpath(spec.presets).read_text(encoding="utf-8")
         document = yaml.safe_load(text) or {}
         found = [Preset.model_validate(entry) for entry in document.get(spec.name, [])]
-        return tuple(preset for each in found for preset in each.by_variant(spec.variants))
+        return tuple(preset for each in found for preset in each.by_variant(cast(Sequence[Variant], spec.variants)))
     except (OSError, ModuleNotFoundError, yaml.YAMLError, AttributeError) as error:
         raise UserError(f"presets of method {spec.name!r} cannot be read ({error})", "ltbench plugins") from error
     except ValidationError as error:

@@ -173,16 +173,17 @@ def check_shapes() -> Iterator[Check]:
 def check_data() -> Iterator[Check]:
     """The official data sets: what is not here is no fault, since most users need few of them."""
     from ltbench.data.base import DataRoot
+    from ltbench.data.getting.here import state_of
     from ltbench.plugin.manager import registry
 
     here: list[str] = []
     missing: list[str] = []
     for item in registry().datasets:
-        name, status = item.spec.name, item.spec.status
-        if name in ("shapes", "folder") or status is None:
+        name = item.spec.name
+        if name in ("shapes", "folder") or item.spec.status is None:
             continue
         try:
-            found = item.spec.load_target(status)(DataRoot())
+            found = state_of(name, DataRoot())
         except UserError as error:
             yield Check("data", "warn", f"{name}: {error.message}", error.hint)
             continue

@@ -1,12 +1,13 @@
-"""What a task or a data set needs on this machine, in terms that ``ltbench.data.getting.prepare`` understands."""
+"""What a task or a data set needs on this machine: where the way of ``ltbench.data.getting`` begins."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
 from ltbench.data.base import DataRoot, DataSet
-from ltbench.data.getting.archives import Piece
-from ltbench.data.getting.prepare import Needs, items, prepare
+from ltbench.data.getting.bring import bring
+from ltbench.data.getting.needs import Needs, Piece
+from ltbench.data.getting.plan import Plan, plan
 from ltbench.data.getting.sources import Source
 from ltbench.plugin.errors import UnknownName, UserError
 from ltbench.plugin.manager import registry
@@ -19,11 +20,8 @@ def sources_of(task: Task, checks: bool = False) -> list[Source]:
     Args:
         checks: also those that it is only compared with.
     """
-    wanted = [file for file in task.published if checks or file.use == "defines"]
-    made = [
-        Source(file.name, file.origin, file.sha256, file.size, file.licence, unpinned=file.unpinned) for file in wanted
-    ]
-    return list(dict.fromkeys(made))
+    wanted = (file.source for file in task.published if checks or file.use == "defines")
+    return list(dict.fromkeys(wanted))
 
 
 def parts_of(task: Task) -> dict[str, tuple[str, ...]]:
@@ -97,24 +95,30 @@ def needs_of(name: str, checks: bool = False) -> Needs:
     return needs_of_task(tasks_of(name), name, checks)
 
 
-def bring_missing(task: Task, root: DataRoot) -> None:
-    """Download what a run of the task lacks; the size is told first. Nothing is done offline.
+def plan_of_run(task: Task, root: DataRoot) -> Plan:
+    """What a run of the task lacks: nothing is brought, only told.
 
     A data set whose parts open is taken as it is, whatever of its official files is not there.
+    """
+    pieces: list[Piece] = []
+    for data_set, parts in parts_of(task).items():
+        needed = pieces_of(data_set, parts)
+        if needed and not _opens(data_set, parts, root):
+            pieces += needed
+    return plan(Needs(task.address, tuple(sources_of(task)), tuple(pieces)), root)
+
+
+def bring_missing(task: Task, root: DataRoot) -> None:
+    """Download what a run of the task lacks; the size is told first. Nothing is done offline.
 
     Raises:
         UserError: something could not be brought.
     """
     if root.offline:
         return
-    pieces: list[Piece] = []
-    for data_set, parts in parts_of(task).items():
-        needed = pieces_of(data_set, parts)
-        if needed and not _opens(data_set, parts, root):
-            pieces += needed
-    needs = Needs(task.address, tuple(sources_of(task)), tuple(pieces))
-    if any(item.state != "here" for item in items(needs, root)):
-        prepare(needs, root)
+    wanted = plan_of_run(task, root)
+    if not wanted.complete:
+        bring(wanted, root)
 
 
 def _opens(data_set: str, parts: Iterable[str], root: DataRoot) -> bool:

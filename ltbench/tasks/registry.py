@@ -89,7 +89,7 @@ def files_of(task: Task, root: DataRoot) -> Callable[[str], Path]:
     known = {source.name: source for source in task.sources}
 
     def opened(name: str) -> Path:
-        from ltbench.data.getting.sources import fetch
+        from ltbench.data.getting.fetch import fetch
 
         return fetch(known[name], root)
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ltbench.data.getting.sources import Source
 from ltbench.tasks.groups import GroupRule
 from ltbench.tasks.protocols import LabelProtocol
-
-if TYPE_CHECKING:
-    from ltbench.data.getting.sources import Source
 
 Family = Literal["ltml", "plt", "spml", "partial", "zero-shot", "custom"]
 UnknownPolicy = Literal["ignore", "assume-negative", "own"]
@@ -135,6 +133,11 @@ class PublishedFile(Frozen):
     size: int | None
     licence: str
     unpinned: str = ""
+
+    @property
+    def source(self) -> Source:
+        """The file as something to fetch."""
+        return Source(self.name, self.origin, self.sha256, self.size, self.licence, unpinned=self.unpinned)
 
 
 class Counts(Frozen):
@@ -279,13 +282,7 @@ class Task(Frozen):
     @property
     def sources(self) -> tuple[Source, ...]:
         """The published files that it needs, as sources to fetch; those it is only checked against are not needed."""
-        from ltbench.data.getting.sources import Source
-
-        return tuple(
-            Source(file.name, file.origin, file.sha256, file.size, file.licence, unpinned=file.unpinned)
-            for file in self.published
-            if file.use == "defines"
-        )
+        return tuple(file.source for file in self.published if file.use == "defines")
 
     def defining(self, *roles: str) -> PublishedFile | None:
         """The published file that defines one of these, or None."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltbench.data.base import DataRoot
-from ltbench.data.getting.sources import Source, fetch
+from ltbench.data.getting.fetch import fetch
 from ltbench.plugin.files import write_atomic
 from ltbench.tasks.task import PublishedFile, Task
 from ltbench.tasks.views.published import class_numbers, keys_of, read_lines
@@ -65,13 +65,8 @@ def made_file(task: Task, file: PublishedFile, lines: Iterable[str], mirror: Pat
             "unpinned": "",
         }
     )
-    write_atomic(mirror / source_of(made).layout, content)
+    write_atomic(mirror / made.source.layout, content)
     return made
-
-
-def source_of(file: PublishedFile) -> Source:
-    """A published file as something to fetch."""
-    return Source(file.name, file.origin, file.sha256, file.size, file.licence, unpinned=file.unpinned)
 
 
 def listed(task: Task, file: PublishedFile, data_set: str, root: DataRoot) -> dict[str, tuple[str, ...]]:
@@ -80,7 +75,7 @@ def listed(task: Task, file: PublishedFile, data_set: str, root: DataRoot) -> di
     Raises:
         UserError: the file cannot be had.
     """
-    lines = read_lines(fetch(source_of(file), root))
+    lines = read_lines(fetch(file.source, root))
     numbers: Sequence[Sequence[int]] = [()] * len(lines)
     if file.labels or file.role == "observed":
         numbers = class_numbers(lines, len(task.classes), file.name)

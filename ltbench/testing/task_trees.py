@@ -37,7 +37,7 @@ from ltbench.tasks.registry import load_task, open_data_set
 from ltbench.tasks.task import Fingerprints, PublishedFile, Task, Validation
 from ltbench.tasks.views.opened import TaskData
 from ltbench.tasks.views.rows import mask_namespace, training_rows
-from ltbench.testing._task_lists import made_file, one_of, source_of, written
+from ltbench.testing._task_lists import made_file, one_of, written
 from ltbench.testing._task_pins import pinned_rows, tree_part
 from ltbench.testing.trees import TREES, Tree, make_tree
 
@@ -74,7 +74,7 @@ class TaskTree:
         root = DataRoot(root=self.root, offline=True) if cache is None else DataRoot(cache, self.root, offline=True)
         if self.mirror is None:
             return open_data_set(self.task, root)
-        files = {file.name: self.mirror / source_of(file).layout for file in self.task.published}
+        files = {file.name: self.mirror / file.source.layout for file in self.task.published}
         data = open_data_set(self.task.model_copy(update={"published": ()}), root)
         opened = data if isinstance(data, TaskData) else TaskData(**vars(data))
         return replace(opened, open_file=files.__getitem__)

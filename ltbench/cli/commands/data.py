@@ -13,7 +13,7 @@ from ltbench.cli.options import data_root_option, json_option
 
 if TYPE_CHECKING:
     from ltbench.data.base import DataRoot
-    from ltbench.data.getting.prepare import Item
+    from ltbench.data.getting.plan import Item
     from ltbench.data.progress import Reporter
 
 _HERE = "ltbench.cli.commands.data"
@@ -56,20 +56,17 @@ def status(name: str | None, data_root: Path | None, as_json: bool) -> None:
 
 def _all(root: DataRoot, as_json: bool) -> None:
     from ltbench.cli.output import Column, note, print_json, print_table, size
+    from ltbench.data.getting.here import state_of
     from ltbench.data.status import DataStatus, folder_bytes
     from ltbench.plugin.errors import UserError
     from ltbench.plugin.manager import registry
 
     found: list[DataStatus] = []
     for item in registry().datasets:
-        spec = item.spec
-        if spec.status is None:
-            found.append(DataStatus(spec.name, "on demand", "its plugin does not say"))
-            continue
         try:
-            found += spec.load_target(spec.status)(root)
+            found += state_of(item.spec.name, root)
         except UserError as error:
-            found.append(DataStatus(spec.name, "missing", error.message, next=error.hint))
+            found.append(DataStatus(item.spec.name, "missing", error.message, next=error.hint))
     features, sources = folder_bytes(root.cache / "features"), folder_bytes(root.cache / "sources")
     if as_json:
         document = {"data": [asdict(each) for each in found], "cache": str(root.cache), "features_bytes": features}
@@ -90,13 +87,13 @@ def _all(root: DataRoot, as_json: bool) -> None:
 
 def _one(name: str, root: DataRoot, as_json: bool) -> None:
     from ltbench.cli.output import Column, note, print_json, print_table, size
-    from ltbench.data.getting.prepare import items
+    from ltbench.data.getting.plan import plan
     from ltbench.tasks.needs import needs_of
 
-    found = items(needs_of(name), root)
-    missing = sum(item.bytes for item in found if item.state == "missing")
+    wanted = plan(needs_of(name), root)
+    found = wanted.items
     if as_json:
-        print_json({"name": name, "items": [item_json(item) for item in found], "missing_bytes": missing})
+        print_json({"name": name, "items": [item_json(item) for item in found], "missing_bytes": wanted.bytes})
         return
     if not found:
         note(f"{name} needs no files from elsewhere.")
@@ -116,9 +113,10 @@ def _one(name: str, root: DataRoot, as_json: bool) -> None:
     )
     absent = [item for item in found if item.state != "here"]
     if absent:
-        note(f"{len(absent)} of {len(found)} missing, {size(missing)} to download → ltbench data prepare {name}")
+        note(f"{len(absent)} of {len(found)} missing, {size(wanted.bytes)} to download → {wanted.command}")
 
 
 def item_json(item: Item) -> dict[str, Any]:
     """One needed thing for programs."""
-    return {**asdict(item), "place": str(item.place)}
+    told = ("name", "state", "bytes", "place", "origin", "licence", "todo", "pinned")
+    return {name: getattr(item, name) for name in told} | {"place": str(item.place)}

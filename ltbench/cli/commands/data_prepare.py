@@ -25,16 +25,16 @@ def prepare(name: str, data_root: Path | None, keep_archives: bool, repair: bool
     from ltbench.cli.commands import data
     from ltbench.cli.output import print_json, size
     from ltbench.cli.reporting import reporter
-    from ltbench.data.getting.prepare import items
-    from ltbench.data.getting.prepare import prepare as bring
+    from ltbench.data.getting.bring import bring
+    from ltbench.data.getting.plan import plan
     from ltbench.tasks.needs import needs_of
 
     go_offline(offline)
     root = data.open_root(data_root, reporter())
     needs = needs_of(name)
-    brought = bring(needs, root, keep_archives, repair)
+    brought = bring(plan(needs, root, repair), root, keep_archives)
     if as_json:
-        found = [data.item_json(item) for item in items(needs, root)]
+        found = [data.item_json(item) for item in plan(needs, root).items]
         print_json({"name": name, "items": found, "brought": [item.name for item in brought]})
     elif not needs.sources and not needs.pieces:
         click.echo(f"{name} needs no files from elsewhere.")

@@ -15,7 +15,7 @@ from ltbench.cli.options import data_root_option, go_offline, json_option
 if TYPE_CHECKING:
     from ltbench.data.base import DataRoot, DataSet
     from ltbench.data.getting.check import Opened
-    from ltbench.data.getting.prepare import Needs
+    from ltbench.data.getting.needs import Needs
 
 
 @click.command()

@@ -59,12 +59,11 @@ def task(name: str, as_json: bool) -> None:
 def _at_hand(file: object) -> Path:
     """A published file in the cache or in the mirror; the network is left alone."""
     from ltbench.data.base import DataRoot
-    from ltbench.data.getting.sources import Source, fetch
+    from ltbench.data.getting.fetch import fetch
     from ltbench.tasks.task import PublishedFile
 
     assert isinstance(file, PublishedFile)
-    source = Source(file.name, file.origin, file.sha256, file.size, file.licence, unpinned=file.unpinned)
-    return fetch(source, DataRoot(offline=True))
+    return fetch(file.source, DataRoot(offline=True))
 
 
 def _data_at_hand(task: Task) -> DataSet:

@@ -3,21 +3,17 @@
 The owners publish no sha256. Where others who fetched an archive published one, and several of them the same, it is
 pinned: those of TensorFlow Datasets (``tensorflow_datasets/url_checksums`` of tensorflow/datasets@333639b: ``voc.txt``,
 ``coco.txt``, ``caltech_birds2011.txt``), whose sizes are the official ones to the byte and which torchvision's data set
-prototypes hold as well. The others say why not; what arrives is noted (see ``ltbench.data.getting.prepare``),
+prototypes hold as well. The others say why not; what arrives is noted (see ``ltbench.data.getting.notes``),
 labels and rows are pinned by each task's fingerprints, and unpacking checks the checksums and end marks that archives
 carry.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
-from ltbench.data.base import DataRoot
 from ltbench.data.formats import cub, nus_wide, vg200
 from ltbench.data.formats.coco import coco_layout
-from ltbench.data.formats.layouts import Layout, find
 from ltbench.data.formats.voc import voc_layout
+from ltbench.data.getting.needs import Piece
 from ltbench.data.getting.sources import Source, Unpack
 
 NO_HASH = "its owners publish no sha256, and no two others were found to publish the same"
@@ -57,55 +53,6 @@ _VOC = "photographs under Flickr's terms of use; annotations free for research"
 _COCO = "photographs under Flickr's terms of use; annotations CC BY 4.0"
 _CUB = "for non-commercial research and education"
 _VG = "CC BY 4.0"
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One thing that a data set on disk consists of.
-
-    Attributes:
-        name: what people call it: the archive's name.
-        layout: where the data set lies.
-        shows: files or folders below the data set's own, all of which are there when the piece is; each a tuple of
-            names, one of which is enough.
-        parts: parts of the data set that need it, with all their variants (``test+…``); empty for all.
-        without: endings of part names that do without it.
-        source: where it comes from; None when it has to be got by hand.
-        strip: folders in the archive that stand for the data set's own.
-        by_hand: how to get it, where ``source`` is None.
-        licence: licence or terms of use, one line.
-    """
-
-    name: str
-    layout: Layout
-    shows: tuple[tuple[str, ...], ...]
-    parts: tuple[str, ...] = ()
-    source: Source | None = None
-    strip: str = ""
-    by_hand: str = ""
-    licence: str = ""
-    without: tuple[str, ...] = ()
-
-    def needed_by(self, part: str) -> bool:
-        """Whether a part of the data set needs it."""
-        return (not self.parts or part.partition("+")[0] in self.parts) and not part.endswith(self.without or ("\0",))
-
-    def folder(self, root: DataRoot) -> Path:
-        """The data set's folder: where it is found, else where it is going to be."""
-        found = find(root, self.layout)
-        if found is not None:
-            return found
-        usual = Path(self.layout.folders[0])
-        for place in root.places:
-            # The data root may be the data set's folder itself.
-            if place.name == usual.name and all((place / mark).exists() for mark in self.layout.marks):
-                return place
-        return root.home / usual
-
-    def shown(self, root: DataRoot) -> bool:
-        """Whether everything that shows the piece is there."""
-        folder = self.folder(root)
-        return all(any((folder / name).exists() for name in names) for names in self.shows)
 
 
 def _web(url: str, licence: str, unpack: Unpack) -> Source:

@@ -1,4 +1,4 @@
-"""Making a mirror: a folder that ``LTBENCH_MIRROR`` accepts, for machines without a network."""
+"""The same way into a mirror: a folder that ``LTBENCH_MIRROR`` accepts, for machines without a network."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ltbench.data.base import DataRoot
-from ltbench.data.getting.fetch import bring, cached_or_near, check_room, in_words, writable
+from ltbench.data.getting.disk import check_room, in_words, writable
+from ltbench.data.getting.fetch import fetch
 from ltbench.data.getting.hashes import sha256_of
-from ltbench.data.getting.prepare import Needs
+from ltbench.data.getting.mirror import nearby
+from ltbench.data.getting.needs import Needs
+from ltbench.data.getting.notes import cached, expected
 from ltbench.data.getting.sources import Source
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
@@ -68,9 +71,9 @@ def _archives(needs: Needs) -> Sequence[Source]:
 def _put(source: Source, out: Path, root: DataRoot) -> Path:
     """Copy what is here; what is not is brought straight into the bundle, not through the cache."""
     target = out / Path(*source.layout.split("/"))
-    near = cached_or_near(source, root)
+    near = _at_hand(source, root)
     if near is None or (target.exists() and target.samefile(near)):
-        return bring(source, target, root)
+        return fetch(source, root, target)
     with writable(target, "--out DIR, a folder that you may write"):
         if target.is_file() and sha256_of(target) == sha256_of(near):
             return target
@@ -84,6 +87,19 @@ def _put(source: Source, out: Path, root: DataRoot) -> Path:
         finally:
             part.unlink(missing_ok=True)
     return target
+
+
+def _at_hand(source: Source, root: DataRoot) -> Path | None:
+    """The file in the cache or in a mirror folder, whichever is what it should be; None when neither is.
+
+    Raises:
+        UserError: ``LTBENCH_MIRROR`` is no mirror.
+    """
+    target = cached(source, root)
+    for path in (target, nearby(source.layout)):
+        if path is not None and path.is_file() and expected(source, target) in (None, sha256_of(path)):
+            return path
+    return None
 
 
 def _list(out: Path, made: dict[str, tuple[str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""Looking at all data of a task once: every file has its hash, every image opens, and all faults are told together."""
+"""Step 5, checking: all data of a task are looked at once, every file has its hash, every image opens."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ltbench.data.base import DataRoot, DataSet, FileImages, Images
-from ltbench.data.getting.fetch import expected
 from ltbench.data.getting.hashes import likely_cause, sha256_of
-from ltbench.data.getting.prepare import Needs, is_here, read_manifest
-from ltbench.data.getting.sources import cached
+from ltbench.data.getting.here import here
+from ltbench.data.getting.needs import Needs, Piece
+from ltbench.data.getting.notes import expected, read_manifest
+from ltbench.data.getting.sources import Source
 from ltbench.data.own.images import undecodable
 from ltbench.plugin.errors import UserError
 
@@ -61,41 +62,39 @@ def check(needs: Needs, data_sets: Iterable[Opened], root: DataRoot, workers: in
         workers: threads; None takes one for each core.
     """
     seen = Checked()
-    _check_sources(needs, root, seen)
-    hashes = _listed(needs, root, seen)
+    hashes: dict[Path, str] = {}
+    for found in here(needs, root):
+        if isinstance(found.need, Source):
+            _check_source(found.need, found.place, found.here, seen)
+        else:
+            hashes |= _listed(found.need, found.place, found.here, seen)
     images = _check_labels(data_sets, seen)
     _check_files(hashes, images, root, seen, workers or os.cpu_count() or 1)
     return seen
 
 
-def _check_sources(needs: Needs, root: DataRoot, seen: Checked) -> None:
-    for source in needs.sources:
-        path = cached(source, root)
-        if not path.is_file():
-            seen.faults.append(f"{source.name} is not here ({path})")
-            continue
-        wanted = expected(source, path)
-        found = sha256_of(path)
-        if wanted is None:
-            seen.unhashed += 1
-            continue
-        seen.hashes += 1
-        if found != wanted:
-            cause = likely_cause(path, wanted, source.size)
-            seen.faults.append(f"{source.name} has sha256 {found}, not {wanted}: {cause} ({path})")
+def _check_source(source: Source, path: Path, is_here: bool, seen: Checked) -> None:
+    if not is_here:
+        seen.faults.append(f"{source.name} is not here ({path})")
+        return
+    wanted = expected(source, path)
+    if wanted is None:
+        seen.unhashed += 1
+        return
+    seen.hashes += 1
+    found = sha256_of(path)
+    if found != wanted:
+        cause = likely_cause(path, wanted, source.size)
+        seen.faults.append(f"{source.name} has sha256 {found}, not {wanted}: {cause} ({path})")
 
 
-def _listed(needs: Needs, root: DataRoot, seen: Checked) -> dict[Path, str]:
-    """sha256 of every file that we unpacked."""
-    hashes: dict[Path, str] = {}
-    for piece in needs.pieces:
-        folder = piece.folder(root)
-        if not is_here(piece, root):
-            lost = [names[0] for names in piece.shows if not any((folder / name).exists() for name in names)]
-            what = f"{', '.join(lost)} missing" if lost else "only partly unpacked"
-            seen.faults.append(f"{piece.name} is not here ({what} in {folder})")
-        hashes |= {folder / path: digest for path, digest in read_manifest(piece, folder).items()}
-    return hashes
+def _listed(piece: Piece, folder: Path, is_here: bool, seen: Checked) -> dict[Path, str]:
+    """sha256 of every file of a piece that we unpacked."""
+    if not is_here:
+        lost = [names[0] for names in piece.shows if not any((folder / name).exists() for name in names)]
+        what = f"{', '.join(lost)} missing" if lost else "only partly unpacked"
+        seen.faults.append(f"{piece.name} is not here ({what} in {folder})")
+    return {folder / path: digest for path, digest in read_manifest(piece, folder).items()}
 
 
 def _check_labels(data_sets: Iterable[Opened], seen: Checked) -> list[tuple[str, Images]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from ltbench.data.getting.sources import Source
 from ltbench.plugin.errors import UserError
 
 _LOOKED_AT = 64_000_000
@@ -20,16 +19,6 @@ def sha256_of(path: Path) -> str:
     """Hash of a file's bytes, hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def wrong_file(source: Source, path: Path, found: str, wanted: str, where: str, hint: str) -> WrongFile:
-    """The error for a file with another sha256: both hashes and the likely cause."""
-    pinned = "the pinned one" if source.sha256 else "that of its first arrival"
-    cause = likely_cause(path, wanted, source.size)
-    return WrongFile(
-        f"{source.name} from {where} has sha256 {found}, not {pinned} {wanted}: {cause}",
-        hint,
-    )
 
 
 def likely_cause(path: Path, wanted: str, size: int | None) -> str:

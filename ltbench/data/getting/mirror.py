@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
-from ltbench.data.getting.sources import Source
 from ltbench.plugin.errors import UserError
 
 VARIABLE = "LTBENCH_MIRROR"
@@ -33,16 +32,20 @@ class Mirror:
     def __str__(self) -> str:
         return str(self.folder) if self.folder is not None else self.address
 
-    def path(self, source: Source) -> Path | None:
-        """The file in a mirror folder; None when the mirror is no folder or lacks it."""
+    def path(self, layout: str) -> Path | None:
+        """The file in a mirror folder; None when the mirror is no folder or lacks it.
+
+        Args:
+            layout: path below the mirror, with forward slashes.
+        """
         if self.folder is None:
             return None
-        found = self.folder / Path(*source.layout.split("/"))
+        found = self.folder / Path(*layout.split("/"))
         return found if found.is_file() else None
 
-    def url(self, source: Source) -> str:
+    def url(self, layout: str) -> str:
         """The file's address in a mirror on the web; empty when the mirror is a folder."""
-        return f"{self.address}/{quote(source.layout)}" if self.address else ""
+        return f"{self.address}/{quote(layout)}" if self.address else ""
 
 
 def mirror() -> Mirror | None:
@@ -65,3 +68,13 @@ def mirror() -> Mirror | None:
     if not folder.is_dir():
         raise UserError(f"{VARIABLE} names {value}, which is no folder", f"unset {VARIABLE}, or name another folder")
     return Mirror(folder=folder)
+
+
+def nearby(layout: str) -> Path | None:
+    """A file in the mirror, where that is a folder that has it.
+
+    Raises:
+        UserError: as :func:`mirror`.
+    """
+    known = mirror()
+    return known.path(layout) if known is not None else None

@@ -1,18 +1,11 @@
-"""Files that are fetched, not shipped: where each comes from, its sha256, its licence, and how it gets here.
-
-A source is looked for in this order, and the first place that has it answers: the cache; the mirrors of
-``LTBENCH_MIRROR`` (see ``ltbench.data.getting.mirror``); its origin. Whatever answers, the sha256 decides.
-"""
+"""Files that are fetched, not shipped: where each comes from, its sha256 and its licence."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, unquote, urlsplit
-
-from ltbench.data.base import DataRoot
 
 Unpack = Literal["tar", "zip"]
 
@@ -90,26 +83,3 @@ class Source:
             return self.origin
         path = quote(found["path"])
         return f"https://raw.githubusercontent.com/{found['owner']}/{found['repo']}/{found['commit']}/{path}"
-
-
-def cached(source: Source, root: DataRoot) -> Path:
-    """Where the file lies in the cache once it is fetched: ``<cache>/sources/`` and its :attr:`Source.layout`."""
-    return root.cache / "sources" / Path(*source.layout.split("/"))
-
-
-def fetch(source: Source, root: DataRoot) -> Path:
-    """Bring a file and check it; what is in the cache and intact is not brought again.
-
-    Safe to call from several processes at once: one brings the file, the others wait for it.
-
-    Returns:
-        The file. It lies in the cache, or, an archive only, in a mirror folder.
-
-    Raises:
-        UserError: the file is nowhere to be had (all places that were asked are named), has another sha256 than the
-            pinned one (both are shown, and the likely cause), or cannot be written. When ``root.offline`` is set, the
-            network is not touched.
-    """
-    from ltbench.data.getting.fetch import bring
-
-    return bring(source, cached(source, root), root)

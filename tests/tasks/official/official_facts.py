@@ -18,7 +18,6 @@ from ltbench.data.base import DataSet, Part
 from ltbench.data.formats.cub_names import CUB_CLASSES
 from ltbench.data.formats.names import COCO_CLASSES, VG200_CLASSES, VOC_CLASSES
 from ltbench.data.formats.nus_names import NUS_CLASSES
-from ltbench.data.getting.sources import Source
 from ltbench.tasks.protocols import fingerprint
 from ltbench.tasks.task import Fingerprints, PublishedFile, Task
 from ltbench.tasks.views import open_truth
@@ -50,8 +49,7 @@ class NoImages:
 
 def in_mirror(file: PublishedFile) -> Path:
     """Where a published file lies in the mirror."""
-    source = Source(file.name, file.origin, file.sha256, file.size, file.licence, unpinned=file.unpinned)
-    return MIRROR / source.layout
+    return MIRROR / file.source.layout
 
 
 def mirrored(repository: str, path: str) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ltbench.data.own.folder import read_json
+from ltbench.data.own.content import read_json
 from ltbench.data.own.places import task_folders, task_places
 from ltbench.plugin.errors import UserError
 from ltbench.tasks.task import Task

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ltbench.data.base import Labels
-from ltbench.data.own.folder import FolderContent, FolderPart, Stamp, write_content, write_stamps
+from ltbench.data.own.content import FolderContent, FolderPart, write_content, write_stamps
+from ltbench.data.own.folder_images import Stamp
 from ltbench.data.own.images import check_images
 from ltbench.data.own.places import DEFAULT
 from ltbench.data.own.split import stratified_split

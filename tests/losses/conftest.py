@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from functools import cache, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden" / "ltml"
+from tests.golden import golden as vectors
 
 Arrays = Mapping[str, npt.NDArray[np.float64]]
 
@@ -19,18 +19,7 @@ Arrays = Mapping[str, npt.NDArray[np.float64]]
 @pytest.fixture(scope="session")
 def golden() -> Callable[[str], Arrays]:
     """Arrays of one golden file by name; skips where the golden vectors are not at hand."""
-    cache: dict[str, Arrays] = {}
-
-    def load(name: str) -> Arrays:
-        path = GOLDEN / f"{name}.npz"
-        if not GOLDEN.is_dir():
-            pytest.skip("golden vectors not found (../shared/golden/ltml)")
-        if name not in cache:
-            with np.load(path) as archive:
-                cache[name] = {key: archive[key] for key in archive.files}
-        return cache[name]
-
-    return load
+    return cache(partial(vectors, "ltml"))
 
 
 class Case:

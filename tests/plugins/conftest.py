@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ltbench.backbones.base import Backbone, BackboneCard, TextTower
+from ltbench.backbones.base import Backbone, TextTower
 from ltbench.method import Batch, Context, Stats
+from tests.plugins.toy_cards import toy_card
 
 DIM, WIDTH, LENGTH, VOCABULARY = 16, 12, 24, 400
 NAMES = ("cat", "dog", "traffic light", "person", "bus")
@@ -71,17 +72,7 @@ class ToyBackbone(Backbone):
 @pytest.fixture
 def backbone() -> ToyBackbone:
     torch.manual_seed(3)
-    card = BackboneCard(
-        name="toy",
-        offers=("global", "text"),
-        dim=DIM,
-        weights="random",
-        weights_sha256="0" * 64,
-        transform="none",
-        revision="1",
-        pretraining="nothing",
-        ranked=False,
-    )
+    card = toy_card("global", "text", dim=DIM)
     tower = ToyTextTower().eval()
     for parameter in tower.parameters():
         parameter.requires_grad_(False)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 import torch
 from torch import Tensor, nn
 
-from ltbench.backbones.base import Backbone, BackboneCard
+from ltbench.backbones.base import Backbone
 from ltbench.data.progress import SilentReporter
 from ltbench.engine.encode import Encoder
 from ltbench.engine.phase1 import Phase1
 from ltbench.engine.setup import Setup
 from ltbench.method import Batch, Context, GradientStage, Method, Stats
 from ltbench.tasks.views import TrainView
+from tests.plugins.toy_cards import toy_card
 
 SIDE, DIM, ROWS = 8, 6, 40
 NAMES = ("cat", "dog", "tram", "bus", "kite")
@@ -40,31 +43,23 @@ class ToyTower(nn.Module):
 
 
 class ToyEncoder(Backbone):
-    """An encoder whose image tower can be trained."""
+    """An encoder whose image tower can be trained; counts the images it is shown."""
+
+    seen = 0
 
     def preprocess(self, image: Any) -> Tensor:
         return torch.from_numpy(image)
 
     def encode_global(self, images: Tensor) -> Tensor:
         assert self.visual is not None
+        self.seen += len(images)
         features: Tensor = self.visual(images)
         return features
 
 
 def encoder(tower: nn.Module | None = None) -> ToyEncoder:
     torch.manual_seed(2)
-    card = BackboneCard(
-        name="toy",
-        offers=("image", "global"),
-        dim=DIM,
-        image_size=SIDE,
-        weights="random",
-        weights_sha256="0" * 64,
-        transform="none",
-        revision="1",
-        pretraining="nothing",
-        ranked=False,
-    )
+    card = toy_card("image", "global", dim=DIM, image_size=SIDE)
     return ToyEncoder(card=card, visual=(tower or ToyTower()).eval().requires_grad_(False))
 
 
@@ -135,37 +130,43 @@ class Pictures:
         return hashlib.sha256(self._arrays[row].tobytes()).hexdigest()
 
 
-def phase_of(method: Method, folder: Path) -> Phase1:
-    labels = long_tail()
-    backbone = encoder()
+def phase_of(
+    method: Method,
+    folder: Path,
+    backbone: Backbone | None = None,
+    labels: npt.NDArray[np.int8] | None = None,
+    policy: str = "ignore",
+) -> Phase1:
+    """Phase 1 on pictures of labels, by default those with a long tail and the tower of two blocks."""
+    labels = long_tail() if labels is None else labels
+    backbone = backbone or encoder()
     pictures: Any = Pictures(labels)
     ids = tuple(f"r{row}" for row in range(ROWS))
-    view = TrainView(
-        ids=ids, images=pictures, observed=labels, captions=None, class_names=NAMES, label_groups={}, validation=None
-    )
+    view = TrainView(ids=ids, images=pictures, observed=labels, class_names=NAMES)
     cache = Encoder(backbone, method.needs(), folder / "cache", torch.device("cpu"), SilentReporter())
     return Phase1(
-        Setup(method, "paper", backbone, view, 0, torch.device("cpu"), "ignore", cache, folder, SilentReporter())
+        Setup(method, "paper", backbone, view, 0, torch.device("cpu"), policy, cache, folder, SilentReporter())
     )
 
 
-def interrupted_and_not(method: Method, folder: Path, stop_after: int) -> tuple[Phase1, Phase1]:
+def interrupted_and_not(
+    method: Method, folder: Path, stop_after: int, make: Callable[[Method, Path], Phase1] = phase_of
+) -> tuple[Phase1, Phase1]:
     """A run in one go, and one that was killed after an epoch of its last stage and taken up again."""
-    whole = phase_of(method, folder / "whole")
+    whole = make(method, folder / "whole")
     whole.run()
-    first = phase_of(method, folder / "cut")
+    first = make(method, folder / "cut")
+    epochs: list[int] = []
 
     def stop(number: int, epoch: int) -> None:
+        epochs.append(epoch)
         if epoch == stop_after:
             raise KeyboardInterrupt
 
     first.setup.after_epoch = stop
-    try:
+    with pytest.raises(KeyboardInterrupt):
         first.run()
-    except KeyboardInterrupt:
-        pass
-    else:
-        raise AssertionError("the run was not interrupted")
-    second = phase_of(method, folder / "cut")
+    assert epochs == list(range(stop_after + 1))
+    second = make(method, folder / "cut")
     second.run()
     return whole, second

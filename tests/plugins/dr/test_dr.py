@@ -12,22 +12,13 @@ from PIL import Image
 
 from ltbench.backbones.registry import open_backbone
 from ltbench.method import Batch, Context, GradientStage, Stats
-from ltbench.method.config import build_config, choose_preset, load_presets
+from ltbench.method.config import choose_preset, load_presets
 from ltbench.nn import ClassAwareSampler, DistortedCrop, FixedViews
 from ltbench.plugin import UserError
 from ltbench_dr.method import DR, DRModule, augmentation
 from ltbench_dr.objectives import OBJECTIVES, ObjectiveConfig, build_objective
-from ltbench_dr.plugin import ltbench_methods
+from tests.plugins.dr.dr_toys import RESNET, SPEC, config_of
 from tests.plugins.two_stream_toys import SIDE, ToyEncoder, batch_of, context_of, encoder, long_tail, make_trainable
-
-RESNET = "timm:resnet50.tv_in1k"
-(SPEC,) = ltbench_methods()
-
-
-def config_of(**options: Any) -> DR.Config:
-    config = build_config(DR.Config, "dr", SPEC.config, options)
-    assert isinstance(config, DR.Config)
-    return config
 
 
 def build(context: Context, **options: Any) -> tuple[GradientStage, DRModule]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +13,11 @@ import torch
 from torch import Tensor
 
 from ltbench.method import GradientStage, Stats
-from ltbench.method.config import build_config, choose_preset, load_presets
+from ltbench.method.config import choose_preset
 from ltbench_dr.method import DR
 from ltbench_dr.objectives import build_objective
-from ltbench_dr.plugin import ltbench_methods
+from tests.plugins.dr.dr_toys import PRESETS, RESNET, config_of
 from tests.plugins.two_stream_toys import context_of
-
-RESNET = "timm:resnet50.tv_in1k"
-(SPEC,) = ltbench_methods()
-PRESETS = load_presets(SPEC)
-
-
-def config_of(overrides: Mapping[str, Any]) -> DR.Config:
-    config = build_config(DR.Config, "dr", SPEC.config, overrides)
-    assert isinstance(config, DR.Config)
-    return config
-
 
 CASES = ("voc_b8_s0", "voc_b32_s1", "voc_allpos_row", "voc_allpos_batch", "voc_big_wrong", "voc_mid20", "coco_b16_s0")
 VECTORS: dict[str, dict[str, Any]] = {
@@ -67,7 +56,7 @@ def objective_at(shared: Path) -> Losses:
         counts = inputs[f"class_freq_{case.split('_')[0]}"]
         rows = 1142 if case.startswith("voc") else 1909
         stats = Stats(rows, counts, rows - counts, np.diag(counts))
-        loss = build_objective(config_of(options), stats, variant)(logits, labels)
+        loss = build_objective(config_of(**options), stats, variant)(logits, labels)
         return loss.detach(), torch.autograd.grad(loss, logits)[0]
 
     return at
@@ -108,7 +97,7 @@ def test_combination_is_the_sum_of_both_releases(shared: Path, objective_at: Los
     folder = shared / "golden" / "ltml"
     preset = choose_preset(PRESETS, "dr-db-focal", data, None, RESNET, "code")
     assert preset is not None
-    ranking = np.load(folder / f"dr_loss_g5_{config_of(preset.overrides).gamma2:.0f}.npz")[f"{case}__loss_f64"]
+    ranking = np.load(folder / f"dr_loss_g5_{config_of(**preset.overrides).gamma2:.0f}.npz")[f"{case}__loss_f64"]
     balanced = np.load(folder / "db_db_focal.npz")[f"{case}__loss_f64"]
     loss, _ = objective_at(case, "code", **preset.overrides)
     np.testing.assert_allclose(loss, ranking + balanced, rtol=1e-10)
@@ -149,7 +138,7 @@ def test_rows_and_learning_rates_of_the_release(shared: Path, data: str) -> None
     assert preset is not None
     # The toy tower has other parts, and its images are no pictures.
     options = preset.overrides | {"freeze": ["conv1"], "augment": "flip"}
-    (stage,) = DR(config_of(options)).stages(context_of(labels))
+    (stage,) = DR(config_of(**options)).stages(context_of(labels))
     assert isinstance(stage, GradientStage)
     generator: Any = PythonShuffle()
     assert stage.sampler is not None

@@ -10,20 +10,8 @@ from typing import Any
 
 import pytest
 
-from ltbench.method.config import Preset, build_config, choose_preset, load_presets
-from ltbench_dr.method import DR
-from ltbench_dr.plugin import ltbench_methods
-
-RESNET = "timm:resnet50.tv_in1k"
-(SPEC,) = ltbench_methods()
-PRESETS = load_presets(SPEC)
-
-
-def config_of(overrides: Mapping[str, Any]) -> DR.Config:
-    config = build_config(DR.Config, "dr", SPEC.config, overrides)
-    assert isinstance(config, DR.Config)
-    return config
-
+from ltbench.method.config import Preset, choose_preset
+from tests.plugins.dr.dr_toys import PRESETS, RESNET, SPEC, config_of
 
 CITED = {"ERM", "RM", "RS", "Focal Loss", "ML-GCN", "LDAM", "CB Focal"}
 """Rows of Table 1 that its caption says are cited."""
@@ -89,7 +77,7 @@ def test_every_published_row_of_this_training_has_a_preset(shared: Path, variant
         (preset,) = [p for p in PRESETS if row["task"] in p.tasks and name in printed(p)]
         named[row["task"]].add(name)
         assert choose_preset(PRESETS, preset.name, row["task"], None, RESNET, variant) == preset
-        config = config_of(preset.overrides).model_dump()
+        config = config_of(**preset.overrides).model_dump()
         wanted = stated(row)
         assert {option: config[option] for option in wanted} == wanted, name
     # And no preset names a row that is not printed.
@@ -99,7 +87,7 @@ def test_every_published_row_of_this_training_has_a_preset(shared: Path, variant
 
 def test_presets_of_the_tables_differ_in_objective_gamma_and_batch_size_only() -> None:
     for task in DATA:
-        configs = [config_of(p.overrides).model_dump() for p in PRESETS if task in p.tasks]
+        configs = [config_of(**p.overrides).model_dump() for p in PRESETS if task in p.tasks]
         varied = {name for name in configs[0] if len({str(config[name]) for config in configs}) > 1}
         assert varied == {"objective", "gamma1", "batch_size"}
         distinct = {tuple(sorted((k, str(v)) for k, v in config.items())) for config in configs}
@@ -111,7 +99,7 @@ def test_defaults_are_the_release_for_voc_and_the_first_preset_is_dr(task: str) 
     preset = choose_preset(PRESETS, None, task, None, RESNET, "code")
     assert preset is not None
     assert preset.name == "dr"
-    assert (config_of(preset.overrides) == config_of({})) == (task == "voc-lt")
+    assert (config_of(**preset.overrides) == config_of()) == (task == "voc-lt")
     assert SPEC.variants[0] == "code"
 
 
@@ -119,7 +107,7 @@ def test_presets_for_shapes_are_table_2_on_one_training() -> None:
     auto = choose_preset(PRESETS, None, "shapes-lt", None, "tiny-clip", "paper")
     assert auto is not None
     assert auto.name == "shapes"
-    base = config_of(auto.overrides).model_dump()
+    base = config_of(**auto.overrides).model_dump()
     rows = {
         "shapes-lsep": "lsep",
         "shapes-clsep": "c-lsep",
@@ -129,7 +117,7 @@ def test_presets_for_shapes_are_table_2_on_one_training() -> None:
     for name, objective in rows.items():
         preset = choose_preset(PRESETS, name, "shapes-lt", None, "tiny-clip", "code")
         assert preset is not None
-        config = config_of(preset.overrides).model_dump()
+        config = config_of(**preset.overrides).model_dump()
         differing = {key for key, value in config.items() if value != base[key]}
         assert differing <= {"objective", "gamma1"}
         assert config["objective"] == objective

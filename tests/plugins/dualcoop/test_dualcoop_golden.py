@@ -7,7 +7,6 @@ import random
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from open_clip.model import CLIP
@@ -15,7 +14,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from PIL import Image
 from torch import Tensor, nn
 
-from ltbench.backbones.base import Backbone, BackboneCard
+from ltbench.backbones.base import Backbone
 from ltbench.backbones.text import ClipTextTower
 from ltbench.data.formats.names import COCO_CLASSES
 from ltbench.method import Batch, Context, GradientStage, Stats
@@ -23,21 +22,14 @@ from ltbench_dualcoop.augment import paint_patch
 from ltbench_dualcoop.method import DualCoOp
 from ltbench_dualcoop.module import DualCoOpModule
 from ltbench_dualcoop.sides import PromptSides
-from tests.conftest import SHARED
+from tests.golden import golden
+from tests.plugins.toy_cards import toy_card
 
-GOLDEN = SHARED / "golden" / "limited-labels"
 DIM, WIDTH = 24, 32
 VOC = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
-
-
-def golden(name: str) -> dict[str, npt.NDArray[Any]]:
-    path = GOLDEN / f"{name}.npz"
-    if not path.is_file():
-        pytest.skip("golden vectors not found (../shared/golden/limited-labels)")
-    return dict(np.load(path))
 
 
 class Blind(Backbone):
@@ -57,18 +49,7 @@ def backbone() -> Backbone:
     text = {"context_length": 77, "vocab_size": 49408, "width": WIDTH, "heads": 2, "layers": 1}
     model = CLIP(embed_dim=DIM, vision_cfg=vision, text_cfg=text).eval().requires_grad_(False)
     model.logit_scale.data.fill_(math.log(100))  # as in CLIP's released weights
-    card = BackboneCard(
-        name="blind",
-        offers=("global", "region", "text"),
-        dim=DIM,
-        region_dim=DIM,
-        weights="random",
-        weights_sha256="0" * 64,
-        transform="none",
-        revision="1",
-        pretraining="nothing",
-        ranked=False,
-    )
+    card = toy_card("global", "region", "text", name="blind", dim=DIM, region_dim=DIM)
     return Blind(card=card, text=ClipTextTower(model, SimpleTokenizer()))
 
 
@@ -104,7 +85,7 @@ def batch_of(regions: Tensor, labels: Tensor | None = None) -> Batch:
 
 @pytest.mark.parametrize("case", ["s0", "s2"])
 def test_region_aggregation(backbone: Backbone, case: str) -> None:
-    arrays = golden("dualcoop_region_aggregation")
+    arrays = golden("limited-labels", "dualcoop_region_aggregation")
     regions = torch.from_numpy(arrays[f"{case}__image_features"]).transpose(1, 2)
     texts = torch.from_numpy(arrays[f"{case}__text_features"])
     expected = torch.from_numpy(arrays[f"{case}__logits"]).float()
@@ -126,7 +107,7 @@ def test_region_aggregation(backbone: Backbone, case: str) -> None:
 
 def test_the_mean_token_joins_the_places(backbone: Backbone) -> None:
     """The release's first place, for an encoder that has one; the regions alone for one that has none."""
-    arrays = golden("dualcoop_region_aggregation")
+    arrays = golden("limited-labels", "dualcoop_region_aggregation")
     every = torch.from_numpy(arrays["s0__image_features"]).transpose(1, 2).float()
     texts = torch.from_numpy(arrays["s0__text_features"]).float()
     expected = torch.from_numpy(arrays["s0__logits"]).float()
@@ -154,7 +135,7 @@ LOSSES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("key", LOSSES)
 def test_losses(backbone: Backbone, key: str) -> None:
-    arrays = golden(key)
+    arrays = golden("limited-labels", key)
     cases = sorted({name.split("__")[0] for name in arrays if "BUG" not in name})
     assert len(cases) > 1
     for case in cases:
@@ -179,7 +160,7 @@ def test_losses(backbone: Backbone, key: str) -> None:
 @pytest.mark.parametrize(("data", "names"), [("coco", COCO_CLASSES), ("voc", VOC)])
 @pytest.mark.parametrize("count", [4, 16, 64])
 def test_prompt_tokens(backbone: Backbone, data: str, names: tuple[str, ...], count: int) -> None:
-    tokens = torch.from_numpy(golden("dualcoop_prompt_tokens")[f"{data}_X{count}"]).long()
+    tokens = torch.from_numpy(golden("limited-labels", "dualcoop_prompt_tokens")[f"{data}_X{count}"]).long()
     module = module_of(backbone, tuple(name.replace(" ", "_") for name in names), context_tokens=count)
     assert isinstance(module.sides, PromptSides)
     assert list(module.sides.sides) == ["negative", "positive"]
@@ -198,7 +179,7 @@ def test_prompt_tokens(backbone: Backbone, data: str, names: tuple[str, ...], co
 
 @pytest.mark.parametrize(("data", "names"), [("coco", COCO_CLASSES), ("voc", VOC)])
 def test_tokens_of_names_and_sentences(backbone: Backbone, data: str, names: tuple[str, ...]) -> None:
-    arrays = golden("dualcoop_prompt_tokens")
+    arrays = golden("limited-labels", "dualcoop_prompt_tokens")
     assert backbone.text is not None
     plain = [name.replace("_", " ") for name in names]
     assert torch.equal(
@@ -212,7 +193,7 @@ def test_tokens_of_names_and_sentences(backbone: Backbone, data: str, names: tup
 
 @pytest.mark.parametrize("lr", [0.002, 0.001])
 def test_learning_rates(backbone: Backbone, lr: float) -> None:
-    expected = golden("dualcoop_lr_schedule")[f"lr{lr}"]
+    expected = golden("limited-labels", "dualcoop_lr_schedule")[f"lr{lr}"]
     (group,) = stage_of(backbone, ("cat", "dog"), lr=lr).param_groups
     steps = 7
     rates = [group.lr * group.schedule.factor(step, steps, 50) for step in range(50 * steps)]
@@ -222,7 +203,7 @@ def test_learning_rates(backbone: Backbone, lr: float) -> None:
 
 @pytest.mark.parametrize(("case", "size"), [("s0_16x16", (16, 16)), ("s2_20x12", (20, 12))])
 def test_painted_patch(case: str, size: tuple[int, int]) -> None:
-    arrays = golden("cutout_pil")
+    arrays = golden("limited-labels", "cutout_pil")
     seed = int(arrays[f"{case}__seed"])
     random.seed(seed)
     draws = np.random.RandomState(seed)

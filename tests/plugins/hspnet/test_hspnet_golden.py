@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ltbench_hspnet.labels import LabelHead
 from ltbench_hspnet.method import HSPNet
 from ltbench_hspnet.module import FrozenModule
 from ltbench_hspnet.plugin import ltbench_methods
+from tests.golden import golden as vectors
 from tests.plugins.hspnet.hspnet_toys import GivenTower, context_for, texts, tower_of
 
 Golden = dict[str, np.ndarray]
@@ -25,11 +26,8 @@ SPECS = {spec.name: spec for spec in ltbench_methods()}
 
 
 @pytest.fixture
-def golden(shared: Path) -> Any:
-    def load(key: str) -> Golden:
-        return dict(np.load(shared / "golden" / "limited-labels" / f"{key}.npz"))
-
-    return load
+def golden() -> Any:
+    return partial(vectors, "limited-labels")
 
 
 @pytest.mark.parametrize("case", ["s0_n12", "s2_n20_p05"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,22 +20,15 @@ from ltbench.testing import checks, kit
 from ltbench_lmpt.method import LMPT
 from ltbench_lmpt.module import LMPTModule, TokenCaptions
 from ltbench_lmpt.tower import DriftingTower
+from tests.golden import golden as vectors
 
 DATA_SETS = {"voc": (1142, 0.3, 5.0), "coco": (1909, 0.2, 2.0)}
 SAMPLE = ("voc_b8_s0", "voc_b32_s1", "voc_allpos_row", "voc_big_wrong", "voc_mid20", "voc_b1", "coco_b16_s0")
 
 
 @pytest.fixture
-def golden(shared) -> Callable[[str], dict[str, np.ndarray]]:
-    folder = shared / "golden" / "ltml"
-    if not folder.is_dir():
-        pytest.skip("needs the golden vectors in ../shared/golden/ltml, which are not part of the project")
-
-    def load(name: str) -> dict[str, np.ndarray]:
-        with np.load(folder / f"{name}.npz") as archive:
-            return {key: archive[key] for key in archive.files}
-
-    return load
+def golden() -> Callable[[str], dict[str, np.ndarray]]:
+    return partial(vectors, "ltml")
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 
-from ltbench.backbones.base import Backbone, BackboneCard
+from ltbench.backbones.base import Backbone
 from ltbench.method import Batch, Context, GradientStage, Stats
 from ltbench.method.config import build_config
 from ltbench.plugin import UserError
 from ltbench_baselines.long_tailed.balpoe import BalPoE, Experts, adjustments
+from tests.plugins.toy_cards import toy_card
 
 DIM, SIDE, NAMES = 6, 4, ("cat", "dog", "tram")
 COUNTS = (12, 4, 0)
@@ -36,18 +37,7 @@ class Encoder(Backbone):
 @pytest.fixture
 def encoder() -> Encoder:
     torch.manual_seed(1)
-    card = BackboneCard(
-        name="toy",
-        offers=("image", "global"),
-        dim=DIM,
-        image_size=SIDE,
-        weights="random",
-        weights_sha256="0" * 64,
-        transform="none",
-        revision="1",
-        pretraining="nothing",
-        ranked=False,
-    )
+    card = toy_card("image", "global", dim=DIM, image_size=SIDE)
     tower = nn.Sequential(nn.Linear(3 * SIDE * SIDE, 8), nn.Tanh(), nn.Sequential(nn.Linear(8, DIM), nn.Dropout(0.5)))
     return Encoder(card=card, visual=tower.eval())
 

@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ltbench.backbones.base import Backbone, BackboneCard
+from ltbench.backbones.base import Backbone
 from ltbench.method import Batch, Context, FineTuned, GradientStage, Stats
 from ltbench.nn import ClassAwareSampler, ClassScales
 from ltbench.plugin import UserError
 from ltbench_baselines.long_tailed.lws import LWS, Rescaled
+from tests.plugins.toy_cards import toy_card
 
 SIDE, DIM, ROWS, NAMES = 4, 5, 24, ("cat", "dog", "tram", "kite")
 
@@ -38,18 +39,7 @@ class Encoder(Backbone):
 @pytest.fixture
 def backbone() -> Encoder:
     torch.manual_seed(1)
-    card = BackboneCard(
-        name="toy",
-        offers=("image", "global"),
-        dim=DIM,
-        image_size=SIDE,
-        weights="random",
-        weights_sha256="0" * 64,
-        transform="none",
-        revision="1",
-        pretraining="nothing",
-        ranked=False,
-    )
+    card = toy_card("image", "global", dim=DIM, image_size=SIDE)
     tower = torch.nn.Sequential(torch.nn.Conv2d(3, DIM, 3, padding=1), torch.nn.BatchNorm2d(DIM)).eval()
     return Encoder(card=card, visual=tower)
 

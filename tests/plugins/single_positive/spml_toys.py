@@ -10,35 +10,24 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ltbench.backbones.base import BackboneCard
 from ltbench.method import Batch, Context, GradientStage, Stats
 from ltbench.method.config import build_config
 from ltbench_baselines.common.objectives import ObjectiveModule
 from ltbench_baselines.single_positive.plugin import ltbench_methods
 from ltbench_baselines.single_positive.trainers import SpmlMethod
+from tests.plugins import two_stream_toys as toys
 from tests.plugins.conftest import ToyTextTower
-from tests.plugins.long_tailed.test_visual import ToyEncoder, ToyTower
+from tests.plugins.long_tailed.visual_toys import ToyTower
+from tests.plugins.toy_cards import toy_card
+from tests.plugins.two_stream_toys import DIM, NAMES, ROWS, SIDE, ToyEncoder
 
 SPECS = {spec.name: spec for spec in ltbench_methods()}
-NAMES = ("cat", "dog", "tram", "bus", "kite")
-ROWS, SIDE, DIM = 40, 8, 6
 
 
 def toy(dim: int = DIM) -> ToyEncoder:
     """An encoder whose image tower can be trained, with a text tower."""
     torch.manual_seed(2)
-    card = BackboneCard(
-        name="toy",
-        offers=("image", "global", "text"),
-        dim=dim,
-        image_size=SIDE,
-        weights="random",
-        weights_sha256="0" * 64,
-        transform="none",
-        revision="1",
-        pretraining="nothing",
-        ranked=False,
-    )
+    card = toy_card("image", "global", "text", dim=dim, image_size=SIDE)
     text = ToyTextTower()
     text.projection = torch.nn.Linear(text.width, dim, bias=False)
     return ToyEncoder(
@@ -58,15 +47,7 @@ def single_labels() -> npt.NDArray[np.int8]:
 
 
 def context_of(labels: npt.NDArray[np.int8], variant: Any = "paper", dim: int = DIM) -> Context:
-    return Context(
-        NAMES[: labels.shape[1]],
-        Stats.of(labels),
-        toy(dim),
-        torch.device("cpu"),
-        seed=0,
-        variant=variant,
-        observed=torch.from_numpy(labels),
-    )
+    return toys.context_of(labels, toy(dim), variant)
 
 
 def batch_of(labels: npt.NDArray[np.int8], suffix: str) -> Batch:
@@ -90,10 +71,7 @@ def build(
     (stage,) = method_of(recipe, **options).stages(context)
     assert isinstance(stage, GradientStage)
     assert isinstance(stage.module, ObjectiveModule)
-    stage.module.requires_grad_(False)
-    for group in stage.param_groups:
-        for parameter in group.params:
-            parameter.requires_grad_(True)
+    toys.make_trainable(stage)
     stage.module.train()
     return stage, stage.module
 

@@ -1,8 +1,7 @@
-"""Single positive labels: each loss on each trainer, what unknown labels do, and what the losses remember."""
+"""Single positive labels: losses on three trainers, what unknown labels do, whose labels are rewritten."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,17 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ltbench.data.progress import SilentReporter
-from ltbench.engine.encode import Encoder
-from ltbench.engine.phase1 import Phase1
-from ltbench.engine.setup import Setup
 from ltbench.method import Batch
 from ltbench.plugin import UserError
-from ltbench.tasks.views import TrainView
 from ltbench_baselines.single_positive.objectives import SPML_LOSSES, CorrectedLabels, OnlineLabels, SoftLabels
 from ltbench_baselines.single_positive.plugin import LOSSES, ONE_FORM
 from ltbench_baselines.single_positive.trainers import OpenSinglePositive
-from tests.plugins.long_tailed.test_visual import Pictures
 from tests.plugins.single_positive.spml_toys import (
     NAMES,
     ROWS,
@@ -31,7 +24,6 @@ from tests.plugins.single_positive.spml_toys import (
     objective_of,
     single_labels,
     start,
-    toy,
 )
 
 SUFFIXES = ("", "-linear", "-prompts")
@@ -269,45 +261,3 @@ def test_first_logits_of_the_heads() -> None:
         np.testing.assert_allclose(assumed.scores.state_dict()[layer].numpy(), expected, rtol=1e-5)
         _, even = build(recipe, start="even")
         assert not even.scores.state_dict()[layer].any()
-
-
-# --- through the engine -----------------------------------------------------------------------------------------------
-
-NAMED_STATE = {"role": "label_logits", "em-apl": "soft", "ll-cp": "labels"}
-
-
-def phase_of(recipe: str, folder: Path, **options: Any) -> Phase1:
-    labels = single_labels()
-    pictures: Any = Pictures(labels)
-    view = TrainView(ids=tuple(f"r{row}" for row in range(ROWS)), images=pictures, observed=labels, class_names=NAMES)
-    backbone = toy()
-    method = method_of(recipe, epochs=4, batch_size=8, augment="none", **options)
-    cache = Encoder(backbone, method.needs(), folder / "cache", torch.device("cpu"), SilentReporter())
-    return Phase1(
-        Setup(method, "paper", backbone, view, 0, torch.device("cpu"), "own", cache, folder, SilentReporter())
-    )
-
-
-@pytest.mark.parametrize("recipe", NAMED_STATE)
-def test_an_interrupted_run_ends_with_the_same_labels(tmp_path: Path, recipe: str) -> None:
-    options: dict[str, Any] = {"apl_warmup": 1} if recipe == "em-apl" else {"ll_delta": 0.05}
-    whole = phase_of(recipe, tmp_path / "whole", **options)
-    before = {name: tensor.clone() for name, tensor in whole.module.state_dict().items()}
-    outcome = whole.run()
-    first = phase_of(recipe, tmp_path / "cut", **options)
-
-    def stop(number: int, epoch: int) -> None:
-        if epoch == 2:
-            raise KeyboardInterrupt
-
-    first.setup.after_epoch = stop
-    with pytest.raises(KeyboardInterrupt):
-        first.run()
-    second = phase_of(recipe, tmp_path / "cut", **options)
-    found, expected = second.run(), whole.module.state_dict()
-    for name, tensor in second.module.state_dict().items():
-        assert torch.equal(tensor.nan_to_num(-1), expected[name].nan_to_num(-1)), name
-    name = f"objective.{NAMED_STATE[recipe]}"
-    assert not torch.equal(before[name].nan_to_num(-1), expected[name].nan_to_num(-1))
-    assert found.decisions == outcome.decisions
-    assert bool(outcome.decisions) == (recipe == "ll-cp")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,15 +13,11 @@ from torch import Tensor
 from ltbench.losses import initial_label_logits
 from ltbench.method import Batch
 from ltbench_baselines.single_positive.objectives import CorrectedLabels, OnlineLabels
+from tests.golden import golden
 from tests.plugins.single_positive.spml_toys import (
     method_of,
     named,
 )
-
-
-def golden(shared: Path, name: str) -> dict[str, Any]:
-    with np.load(shared / "golden" / "limited-labels" / f"{name}.npz") as archive:
-        return {key: archive[key] for key in archive.files}
 
 
 def keys(arrays: dict[str, Any]) -> list[str]:
@@ -63,9 +58,9 @@ GOLDEN: list[tuple[str, str, str, str, dict[str, Any], int]] = [
 @pytest.mark.parametrize(("loss", "file", "tag", "variant", "options", "epoch"), GOLDEN)
 @pytest.mark.parametrize("suffix", ["-linear", "-prompts"])
 def test_recipes_meet_the_releases(
-    shared: Path, loss: str, file: str, tag: str, variant: str, options: dict[str, Any], epoch: int, suffix: str
+    loss: str, file: str, tag: str, variant: str, options: dict[str, Any], epoch: int, suffix: str
 ) -> None:
-    arrays = golden(shared, file)
+    arrays = golden("limited-labels", file)
     for key in keys(arrays):
         logits, labels = (torch.from_numpy(np.array(arrays[f"{key}__{part}"])) for part in ("logits", "labels"))
         shown = labels.to(torch.int8).numpy()
@@ -81,8 +76,8 @@ def test_recipes_meet_the_releases(
             assert sorted(map(list, objective.decisions())) == sorted(arrays[f"{key}__{tag}corr"].tolist())
 
 
-def test_role_meets_the_release(shared: Path) -> None:
-    arrays = golden(shared, "cole_role")
+def test_role_meets_the_release() -> None:
+    arrays = golden("limited-labels", "cole_role")
     for key in keys(arrays):
         logits, labels = (torch.from_numpy(np.array(arrays[f"{key}__{part}"])) for part in ("logits", "labels"))
         method = method_of("role-linear", expected_positives=1.5)
@@ -97,8 +92,8 @@ def test_role_meets_the_release(shared: Path) -> None:
         np.testing.assert_allclose(own.label_logits.grad.numpy(), expected, rtol=1e-9, atol=1e-9 / expected.size)
 
 
-def test_free_labels_start_as_in_the_release(shared: Path) -> None:
-    arrays = golden(shared, "cole_role_label_estimator_init")
+def test_free_labels_start_as_in_the_release() -> None:
+    arrays = golden("limited-labels", "cole_role_label_estimator_init")
     labels = torch.from_numpy(np.array(arrays["observed"])).to(torch.int8)
     torch.manual_seed(0)
     own = OnlineLabels(None, labels)  # type: ignore[arg-type]
@@ -108,8 +103,8 @@ def test_free_labels_start_as_in_the_release(shared: Path) -> None:
 
 
 @pytest.mark.parametrize(("alpha", "beta"), [(0.2, 0.02), (0.1, 0.9)])
-def test_em_apl_meets_the_release(shared: Path, alpha: float, beta: float) -> None:
-    arrays = golden(shared, "em_apl_loss")
+def test_em_apl_meets_the_release(alpha: float, beta: float) -> None:
+    arrays = golden("limited-labels", "em_apl_loss")
     for key in keys(arrays):
         logits, marked = (torch.from_numpy(np.array(arrays[f"{key}__{part}"])) for part in ("logits", "labels"))
         labels = (marked > 0).to(torch.int8)
@@ -123,8 +118,8 @@ def test_em_apl_meets_the_release(shared: Path, alpha: float, beta: float) -> No
         np.testing.assert_allclose(grad, arrays[f"{tag}grad"], rtol=1e-9, atol=1e-9 / grad.size)
 
 
-def test_soft_labels_are_chosen_as_in_the_release(shared: Path) -> None:
-    arrays = golden(shared, "apl_selection")
+def test_soft_labels_are_chosen_as_in_the_release() -> None:
+    arrays = golden("limited-labels", "apl_selection")
     labels = torch.from_numpy(np.array(arrays["s0__observed_before"])).to(torch.int8)
     probabilities = torch.sigmoid(torch.from_numpy(np.array(arrays["s0__logits"])).float())
     method = method_of("em-apl-linear", epochs=10, apl_warmup=5)

@@ -15,7 +15,8 @@ from ltbench.method import Batch, GradientStage
 from ltbench_baselines.unseen.conse import ConvexModule, convex_combination
 from ltbench_baselines.unseen.directions import DiverseDirections
 from ltbench_baselines.unseen.visual_semantic import VisualSemantic
-from tests.plugins.unseen.zsl_toys import batch_of, build, golden
+from tests.golden import golden
+from tests.plugins.unseen.zsl_toys import batch_of, build
 
 
 def module_with_words(stage: GradientStage, words: Tensor) -> VisualSemantic:
@@ -47,7 +48,7 @@ def raw(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_golden_fast0tag(backbone: Backbone, full: npt.NDArray[np.int8], raw: None) -> None:
-    data = golden("fast0tag_ranknet")
+    data = golden("limited-labels", "fast0tag_ranknet")
     direction, words = (torch.from_numpy(data[f"s0__{field}"]) for field in ("direction", "wordvec"))
     module = fed_directions(build(backbone, "fast0tag", full), direction, words)
     (loss,) = module.loss(given(direction, signs(data["s0__labels"]))).values()
@@ -62,7 +63,7 @@ def test_golden_sdl(
     case: str,
     weight: float,
 ) -> None:
-    data = golden("sdl_loss")
+    data = golden("limited-labels", "sdl_loss")
     flat = torch.from_numpy(data[f"{case}__x"]).clone().requires_grad_(True)
     module = fed_directions(
         build(backbone, "sdl", full, spread=weight), flat, torch.from_numpy(data[f"{case}__wordvec"])[0].T
@@ -79,7 +80,7 @@ def test_golden_sdl(
 def test_golden_ranking_loss_of_lesa_and_biam(
     backbone: Backbone, full: npt.NDArray[np.int8], name: str, case: str
 ) -> None:
-    data = golden("lesa_biam_ranking_loss")
+    data = golden("limited-labels", "lesa_biam_ranking_loss")
     module = build(backbone, name, full).module
     assert isinstance(module, VisualSemantic)
     logits = torch.from_numpy(data[f"{case}__logits"]).clone().requires_grad_(True)
@@ -90,7 +91,7 @@ def test_golden_ranking_loss_of_lesa_and_biam(
 
 
 def test_golden_conse(backbone: Backbone, full: npt.NDArray[np.int8]) -> None:
-    data = golden("conse")
+    data = golden("limited-labels", "conse")
     shown, seen, unseen = (torch.from_numpy(data[field]) for field in ("seen_prob", "seen_vec", "unseen_vec"))
     np.testing.assert_allclose(convex_combination(shown, seen, 3).numpy(), data["T3__embedding"], atol=1e-12)
     module = build(backbone, "conse", full, top=3).module

@@ -14,7 +14,8 @@ from ltbench.method import Batch, Context, FitStage, Stats
 from ltbench.method.config import build_config
 from ltbench.plugin import UserError
 from ltbench_baselines.unseen.dual_templates import WrittenTexts
-from tests.plugins.unseen.zsl_toys import NAMES, PLACES, SPECS, UNSEEN, WRITTEN, golden, with_regions
+from tests.golden import golden
+from tests.plugins.unseen.zsl_toys import NAMES, PLACES, SPECS, UNSEEN, WRITTEN, with_regions
 
 
 def written(backbone: Backbone, name: str, variant: Any = "paper", **options: Any) -> WrittenTexts:
@@ -93,7 +94,10 @@ def test_the_mean_token_is_a_place_where_there_is_one(sharing: Backbone, monkeyp
 
 @pytest.mark.parametrize("case", ["s0", "s2"])
 def test_golden_aggregation_through_the_written_texts(sharing: Backbone, case: str) -> None:
-    data = {name: torch.from_numpy(array).float() for name, array in golden("dualcoop_region_aggregation").items()}
+    data = {
+        name: torch.from_numpy(array).float()
+        for name, array in golden("limited-labels", "dualcoop_region_aggregation").items()
+    }
     module = written(sharing, "dual-templates", "code")
     regions, texts = data[f"{case}__image_features"].transpose(1, 2), data[f"{case}__text_features"]
     module.texts = texts.reshape(2, -1, texts.shape[1])

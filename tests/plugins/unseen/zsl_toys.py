@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 import torch
 
 from ltbench.backbones.base import Backbone
 from ltbench.method import Batch, Context, GradientStage, Stats
 from ltbench.method.config import build_config
 from ltbench_baselines.unseen.plugin import ltbench_methods
-from tests.conftest import SHARED
 
 NAMES = ("cat", "dog", "traffic light", "person", "bus")
 UNSEEN = ("zebra", "red umbrella")
@@ -53,11 +51,3 @@ def batch_of(labels: npt.NDArray[np.int8], dim: int = 16, seed: int = 4) -> Batc
     pooled = torch.randn(len(labels), dim, generator=generator)
     places = torch.randn(len(labels), PLACES, REGION, generator=generator)
     return Batch(torch.arange(len(labels)), (pooled, places), torch.from_numpy(np.ascontiguousarray(labels)))
-
-
-def golden(name: str) -> Mapping[str, npt.NDArray[Any]]:
-    """Golden vectors of limited labels; the test is skipped without them."""
-    path = SHARED / "golden" / "limited-labels" / f"{name}.npz"
-    if not path.is_file():
-        pytest.skip("golden vectors not found (../shared/golden/limited-labels)")
-    return dict(np.load(path))

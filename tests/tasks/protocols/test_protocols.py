@@ -1,55 +1,29 @@
-"""Label protocols: what each may emit, that our masks are functions of their keys alone, and the published draws."""
+"""Label protocols: what each may emit, and that our masks are functions of their keys alone."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
 
 from ltbench.tasks.errors import ProtocolError
-from ltbench.tasks.protocols import Full, LabelProtocol, Partial, Plt, SeenOnly, SinglePositive, fingerprint, masks
-from tests.conftest import SHARED
+from ltbench.tasks.protocols import Full, Partial, Plt, SeenOnly, SinglePositive, fingerprint, masks
+from tests.tasks.protocols.protocol_toys import Labels, names, observe
 
-ANY: TypeAdapter[LabelProtocol] = TypeAdapter(LabelProtocol)
-Labels = NDArray[np.int8]
 quick = settings(max_examples=50, deadline=None)
-
 complete_labels = st.tuples(st.integers(1, 12), st.integers(1, 5)).flatmap(
     lambda shape: hnp.arrays(np.int8, shape, elements=st.sampled_from([1, -1]))
 )
-
-
-def names(labels: Labels) -> tuple[list[str], list[str]]:
-    return [f"img{i}" for i in range(labels.shape[0])], [f"class{c}" for c in range(labels.shape[1])]
-
-
-def observe(protocol: Partial | SinglePositive | Plt | Full, labels: Labels, seed: int = 0) -> Labels:
-    return protocol.apply(labels, *names(labels), "toys", seed)
 
 
 def fixed_labels() -> Labels:
     """40 x 6 labels that do not depend on any generator."""
     cells = [hashlib.sha256(f"{i},{c}".encode()).digest()[0] < 80 for i in range(40) for c in range(6)]
     return np.where(np.array(cells).reshape(40, 6), 1, -1).astype(np.int8)
-
-
-def shared(path: str) -> Path:
-    if not (SHARED / path).is_file():
-        pytest.skip(f"reference file not found (../shared/{path})")
-    return SHARED / path
-
-
-# What a protocol may say ------------------------------------------------------------------------------------------
 
 
 @quick
@@ -136,9 +110,6 @@ def test_what_is_unknown_in_the_complete_labels_stays_unknown() -> None:
         assert (observe(protocol, labels)[::3] == 0).all()
 
 
-# Our masks are functions of (rule, namespace, seed, image id, class) ------------------------------------------------
-
-
 @quick
 @given(st.permutations(range(40)), st.sets(st.integers(0, 39), min_size=1))
 def test_neither_order_nor_company_of_rows_matters(order: list[int], some: set[int]) -> None:
@@ -213,145 +184,3 @@ def test_uniforms_are_the_documented_hash_and_uniform() -> None:
     assert many.min() >= 0
     assert many.max() < 1
     assert np.histogram(many, bins=10, range=(0, 1))[0] == pytest.approx([400] * 10, abs=80)
-
-
-# The published draws ------------------------------------------------------------------------------------------------
-
-
-def test_plt_voc_is_the_reference_construction() -> None:
-    facts = json.loads(shared("reference/plt_voc_construction.json").read_text())
-    ids = shared("data/plt_voc_ids_sorted.txt").read_text().split()
-    with np.load(shared("data/voc2012_trainval_labels.npz")) as archive:
-        row = {image: i for i, image in enumerate(archive["ids"].tolist())}
-        labels = np.where(archive["labels"][[row[i] for i in ids]] == 1, 1, -1).astype(np.int8)
-    assert (labels == 1).sum(axis=0).tolist() == facts["full_counts"]
-    for rate in (0.3, 0.4, 0.5):
-        observed = Plt(missing=rate).apply(labels, ids, facts["class_order"], "voc2012", 0)
-        expected = facts[f"rate{rate}"]
-        assert observed.sum(axis=0).tolist() == expected["counts"]
-        assert int((observed == 0).all(axis=1).sum()) == expected["empty"]
-        digest = hashlib.sha256(observed.astype(np.uint8).tobytes()).hexdigest()
-        assert digest == expected["mask_uint8_rowmajor_sha256"]
-
-
-def test_hcp_draw_is_the_published_one() -> None:
-    with np.load(shared("golden/limited-labels/hcp_partial_label_masks.npz")) as archive:
-        labels = archive["toy_7x5__labels"].astype(np.int8)
-        for share in (0.1, 0.3, 0.5, 0.7, 0.9):
-            found = observe(Partial(share=share, draw="hcp"), labels)
-            np.testing.assert_array_equal(found, archive[f"toy_7x5__p{share}"])
-
-
-def test_hcp_draw_of_voc2007_has_the_published_hash() -> None:
-    facts = json.loads(shared("golden/limited-labels/hcp_label_masks.json").read_text())["voc07_trainval"]
-    for share, fact in facts.items():
-        known = masks.hcp_partial(np.ones((5011, 20), dtype=np.int8), 0, float(share)) == 1
-        assert int(known.sum()) == fact["known"]
-        assert hashlib.sha256(np.packbits(known).tobytes()).hexdigest() == fact["sha256_packbits"]
-
-
-def test_cole_draw_is_the_published_one() -> None:
-    with np.load(shared("golden/limited-labels/spml_observe_toy.npz")) as archive:
-        labels = archive["labels_pm1"].astype(np.int8)
-        one = observe(SinglePositive(draw="cole"), labels, seed=1200)
-        np.testing.assert_array_equal(one, archive["observed_pos1_neg0"])
-        more = masks.cole_observed(labels, 1200, positives=2, negatives=1)
-        np.testing.assert_array_equal(more, archive["observed_pos2_neg1"])
-
-
-def test_split_is_the_published_one() -> None:
-    with np.load(shared("golden/limited-labels/spml_train_val_split.npz")) as archive:
-        for name, n in (("coco", 82081), ("cub", 5994), ("toy", 23)):
-            training, validation = masks.random_state_split(n)
-            np.testing.assert_array_equal(validation, archive[f"{name}__val_idx"])
-            np.testing.assert_array_equal(np.sort(np.concatenate([training, validation])), np.arange(n))
-
-
-# Descriptions -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("protocol", "policy"),
-    [
-        (Full(), "ignore"),
-        (Partial(share=0.1), "ignore"),
-        (Partial(share=0.5, draw="hcp"), "ignore"),
-        (SinglePositive(), "assume-negative"),
-        (Plt(missing=0.4), "assume-negative"),
-        (SeenOnly(seen=("a", "b")), "ignore"),
-    ],
-)
-def test_protocols_describe_themselves(protocol: LabelProtocol, policy: str) -> None:
-    assert ANY.validate_json(ANY.dump_json(protocol)) == protocol
-    assert protocol.unknown_policy == policy
-    assert protocol.summary
-    assert hash(protocol) == hash(protocol.model_copy())
-    with pytest.raises(ValidationError):
-        protocol.kind = "full"
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"kind": "half"},
-        {"kind": "partial"},
-        {"kind": "partial", "share": 0},
-        {"kind": "partial", "share": 1.1},
-        {"kind": "plt", "missing": 1},
-        {"kind": "plt", "missing": 0.4, "seed": 3},
-        {"kind": "full", "share": 0.5},
-        {"kind": "seen-only", "seen": []},
-    ],
-)
-def test_wrong_descriptions_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValidationError):
-        ANY.validate_python(wrong)
-
-
-@pytest.mark.parametrize(
-    ("labels", "ids", "classes", "message"),
-    [
-        (np.ones((2, 2), np.int8), ["a"], ["x", "y"], "for 1 ids"),
-        (np.ones((2, 2), np.int8), ["a", "a"], ["x", "y"], "image id 'a' repeats"),
-        (np.ones((2, 2), np.int8), ["a", "b"], ["x", "x"], "class name 'x' repeats"),
-        (np.full((2, 2), 2, np.int8), ["a", "b"], ["x", "y"], "label 2 of image 'a', class 'x'"),
-        (np.ones((2, 2), np.uint8), ["a", "b"], ["x", "y"], "signed-integer"),
-        (np.ones(2, np.int8), ["a", "b"], ["x"], "signed-integer matrix"),
-    ],
-)
-def test_bad_input(labels: Labels, ids: list[str], classes: list[str], message: str) -> None:
-    with pytest.raises(ProtocolError, match=message):
-        Full().apply(labels, ids, classes, "toys", 0)
-
-
-def test_a_namespace_must_not_hold_the_separator() -> None:
-    with pytest.raises(ProtocolError, match="namespace"):
-        Partial(share=0.5).apply(np.ones((1, 1), np.int8), ["a"], ["x"], "a|b", 0)
-
-
-def test_describing_protocols_needs_no_numpy() -> None:
-    code = "import sys, ltbench.tasks.protocols, ltbench.tasks.groups; sys.exit('numpy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-# Fingerprints -------------------------------------------------------------------------------------------------------
-
-
-def test_fingerprint_is_the_documented_bytes() -> None:
-    labels = np.array([[1, -1, 0]], dtype=np.int8)
-    assert fingerprint(labels) == hashlib.sha256(b"|i1 1x3\n\x01\xff\x00").hexdigest()
-    assert fingerprint(["cat", "Käse"]) == hashlib.sha256("cat\nKäse".encode()).hexdigest()
-    assert fingerprint(np.array(["cat", "dog"])) == fingerprint(("cat", "dog"))
-
-
-def test_fingerprint_tells_apart_and_ignores_layout() -> None:
-    a = np.arange(6, dtype=np.int32).reshape(2, 3)
-    assert len({fingerprint(x) for x in (a, a.T, a.reshape(3, 2), a.astype(np.int64), a + 1, a.ravel())}) == 6
-    assert fingerprint(a) == fingerprint(np.asfortranarray(a)) == fingerprint(a.astype(">i4"))
-    assert fingerprint(["a", "b"]) != fingerprint(["b", "a"])
-
-
-@pytest.mark.parametrize("wrong", ["cat", [1, 2], ["a\nb"], np.array([object()])])
-def test_fingerprint_refuses(wrong: object) -> None:
-    with pytest.raises(ProtocolError):
-        fingerprint(wrong)  # type: ignore[arg-type]

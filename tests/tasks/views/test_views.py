@@ -1,105 +1,25 @@
-"""Views: what phase 1 may see, what it may not, and that the truth is the task's."""
+"""Training views: observed labels, captions, what zero-shot training may know, validation rows."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from pydantic import ValidationError
 
-from ltbench.data.base import DataSet, Part
-from ltbench.plugin.errors import UserError
-from ltbench.tasks.groups import GroupRule
-from ltbench.tasks.protocols import Full, Partial, Plt, SeenOnly, SinglePositive, fingerprint
-from ltbench.tasks.task import Fingerprints, Task, Validation
+from ltbench.tasks.protocols import Full, Partial, Plt, SinglePositive
+from ltbench.tasks.task import Validation
 from ltbench.tasks.views import (
-    TrainView,
     caption_from_labels,
-    check_fingerprints,
-    compare_fingerprints,
     mask_namespace,
-    open_test,
     open_train,
-    open_truth,
     validation_labels,
 )
-
-Labels = npt.NDArray[np.int8]
-
-CLASSES = ("ant", "bee", "cat", "dog", "elk", "fox")
-SOURCE = ("fox", "elk", "dog", "cat", "bee", "ant", "gnu")
-"""The data set's own order, with a class that the tasks leave out."""
-
-
-class Pictures:
-    """Images that know which row they are."""
-
-    def __init__(self, part: str, ids: Sequence[str]) -> None:
-        self.part, self.ids = part, tuple(ids)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def load(self, row: int) -> Any:
-        return f"{self.part}/{self.ids[row]}"
-
-    def sha256(self, row: int) -> str:
-        return fingerprint([f"{self.part}/{self.ids[row]}"])
-
-
-def labels_of(part: str, rows: int) -> Labels:
-    rng = np.random.default_rng([len(part), rows])
-    labels = np.where(rng.random((rows, len(SOURCE))) < 0.3, 1, -1).astype(np.int8)
-    labels[np.arange(rows), np.arange(rows) % 6] = 1
-    return labels
-
-
-SIZES = {"train": 90, "val": 30, "test": 40}
-
-
-def make_data(
-    order: Sequence[int] | None = None, labels_for: Callable[[str], Labels] | None = None, rows: int | None = None
-) -> DataSet:
-    """A data set in memory; ``order`` shuffles the training rows."""
-
-    def open_part(name: str) -> Part:
-        size = rows if rows is not None and name == "train" else SIZES[name]
-        at = np.arange(size) if order is None or name != "train" else np.asarray(order)
-        ids = tuple(f"{name}-{k:03d}" for k in at)
-        labels = (labels_for or (lambda part: labels_of(part, SIZES[part])))(name)
-        captions = tuple(f"caption of {row} with a bicycle" for row in ids)
-        return Part(name, ids, Pictures(name, ids), lambda: labels[at].copy(), lambda: captions)
-
-    groups = {"small": ("ant", "bee"), "large": ("elk", "dog", "fox"), "odd": ("gnu",)}
-    return DataSet("toy", SOURCE, tuple(SIZES), open_part, groups)
-
-
-def make_task(**changes: Any) -> Task:
-    facts: dict[str, Any] = {
-        "name": "toy-task", "version": 1, "family": "ltml", "title": "a toy", "data_set": "toy", "train_part": "train",
-        "test_part": "test", "classes": CLASSES, "protocol": Full(), "groups": GroupRule(head_from=40, medium_from=30),
-    }  # fmt: skip
-    return Task(**{**facts, **changes})
-
-
-ZERO_SHOT: dict[str, Any] = {
-    "family": "zero-shot",
-    "unseen": ("bee", "fox"),
-    "train_rows": "seen-only",
-    "protocol": SeenOnly(seen=("ant", "cat", "dog", "elk")),
-    "groups": GroupRule.zero_shot(("ant", "cat", "dog", "elk"), ("bee", "fox")),
-    "validation": Validation(kind="part", part="val", classes=("cat",)),
-}
-
-
-def complete_labels(part: str, classes: Sequence[str] = CLASSES) -> Labels:
-    """Complete labels in the task's column order, straight from the source."""
-    return labels_of(part, SIZES[part])[:, [SOURCE.index(name) for name in classes]]
+from tests.tasks.views.view_toys import CLASSES, HOLDOUT, SOURCE, ZERO_SHOT, complete_labels, make_data, make_task
 
 
 @pytest.mark.parametrize("protocol", [Full(), Partial(share=0.4), SinglePositive(), Plt(missing=0.4)])
@@ -223,9 +143,6 @@ def test_tuning_a_zero_shot_task_withholds_its_validation_classes() -> None:
     assert final.validation.class_names == final.class_names
 
 
-HOLDOUT = Validation(kind="holdout", fraction=0.3, labels="clean")
-
-
 def test_holdout_is_disjoint_and_complete() -> None:
     view = open_train(make_task(validation=HOLDOUT, captions="given"), make_data())
     assert view.validation is not None
@@ -279,127 +196,3 @@ def test_where_nothing_is_hidden_validation_is_clean_and_where_there_is_none_it_
     assert validation_labels(make_task(validation=Validation(**place))) == "clean"
     assert validation_labels(make_task(validation=Validation(**place, tuning_only=True)), "clean") == ""
     assert validation_labels(make_task(validation=Validation())) == ""
-
-
-def test_phase_1_reads_no_test_label_and_the_truth_does() -> None:
-    def labels_for(part: str) -> Labels:
-        if part == "test":
-            raise AssertionError("test labels were read")
-        return labels_of(part, SIZES[part])
-
-    data = make_data()
-    source = data.open_part
-
-    def guarded(name: str) -> Part:
-        part = source(name)
-        return dataclasses.replace(part, read_labels=lambda: labels_for(name))
-
-    data = dataclasses.replace(data, open_part=guarded)
-    task = make_task(protocol=Plt(missing=0.4), validation=Validation(kind="part", part="val"))
-    open_train(task, data)
-    view = open_test(task, data)
-    assert view.ids == tuple(f"test-{k:03d}" for k in range(40))
-    assert view.class_names == CLASSES
-    with pytest.raises(AssertionError, match="test labels were read"):
-        open_truth(task, data)
-
-
-def test_truth_has_the_tasks_columns_and_groups() -> None:
-    task = make_task(protocol=Plt(missing=0.5))
-    truth = open_truth(task, make_data())
-    np.testing.assert_array_equal(truth.labels, complete_labels("test"))
-    observed = (open_train(task, make_data()).observed == 1).sum(axis=0)
-    complete = (complete_labels("train") == 1).sum(axis=0)
-    for counts, suffix in ((observed, ""), (complete, "_fixed")):
-        assert truth.groups[f"head{suffix}"] == tuple(np.flatnonzero(counts >= 40))
-        assert truth.groups[f"medium{suffix}"] == tuple(np.flatnonzero((counts >= 30) & (counts < 40)))
-        assert truth.groups[f"tail{suffix}"] == tuple(np.flatnonzero(counts < 30))
-    assert truth.groups["tail"] != truth.groups["tail_fixed"]
-    assert "tail_fixed" not in open_truth(make_task(), make_data()).groups
-
-
-def test_zero_shot_truth_names_its_unseen_columns() -> None:
-    truth = open_truth(make_task(**ZERO_SHOT), make_data())
-    assert truth.unseen == (1, 5)
-    assert truth.groups == {"seen": (0, 2, 3, 4), "unseen": (1, 5)}
-    np.testing.assert_array_equal(truth.labels, complete_labels("test"))
-
-
-def test_limited_views_stay_aligned() -> None:
-    task = make_task(captions="given", validation=HOLDOUT)
-    data = make_data()
-    train, test, truth = open_train(task, data), open_test(task, data), open_truth(task, data)
-    small: tuple[TrainView, Any, Any] = train.limited(7), test.limited(7), truth.limited(7)
-    assert [len(small[0]), len(small[1]), len(small[2].ids)] == [7, 7, 7]
-    assert small[0].ids == train.ids[:7]
-    np.testing.assert_array_equal(small[0].observed, train.observed[:7])
-    assert small[0].captions == train.captions[:7]  # type: ignore[index]
-    assert small[0].images.load(6) == train.images.load(6)
-    assert small[1].ids == small[2].ids == test.ids[:7]
-    assert small[1].images.load(6) == test.images.load(6)
-    np.testing.assert_array_equal(small[2].labels, truth.labels[:7])
-    for view in (train, test, truth):
-        assert view.limited(None) is view
-        assert view.limited(10_000) is view
-
-
-def test_missing_parts_and_classes_are_named() -> None:
-    with pytest.raises(UserError, match=r"task toy-task: data set toy has no class yak"):
-        open_train(make_task(classes=(*CLASSES, "yak")), make_data())
-    with pytest.raises(UserError, match=r"has no part 'extra'; it has train, val, test"):
-        open_train(make_task(train_part="extra"), make_data())
-
-
-def pinned_task(**changes: Any) -> Task:
-    task = make_task(**changes)
-    return task.model_copy(update={"fingerprints": open_truth(task, make_data()).fingerprints})
-
-
-def test_fingerprints_as_found_are_accepted() -> None:
-    task = pinned_task(captions="given", validation=HOLDOUT)
-    found = open_truth(task, make_data()).fingerprints
-    filled = {name for name, value in found.model_dump().items() if value is not None}
-    assert filled == set(Fingerprints.model_fields) - {"images"}
-    check_fingerprints(task, found)
-
-
-def _flip(part: str, row: int = 3) -> Callable[[str], Labels]:
-    def labels_for(name: str) -> Labels:
-        labels = labels_of(name, SIZES[name])
-        if name == part:
-            labels[row, 0] *= -1
-        return labels
-
-    return labels_for
-
-
-@pytest.mark.parametrize(
-    ("data", "named", "cause"),
-    [
-        (make_data(labels_for=_flip("train")), {"train_labels", "observed_labels"}, "another annotation release"),
-        (make_data(labels_for=_flip("test")), {"test_labels"}, "another annotation release"),
-        (make_data(order=[1, 0, *range(2, 90)]), {"train_ids"}, "another split under the same name"),
-        (make_data(rows=89), {"train_ids", "train_labels", "observed_labels"}, "rows added or removed"),
-    ],
-)
-def test_other_data_are_refused_with_both_hashes_and_a_cause(data: DataSet, named: set[str], cause: str) -> None:
-    task = pinned_task()
-    found = open_truth(task, data).fingerprints
-    with pytest.raises(UserError) as caught:
-        check_fingerprints(task, found)
-    message = caught.value.message
-    assert message.startswith("task toy-task: the data are not those of version 1")
-    assert cause in message
-    for name in named:
-        assert f"{name}: expected sha256 {getattr(task.fingerprints, name)}, found {getattr(found, name)}" in message
-    assert "ltbench show task toy-task" in caught.value.hint
-
-
-def test_every_fingerprint_is_compared_and_an_unpinned_one_is_not() -> None:
-    pinned = Fingerprints(**dict.fromkeys(Fingerprints.model_fields, "a" * 64))
-    for name in Fingerprints.model_fields:
-        other = pinned.model_copy(update={name: "b" * 64})
-        (line,) = compare_fingerprints(pinned, other)
-        assert line.startswith(f"{name}: expected sha256 {'a' * 64}, found {'b' * 64} (likely ")
-        assert compare_fingerprints(pinned.model_copy(update={name: None}), other) == []
-    assert compare_fingerprints(pinned, pinned) == []

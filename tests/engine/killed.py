@@ -23,7 +23,7 @@ from ltbench.plugin import MethodSpec
 from ltbench.plugin.manager import extra_specs
 from ltbench.tasks.registry import load_task
 
-TOY = MethodSpec(name="slow", target="engine.toys:Slow", summary="a slow toy")
+TOY = MethodSpec(name="slow", target="engine.slow_toy:Slow", summary="a slow toy")
 
 
 def attempt(out: Path) -> None:

@@ -6,32 +6,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-import torch
 from torch import nn
 
+from engine.toy_hooks import OnPrepared, PreparedHead, Rewriter, WatchfulHead
 from engine.toy_modules import (
     ByName,
-    ClassAwareSampler,
     Exploding,
-    GrowingSampler,
     Head,
     Neighbours,
     NoisyHead,
     NormalisedHead,
-    OnPrepared,
     OnTop,
-    PreparedHead,
     Reader,
     Reducer,
-    Rewriter,
     RowWeighted,
-    SlowHead,
     TowerHead,
-    WatchfulHead,
     features,
     known_bce,
     name_vector,
 )
+from engine.toy_samplers import ClassAwareSampler, GrowingSampler
 from ltbench.method import (
     Augment,
     Context,
@@ -276,34 +270,6 @@ ALL: dict[str, type[Method]] = {
 
 
 """Toys that finish; ``Diverging`` does not."""
-
-
-class Slow(Plain):
-    """Two slow stages with everything that a resumed run can lose: sampler state, averages, momentum, own labels."""
-
-    class Config(Plain.Config):
-        epochs: int = 6
-
-    config: Config
-
-    def needs(self) -> Needs:
-        return Needs(unknown="own")
-
-    def stages(self, context: Context) -> Sequence[Stage]:
-        dim, classes = context.backbone.card.dim, len(context.class_names)
-        stages = []
-        for name in ("first", "second"):
-            hidden = context.observed * (torch.arange(len(context.observed)) % 2)[:, None].to(torch.int8)
-            module = SlowHead(dim, classes, hidden, sure=0.55)
-            groups = [ParamGroup(list(module.linear.parameters()), 0.05, schedule=Schedule("cosine"))]
-            sampler = ClassAwareSampler(context.observed, 24)
-            stages.append(
-                GradientStage(
-                    name, module, groups, epochs=self.config.epochs, batch_size=8, optimizer="adamw",
-                    sampler=sampler, ema=0.9, augment=Augment("flip"),
-                )
-            )  # fmt: skip
-        return stages
 
 
 class FineTune(Plain):

@@ -127,6 +127,44 @@ def compare_all(samples: Sequence[Sample], images: Array, draws: int) -> dict[tu
     }
 
 
+def interval_alone(
+    a: Sample, b: Sample, images: float, draws: int, paired: bool
+) -> tuple[float, float | None, float | None]:
+    """Difference of two rows that were not picked from many, with its 95 % interval.
+
+    The half widths of its parts are added in quadrature: images, and seeds with the quantile of their own degrees of
+    freedom. Unlike one quantile for the whole, that covers at least 95 % however the variance is shared between them.
+
+    Args:
+        a: the first row.
+        b: the second.
+        images: standard deviation of the difference over resampled test images, percentage points.
+        draws: resamplings behind it.
+        paired: the values of both are of the same seeds, in the same order; the spread is then that of the differences.
+
+    Returns:
+        Value a - b, low, high; no ends where a row that may vary has one seed.
+    """
+    value = a.mean - b.mean
+    if paired and not (a.fixed or b.fixed):
+        sides = [Sample(tuple(one - other for one, other in zip(a.values, b.values, strict=True)))]
+    else:
+        sides = [side for side in (a, b) if not side.fixed]
+    if any(len(side.values) < 2 for side in sides) or np.isnan(images):
+        return value, None, None
+    parts = [(images**2, draws - 1.0)]
+    parts += [(_variance(side) / len(side.values), len(side.values) - 1.0) for side in sides]
+    half = _quadrature(parts)
+    return value, value - half, value + half
+
+
+def _quadrature(parts: Sequence[tuple[float, float]]) -> float:
+    from scipy import special
+
+    squares = [variance * float(special.stdtrit(freedom, 1 - ALPHA / 2)) ** 2 for variance, freedom in parts]
+    return float(np.sqrt(sum(squares)))
+
+
 def holm(p: Sequence[float] | Float) -> Float:
     """Holm's step-down adjustment: with m hypotheses, the k-th smallest p counts m - k + 1 times.
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ltbench.metrics.bootstrap import multiplicities
 from ltbench.metrics.contract import Scorer, measure, resolve
-from ltbench.metrics.judged import TOTAL, judged
+from ltbench.metrics.judged import TOTAL, Groups, judged
 from ltbench.records.judge import DECIMALS
 from ltbench.records.logits import Logits
 from ltbench.tasks.views import Truth
@@ -38,10 +38,33 @@ def replicates_of(
     Raises:
         MetricError: logits that cannot be judged, or an unknown metric.
     """
+    return subset_replicates(row, truth, {}, metric, draws, seed)[TOTAL]
+
+
+def subset_replicates(
+    row: Sequence[Logits], truth: Truth, groups: Groups, metric: str = "mAP", draws: int = DRAWS, seed: int = 0
+) -> dict[str, NDArray[np.float64]]:
+    """As :func:`replicates_of`, for all classes (``total``) and for each group of them.
+
+    Args:
+        row: as there, like the arguments after ``groups``.
+        truth: as there.
+        groups: name → columns.
+        metric: as there.
+        draws: as there.
+        seed: as there.
+
+    Raises:
+        MetricError: as there.
+    """
     chosen = resolve([metric])
-    scorers = [measure(judged(logits, truth.labels), chosen) for logits in row]
+    scorers = [measure(judged(logits, truth.labels, groups), chosen) for logits in row]
     name = chosen[0].name
-    return np.concatenate([_mean(scorers, weights, name) for weights in multiplicities(len(truth.ids), draws, seed)])
+    blocks = [
+        {subset: _mean(scorers, weights, name, subset) for subset in (TOTAL, *groups)}
+        for weights in multiplicities(len(truth.ids), draws, seed)
+    ]
+    return {subset: np.concatenate([block[subset] for block in blocks]) for subset in (TOTAL, *groups)}
 
 
 def spread_of(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:
@@ -59,10 +82,10 @@ def spread_of(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:
     return round(float(np.std(difference, ddof=1)), DECIMALS) if difference.size > 1 else None
 
 
-def _mean(scorers: Sequence[Scorer], weights: NDArray[np.int32], name: str) -> NDArray[np.float64]:
+def _mean(scorers: Sequence[Scorer], weights: NDArray[np.int32], name: str, subset: str) -> NDArray[np.float64]:
     """Mean over seeds per replicate, [R]; nan where a seed's score is undefined."""
     total = np.zeros(weights.shape[1])
     for scorer in scorers:
-        found = scorer(weights)[name][TOTAL]
+        found = scorer(weights)[name][subset]
         total += np.nan if found is None else found
     return total / len(scorers)

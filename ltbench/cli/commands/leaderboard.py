@@ -200,7 +200,8 @@ def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool, dat
         click.echo(f"out of date: {path}")
     if stale:
         what = "file is" if len(stale) == 1 else "files are"
-        command = "--matrix" if [path.name for path in stale] == ["matrix.md"] else "--format md"
+        of_matrix = {boards / "matrix.md", boards / "figures" / "critical-difference.svg"}
+        command = "--matrix" if of_matrix.issuperset(stale) else "--format md"
         click.echo(f"{len(stale)} {what} out of date → ltbench leaderboard {command}")
         ctx.exit(1)
     click.echo(f"{pages} {'page is' if pages == 1 else 'pages are'} what the records give.")
@@ -208,16 +209,17 @@ def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool, dat
 
 def _stale_matrix(boards: Path) -> list[Path]:
     from ltbench.cli.matrix import committed_matrix
-    from ltbench.report.matrix import NAME, matrix_is_current
+    from ltbench.report.matrix import stale_matrix
 
-    return [] if matrix_is_current(boards, committed_matrix(boards)) else [boards / NAME]
+    return stale_matrix(boards, committed_matrix(boards))
 
 
 def _write_matrix(boards: Path) -> None:
     from ltbench.cli.matrix import committed_matrix
     from ltbench.report.matrix import write_matrix
 
-    click.echo(f"wrote {write_matrix(boards, committed_matrix(boards))}")
+    for path in write_matrix(boards, committed_matrix(boards)):
+        click.echo(f"wrote {path}")
 
 
 def _write(boards: Path, name: str | None, data_root: Path | None) -> None:

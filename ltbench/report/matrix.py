@@ -182,9 +182,9 @@ def render_matrix(matrix: Matrix) -> str:
         "# Recipes by tasks",
         wrapped(
             "One setting of each family of tasks. Figures are percent over all classes: means over seeds ± half the "
-            f"width of their 95 % t interval, with backbone {BACKBONE} unless another is named. **Nothing is ranked "
-            "here.** Rows rank only among equals, on the page of a task: same backbone, pre-training data and extras. "
-            "A figure marked +captions, +GloVe … used what others had not; figures of two columns are of two test "
+            f"width of their 95 % t interval, with backbone {BACKBONE} unless another is named. **Nothing is ranked in "
+            "the tables.** Rows rank only among equals, on the page of a task: same backbone, pre-training data and "
+            "extras. A figure marked +captions, +GloVe … used what others had not; figures of two columns are of two test "
             "problems. Where a recipe has several rows, all are shown. Written by `ltbench leaderboard --matrix` from "
             "the committed records."
         ),
@@ -210,7 +210,7 @@ def _ranking(matrix: Matrix) -> list[str]:
         "other people's tasks."
     )
     tests = [
-        f"{len(one.names)} recipes on {len(one.tasks)} tasks: Friedman's p = {_p(one.p)}, critical difference "
+        f"{len(one.names)} recipes on {len(one.tasks)} tasks: Friedman's p {_p(one.p)}, critical difference "
         f"{one.difference:.2f} ranks."
         for one in matrix.averages
     ]
@@ -222,7 +222,7 @@ def _ranking(matrix: Matrix) -> list[str]:
 
 
 def _p(value: float) -> str:
-    return "below 0.0001" if value < 0.0001 else f"{value:.4f}"
+    return "below 0.0001" if value < 0.0001 else f"= {value:.4f}"
 
 
 def _figure(leaderboards: Path) -> Path:

@@ -21,10 +21,10 @@ def pair_notes(compared: Compared, labels: Sequence[str]) -> Iterator[str]:
         return
     count = len(pairs)
     apart = sum(pair.separated for pair in pairs.values())
-    yield (
-        f"{count} {'pair' if count == 1 else 'pairs'} of rows, {apart} separated at 5 % for all of them together, over "
-        "test images and seeds (Holm's correction; how is in docs/explanation/statistics.md)."
-    )
+    said = f"{count} pairs of rows, {apart} separated at 5 % for all of them together"
+    if count == 1:
+        said = f"1 pair of rows, {'separated' if apart else 'not separated'} at 5 %"
+    yield f"{said}, over test images and seeds (how is in docs/explanation/statistics.md)."
     if apart < count:
         yield _undecided(compared, labels, apart)
     single = [label for row, label in zip(compared.rows, labels, strict=True) if _single(row)]
@@ -38,10 +38,12 @@ def _undecided(compared: Compared, labels: Sequence[str], apart: int) -> str:
     counts = sorted({len(row.records) for row in compared.rows if not row.first.method.deterministic})
     seeds = f"{' or '.join(map(str, counts))} {'seed' if counts == [1] else 'seeds'} a row and " if counts else ""
     logits = compared.rows[0].first.logits
-    said = f"With {seeds}{logits.rows if logits else 'these'} test images {len(left)} remain undecided"
+    remain = "pairs remain" if len(left) > 1 else "pair remains"
+    said = f"With {seeds}{logits.rows if logits else 'these'} test images {len(left)} {remain} undecided"
     needed = [pair.needed for pair in left.values() if pair.needed is not None]
     if needed:
-        said += f": half of these could not have been separated by less than {median(needed):.2f} points"
+        what = "half of these" if len(left) > 1 else "it"
+        said += f": {what} could not have been separated by less than {median(needed):.2f} points"
     (a, b), widest = max(left.items(), key=lambda item: abs(item[1].value))
     said += f". The largest undecided difference is {abs(widest.value):.2f} ({labels[a]} and {labels[b]})"
     if apart:

@@ -172,7 +172,7 @@ def test_every_pair_is_compared_and_ties_do_not_chain() -> None:
     # Neighbours are not separated, one apart neither, the first and the last are.
     assert order(board) == [("a", 1, True), ("b", 1, True), ("c", 1, True), ("d", 2, False)]
     assert notes(board).startswith("6 pairs of rows, 1 separated at 5 % for all of them together")
-    assert "With 3 seeds a row and 60 test images 5 remain undecided" in notes(board)
+    assert "With 3 seeds a row and 60 test images 5 pairs remain undecided" in notes(board)
     assert "The largest undecided difference is 2.00 (" in notes(board)
     assert "), the smallest separated one 3.00." in notes(board)
 

@@ -88,7 +88,7 @@ def test_what_others_had_not_stands_beside_the_figure() -> None:
     )
     assert cells(made)["coop"] == ["70.00 +captions", "60.00 clip-rn50"]
     page = render_matrix(made).replace("\n", " ")
-    assert "Nothing is ranked here" in page
+    assert "Nothing is ranked in the tables" in page
     assert "Filled cells: toy-lt 1, toy-plt@mr40 1." in page
 
 

@@ -185,7 +185,7 @@ def test_logits_beside_the_records_are_used_by_every_form(run_dir: Path, tmp_pat
     assert "not at hand" not in said
     assert "No logits" not in said
     if form != "latex":  # tables only
-        assert "1 pair of rows, 1 separated" in said
+        assert "1 pair of rows, separated at 5 %, over test images and seeds" in said
         assert RANK.replace("'", "&#39;") in said or RANK in said
 
 

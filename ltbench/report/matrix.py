@@ -184,9 +184,9 @@ def render_matrix(matrix: Matrix) -> str:
             "One setting of each family of tasks. Figures are percent over all classes: means over seeds ± half the "
             f"width of their 95 % t interval, with backbone {BACKBONE} unless another is named. **Nothing is ranked in "
             "the tables.** Rows rank only among equals, on the page of a task: same backbone, pre-training data and "
-            "extras. A figure marked +captions, +GloVe … used what others had not; figures of two columns are of two test "
-            "problems. Where a recipe has several rows, all are shown. Written by `ltbench leaderboard --matrix` from "
-            "the committed records."
+            "extras. A figure marked +captions, +GloVe … used what others had not; figures of two columns are of two "
+            "test problems. Where a recipe has several rows, all are shown. Written by `ltbench leaderboard --matrix` "
+            "from the committed records."
         ),
         wrapped(f"Filled cells: {counts}."),
     ]

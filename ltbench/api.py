@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -117,22 +118,28 @@ def run(
 def leaderboard(records: str | Path | Sequence[str | Path], task: str, version: int | None = None) -> pd.DataFrame:
     """The leaderboard of a task as a frame, one row for each method, metric and subset.
 
+    Rows are compared on the logits that lie beside the records; where that cannot be done a warning says why.
+
     Args:
-        records: folders with runs or records, at any depth.
+        records: folders with runs or records, at any depth; a folder of leaderboards inside another stands apart.
         task: name without setting.
         version: of the task; None takes the newest that has records.
 
     Raises:
         UserError: there are no records of the task.
     """
+    from ltbench.data.base import DataRoot
     from ltbench.plugin.errors import UserError
     from ltbench.records.read import all_records
-    from ltbench.report.board import build_board
+    from ltbench.records.verify import open_registered
+    from ltbench.report.at_hand import boards_at_hand, together
     from ltbench.report.frames import frame
 
     folders = [Path(records)] if isinstance(records, str | Path) else [Path(folder) for folder in records]
-    entries = [entry.record for entry in all_records(folders).records]
-    versions = [record.task.version for record in entries if record.task.name == task]
+    entries = together(all_records(folders).records).records
+    versions = [entry.record.task.version for entry in entries if entry.record.task.name == task]
     if not versions:
         raise UserError(f"there are no records of {task}", f"ltbench run --task {task} --method …")
-    return frame(build_board(entries, task, max(versions) if version is None else version))
+    wanted = (task, max(versions) if version is None else version)
+    (board,) = boards_at_hand(entries, [wanted], open_registered(DataRoot()), warnings.warn)
+    return frame(board)

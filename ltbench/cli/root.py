@@ -15,6 +15,10 @@ COMMANDS = {
     "list": (f"{_AT}.listing:group", "List tasks, methods, backbones, datasets or runs."),
     "show": (f"{_AT}.show:group", "Show one task, method, backbone or run."),
     "leaderboard": (f"{_AT}.leaderboard:leaderboard", "Rank recorded runs of a task."),
+    "compare": (
+        f"{_AT}.compare:compare",
+        "Compare two rows: A minus B overall, by group and by class, and on which test rows.",
+    ),
     "predict": (f"{_AT}.predict:predict", "Apply a trained method to new pictures."),
     "verify": (f"{_AT}.verify:verify", "Score recorded runs again and compare."),
     "task": (f"{_AT}.task:group", "Make a task from your own photographs."),

@@ -12,15 +12,11 @@ from ltbench.records.record import RunRecord
 from ltbench.report.cells import Cell, Table, score_cell
 from ltbench.report.corrected import NOTE, corrected_table
 from ltbench.report.curves import curve_tables
+from ltbench.report.pairs import Comparisons
 from ltbench.report.published import papers_on
-from ltbench.report.ranks import Comparisons, Ranked, rank
+from ltbench.report.ranks import Compared, Ranked, compare_rows
 from ltbench.report.rows import Equals, Row, Score, failures, make_rows, shown_metrics, shown_subsets, telling_subsets
-
-_HOW = {
-    "paired": "a paired bootstrap over test images of the difference of the means over these seeds",
-    "seeds": "overlap of the intervals over seeds, because logits of both were not at hand",
-    "images": "overlap of the bootstrap intervals over test images, because neither row has an interval over seeds",
-}
+from ltbench.report.undecided import pair_notes
 
 
 @dataclass(frozen=True)
@@ -28,10 +24,12 @@ class Section:
     """Rows that were ranked against each other.
 
     Attributes:
+        compared: all pairs of the rows.
         notes: sentences below the tables.
     """
 
     equals: Equals
+    compared: Compared
     ranked: tuple[Ranked, ...]
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
@@ -84,12 +82,10 @@ def build_board(records: Iterable[RunRecord], task: str, version: int, compariso
 
 
 def _section(equals: Equals, rows: list[Row], comparisons: Comparisons) -> Section:
-    ranked = rank(rows, comparisons)
+    compared = compare_rows(rows, comparisons)
+    ranked = compared.ranked()
     labels = labels_of(rows)
-    lead = [
-        (Cell(f"{r.rank}{'≈' if r.shared else ''}", r.rank), Cell(label))
-        for r, label in zip(ranked, labels, strict=True)
-    ]
+    lead = [(Cell(str(r.rank), r.rank), Cell(label)) for r, label in zip(ranked, labels, strict=True)]
     tables = []
     metrics = shown_metrics(rows)
     apart = [metric for metric in metrics[1:] if ZSL in shown_subsets(rows, metric)]
@@ -113,8 +109,8 @@ def _section(equals: Equals, rows: list[Row], comparisons: Comparisons) -> Secti
         tables.append(Table("Other metrics, over all classes", ("#", "method", *others), numeric, filled))
     corrected = corrected_table(rows, lead)
     tables += [_origins(rows, lead)] if corrected is None else [corrected, _origins(rows, lead)]
-    notes = [*_notes(rows, ranked, labels), *([] if corrected is None else [NOTE])]
-    return Section(equals, tuple(ranked), tuple(tables), tuple(notes))
+    notes = [*pair_notes(compared, labels), *_notes(rows, labels), *([] if corrected is None else [NOTE])]
+    return Section(equals, compared, tuple(ranked), tuple(tables), tuple(notes))
 
 
 def labels_of(rows: Sequence[Row]) -> list[str]:
@@ -182,17 +178,11 @@ def _origins(rows: Sequence[Row], lead: Sequence[tuple[Cell, Cell]]) -> Table:
     return Table("How the rows were made", columns, (True, *(False for _ in columns[1:])), tuple(body))
 
 
-def _notes(rows: Sequence[Row], ranked: Sequence[Ranked], labels: Sequence[str]) -> Iterator[str]:
-    ways = dict.fromkeys(r.how for r in ranked if r.how is not None)
-    if ways:
-        found = "; ".join(
-            f"{', '.join(label for r, label in zip(ranked, labels, strict=True) if r.how == way)}: {_HOW[way]}"
-            for way in ways
-        )
-        yield f"Told apart from the row above by (≈: not told apart) {found}."
+def _notes(rows: Sequence[Row], labels: Sequence[str]) -> Iterator[str]:
     fixed = [label for row, label in zip(rows, labels, strict=True) if row.first.method.deterministic]
     if fixed:
-        yield f"No interval over seeds, because the seed changes nothing: {', '.join(fixed)}."
+        said = "No interval over seeds, because the seed changes nothing (only test images vary)"
+        yield f"{said}: {', '.join(fixed)}."
     devices: dict[str, list[str]] = {}
     for row, label in zip(rows, labels, strict=True):
         for device in sorted({record.cost.device for record in row.records}):

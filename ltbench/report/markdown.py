@@ -12,6 +12,11 @@ from ltbench.report.cells import Table
 from ltbench.report.published import PAPERS
 
 WIDTH = 120
+#: What a rank is, in one sentence; the pages, the terminal and the docs say it in these words.
+RANK = (
+    "A row's rank is 1 + the number of rows that are separably better: all pairs of a section are compared over test "
+    "images and seeds, with Holm's correction at 5 %."
+)
 
 
 def render_markdown(board: Board, pictures: Iterable[tuple[str, str]] = ()) -> str:
@@ -99,10 +104,9 @@ def _figures(pictures: list[tuple[str, str]]) -> Iterator[str]:
 def introduction(board: Board) -> str:
     """What the figures mean, for the head of every page."""
     return (
-        f"Ranked by {board.headline} over all classes. Figures are percent, means over n seeds ± half the width of "
-        "their 95 % t interval. Rows rank only among equals: same backbone, pre-training data and extras. Rows marked "
-        "≈ share a rank, because they cannot be told apart. Written by `ltbench leaderboard` from the records beside "
-        "this page."
+        f"Ordered by {board.headline} over all classes. Figures are percent, means over n seeds ± half the width of "
+        f"their 95 % t interval. {RANK} Rows rank only among equals: same backbone, pre-training data and extras. "
+        "Written by `ltbench leaderboard` from the records beside this page."
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -15,15 +15,18 @@ from ltbench.metrics.judged import TOTAL
 from ltbench.plugin.files import write_atomic
 from ltbench.plugin.manager import Registered
 from ltbench.plugin.specs import MethodSpec
+from ltbench.records.canonical import sha256_of
 from ltbench.records.read import all_records
 from ltbench.records.record import RunRecord
 from ltbench.report.board import labels_of
 from ltbench.report.cells import Cell, Table, score_cell
+from ltbench.report.critical import AverageRanks, average_ranks
 from ltbench.report.markdown import table_text, wrapped
 from ltbench.report.rows import Row, make_rows
 from ltbench.tasks.task import Task
 
 NAME = "matrix.md"
+FOLDER, FIGURE = "figures", "critical-difference"
 #: One setting of each family: 40 % of labels missing and half of them known lie in the middle of what papers report.
 TASKS = ("shapes-lt", "shapes-plt@mr40", "shapes-spml", "shapes-partial@p50", "shapes-zsl")
 #: The backbone that all of them are run with; rows of others carry its name.
@@ -50,11 +53,13 @@ class Matrix:
     Attributes:
         groups: title → table of recipes.
         reasons: short → in words, of the empty cells that there are.
+        averages: average ranks over all tasks, and over those that name all their classes in training.
     """
 
     tasks: tuple[Task, ...]
     groups: Mapping[str, Table]
     reasons: Mapping[str, str]
+    averages: tuple[AverageRanks, ...] = ()
 
 
 def build_matrix(
@@ -87,7 +92,15 @@ def build_matrix(
     columns = ("method", *(f"{task.address}: {task.headline}" for task in tasks))
     numeric = (False, *(True for _ in tasks))
     tables = {title: Table(title, columns, numeric, tuple(lines), keys=1) for title, lines in grouped.items()}
-    return Matrix(tuple(tasks), tables, reasons)
+    return Matrix(tuple(tasks), tables, reasons, _averages(tasks, rows))
+
+
+def _averages(tasks: Sequence[Task], rows: Mapping[str, Sequence[Row]]) -> tuple[AverageRanks, ...]:
+    """Few recipes can do all tasks, because of unseen classes; so those without are ranked over as well."""
+    closed = {task.address: rows[task.address] for task in tasks if not task.unseen}
+    several = [rows] if len(closed) == len(rows) else [rows, closed]
+    found = [average_ranks(each, BACKBONE) for each in several]
+    return tuple(one for one in found if one is not None)
 
 
 BASELINES = "baselines-"
@@ -169,20 +182,56 @@ def render_matrix(matrix: Matrix) -> str:
         "# Recipes by tasks",
         wrapped(
             "One setting of each family of tasks. Figures are percent over all classes: means over seeds ± half the "
-            f"width of their 95 % t interval, with backbone {BACKBONE} unless another is named. **Nothing is ranked "
-            "here.** Rows rank only among equals, on the page of a task: same backbone, pre-training data and extras. "
-            "A figure marked +captions, +GloVe … used what others had not; figures of two columns are of two test "
-            "problems. Where a recipe has several rows, all are shown. Written by `ltbench leaderboard --matrix` from "
-            "the committed records."
+            f"width of their 95 % t interval, with backbone {BACKBONE} unless another is named. **Nothing is ranked in "
+            "the tables.** Rows rank only among equals, on the page of a task: same backbone, pre-training data and "
+            "extras. A figure marked +captions, +GloVe … used what others had not; figures of two columns are of two "
+            "test problems. Where a recipe has several rows, all are shown. Written by `ltbench leaderboard --matrix` "
+            "from the committed records."
         ),
         wrapped(f"Filled cells: {counts}."),
     ]
     if matrix.reasons:
         said = "\n".join(wrapped(f"* *{short}*: {why}.") for short, why in sorted(matrix.reasons.items()))
         blocks += ["An empty cell says why:", said]
+    if matrix.averages:
+        blocks += ["## Average ranks over tasks", *_ranking(matrix)]
     for title, table in matrix.groups.items():
         blocks += [f"## {title}", table_text(table, width=200)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _ranking(matrix: Matrix) -> list[str]:
+    """The critical-difference diagram and what it says."""
+    said = (
+        "Each recipe's rank on a task is its place by mean score, averaged over tasks; recipes that a bar joins do not "
+        "differ at 5 % over all pairs (Friedman's test, then Nemenyi's critical difference: Demšar, JMLR 7, 2006). In "
+        f"it is every recipe with one row on each task, {BACKBONE} and nothing extra. A task counts once, whatever its "
+        "differences are; few tasks tell little apart; and these share images and encoder, so they are no sample of "
+        "other people's tasks."
+    )
+    tests = [
+        f"{len(one.names)} recipes on {len(one.tasks)} tasks: Friedman's p {_p(one.p)}, critical difference "
+        f"{one.difference:.2f} ranks."
+        for one in matrix.averages
+    ]
+    return [
+        wrapped(said),
+        "\n".join(f"* {test}" for test in tests),
+        f"![Average ranks of recipes over tasks, with critical differences]({FOLDER}/{FIGURE}.svg)",
+    ]
+
+
+def _p(value: float) -> str:
+    return "below 0.0001" if value < 0.0001 else f"= {value:.4f}"
+
+
+def _figure(leaderboards: Path) -> Path:
+    return leaderboards / FOLDER / f"{FIGURE}.svg"
+
+
+def _about(matrix: Matrix) -> str:
+    """The line that the figure keeps: the hash of what it shows."""
+    return f"shows sha256 {sha256_of([asdict(one) for one in matrix.averages])}"
 
 
 def committed_records(leaderboards: Path, tasks: Sequence[Task]) -> dict[str, list[RunRecord]]:
@@ -202,18 +251,33 @@ def committed_records(leaderboards: Path, tasks: Sequence[Task]) -> dict[str, li
     return found
 
 
-def write_matrix(leaderboards: Path, matrix: Matrix) -> Path:
-    """Write the page.
+def write_matrix(leaderboards: Path, matrix: Matrix) -> list[Path]:
+    """Write the page and its figure; a figure that shows the same is left as it is.
+
+    Returns:
+        The files written.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: one cannot be written.
     """
     path = leaderboards / NAME
     write_atomic(path, render_matrix(matrix))
-    return path
+    if not matrix.averages or _figure_is_current(leaderboards, matrix):
+        return [path]
+    from ltbench.report.plots import draw_critical, figure_bytes
+
+    write_atomic(_figure(leaderboards), figure_bytes(draw_critical(matrix.averages), "svg", _about(matrix)))
+    return [path, _figure(leaderboards)]
 
 
-def matrix_is_current(leaderboards: Path, matrix: Matrix) -> bool:
-    """Whether the committed page is what records and recipes give."""
+def stale_matrix(leaderboards: Path, matrix: Matrix) -> list[Path]:
+    """The page and the figure, as far as they are not what records and recipes give."""
     path = leaderboards / NAME
-    return path.exists() and path.read_bytes() == render_matrix(matrix).encode("utf-8")
+    current = path.exists() and path.read_bytes() == render_matrix(matrix).encode("utf-8")
+    drawn = not matrix.averages or _figure_is_current(leaderboards, matrix)
+    return [*([] if current else [path]), *([] if drawn else [_figure(leaderboards)])]
+
+
+def _figure_is_current(leaderboards: Path, matrix: Matrix) -> bool:
+    path = _figure(leaderboards)
+    return path.exists() and _about(matrix).encode() in path.read_bytes()

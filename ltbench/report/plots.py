@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from ltbench.records.facts import Corrections
 from ltbench.report.board import Section, labels_of
+from ltbench.report.critical import AverageRanks
 from ltbench.report.curves import Curve
 from ltbench.report.rows import telling_subsets
 
@@ -157,6 +158,56 @@ def draw_corrections(runs: Sequence[Corrections], title: str = "") -> Figure:
     axes.set_title(title)
     _legend(axes)
     return figure
+
+
+@_styled
+def draw_critical(panels: Sequence[AverageRanks]) -> Figure:
+    """Critical-difference diagrams, one below the other: recipes on a line of average ranks, best on the left.
+
+    A bar joins recipes that lie within Nemenyi's critical difference, whose length is drawn above the line.
+    """
+    from matplotlib.figure import Figure as NewFigure
+
+    heights = [1.5 + 0.12 * len(found.together()) + 0.2 * ((len(found.names) + 1) // 2) for found in panels]
+    figure = NewFigure(figsize=(7.2, sum(heights)))
+    axes = figure.subplots(len(panels), gridspec_kw={"height_ratios": heights}, squeeze=False)[:, 0]
+    for one, found in zip(axes, panels, strict=True):
+        _critical(one, found)
+    figure.tight_layout()
+    return figure
+
+
+def _critical(axes: Axes, found: AverageRanks) -> None:
+    """One diagram; heights are in lines of text, downwards."""
+    count, means, bars = len(found.names), found.average, found.together()
+    low, high = 1.0, float(count)
+    margin = 0.42 * (high - low)
+    axes.axis("off")
+    axes.grid(False)
+    axes.set_xlim(low - margin, high + margin)
+    axes.plot([low, high], [0, 0], color="black", linewidth=1)
+    for place in range(1, count + 1):
+        axes.plot([place, place], [0, -0.3], color="black", linewidth=1)
+        axes.text(place, -0.45, str(place), ha="center", va="bottom", fontsize=8)
+    shown = min(found.difference, high - low)
+    axes.plot([low, low + shown], [-2.0, -2.0], color="black", linewidth=1.5)
+    longer = "" if shown == found.difference else ", longer than the line"
+    axes.text(low, -2.25, f"critical difference {found.difference:.2f}{longer}", ha="left", va="bottom", fontsize=8)
+    axes.set_title(f"{count} recipes on {', '.join(found.tasks)}", fontsize=9, loc="center")
+    for number, (first, last) in enumerate(bars):
+        at = 0.55 + 0.55 * number
+        ends = [means[first] - 0.004 * (high - low), means[last] + 0.004 * (high - low)]
+        axes.plot(ends, [at, at], color=_COLOURS[0], linewidth=3, solid_capstyle="butt")
+    top = 1.2 + 0.55 * len(bars)
+    half = (count + 1) // 2
+    for place, (name, mean) in enumerate(zip(found.names, means, strict=True)):
+        left = place < half
+        at = top + (place if left else count - 1 - place)
+        end = low - 0.03 * (high - low) if left else high + 0.03 * (high - low)
+        axes.plot([mean, mean, end], [0, at, at], color="#404040", linewidth=0.8)
+        text, side = f"{name}  {mean:.2f}", "right" if left else "left"
+        axes.text(end - 0.01 * (high - low) if left else end + 0.01 * (high - low), at, text, ha=side, va="center")
+    axes.set_ylim(top + half, -3.2)
 
 
 @_styled

@@ -1,45 +1,23 @@
-"""Ranks: rows in order of their headline figure, neighbours that cannot be told apart sharing one."""
+"""Ranks: 1 + the number of rows that are separably better, over all pairs of a section."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from ltbench.plugin.errors import UserError
-from ltbench.records.canonical import canonical_json
+from ltbench.metrics.judged import TOTAL
+from ltbench.report.pairs import Comparisons, record_hashes
 from ltbench.report.rows import Row
 
-NAME = "comparisons.json"
-Pair = tuple[tuple[str, ...], tuple[str, ...]]
+if TYPE_CHECKING:
+    from ltbench.metrics.pairs import Pair, Sample
 
-
-@dataclass(frozen=True)
-class Comparison:
-    """Paired bootstrap of two neighbours.
-
-    Attributes:
-        a: hashes of the logits of the upper row, sorted.
-        b: of the lower row.
-        metric: the compared metric, over all classes.
-        value: difference a − b in percentage points.
-        low: lower end of its 95 % interval.
-        high: upper end.
-    """
-
-    a: tuple[str, ...]
-    b: tuple[str, ...]
-    metric: str
-    value: float
-    low: float
-    high: float
-
-    @property
-    def separated(self) -> bool:
-        """The interval leaves out zero."""
-        return self.low > 0 or self.high < 0
+#: How the images' part of a pair was found: resampled on the logits of all seeds of both, on those of some seeds, or
+#: not at all, the intervals of the records standing in.
+Way = Literal["logits", "some", "intervals"]
+_NORMAL = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -47,103 +25,89 @@ class Ranked:
     """A row with its rank.
 
     Attributes:
-        rank: 1, 2, …; rows that share a rank carry that of the first of them.
+        rank: 1 + the number of rows that are separably better.
         shared: another row has the same rank.
-        how: how the row was told apart from the one above: ``paired``, ``seeds`` or ``images``; ``None`` for the first.
     """
 
     row: Row
     rank: int
     shared: bool
-    how: str | None
 
 
-@dataclass
-class Comparisons:
-    """Paired comparisons by the logits compared."""
+@dataclass(frozen=True)
+class Compared:
+    """Rows of a section, compared.
 
-    entries: dict[tuple[str, Pair], Comparison] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, found: Iterable[Comparison]) -> Comparisons:
-        """Index some comparisons."""
-        return cls({(c.metric, (c.a, c.b)): c for c in found})
-
-    @classmethod
-    def merged(cls, several: Iterable[Comparisons]) -> Comparisons:
-        """All of several; they are of the same logits where they meet."""
-        return cls({place: entry for some in several for place, entry in some.entries.items()})
-
-    @classmethod
-    def read(cls, folder: Path) -> Comparisons:
-        """Read the file of a leaderboard; without one there are none.
-
-        Raises:
-            UserError: the file is damaged.
-        """
-        path = folder / NAME
-        if not path.exists():
-            return cls()
-        try:
-            return cls.of(_comparison(entry) for entry in json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(
-                f"{path} is damaged ({error})", f"delete {path.name} and run ltbench leaderboard"
-            ) from error
-
-    def to_json(self) -> str:
-        """Text of the file, in a fixed order."""
-        ordered = sorted(self.entries.values(), key=lambda c: (c.metric, c.a, c.b))
-        return canonical_json([asdict(entry) for entry in ordered])
-
-    def find(self, upper: Row, lower: Row) -> Comparison | None:
-        """Comparison of two rows, if there is one of exactly these logits."""
-        return self.entries.get((upper.first.task.headline, (upper.logits, lower.logits)))
-
-
-def _comparison(entry: Mapping[str, Any]) -> Comparison:
-    return Comparison(
-        a=tuple(entry["a"]),
-        b=tuple(entry["b"]),
-        metric=str(entry["metric"]),
-        value=float(entry["value"]),
-        low=float(entry["low"]),
-        high=float(entry["high"]),
-    )
-
-
-def rank(rows: Sequence[Row], comparisons: Comparisons) -> list[Ranked]:
-    """Rank rows that are already in order; all of them must be equals."""
-    numbers: list[int] = []
-    ways: list[str | None] = []
-    for index, row in enumerate(rows):
-        if index == 0:
-            numbers.append(1)
-            ways.append(None)
-            continue
-        apart, how = told_apart(rows[index - 1], row, comparisons)
-        numbers.append(index + 1 if apart else numbers[-1])
-        ways.append(how)
-    return [
-        Ranked(row, number, numbers.count(number) > 1, how)
-        for row, number, how in zip(rows, numbers, ways, strict=True)
-    ]
-
-
-def told_apart(upper: Row, lower: Row, comparisons: Comparisons) -> tuple[bool, str]:
-    """Whether two neighbours differ, and how that was found.
-
-    A paired bootstrap decides where there is one. Else intervals over seeds decide, a row without such an interval
-    counting as a point; where neither row has one, the bootstrap intervals over test images.
+    Attributes:
+        rows: in order, best first; all of them equals.
+        pairs: (better place, worse place) in ``rows`` → comparison. Rows without a figure are in no pair.
+        ways: how the images' part of each pair was found.
     """
-    found = comparisons.find(upper, lower)
-    if found is not None:
-        return found.separated, "paired"
-    metric = upper.first.task.headline
-    a, b = upper.score(metric, "total"), lower.score(metric, "total")
-    if a.mean is None or b.mean is None:
-        return True, "seeds"
-    if a.half is not None or b.half is not None:
-        return a.mean - (a.half or 0.0) > b.mean + (b.half or 0.0), "seeds"
-    low, high = upper.first.intervals[metric]["total"], lower.first.intervals[metric]["total"]
-    return low is None or high is None or low[0] > high[1], "images"
+
+    rows: tuple[Row, ...]
+    pairs: Mapping[tuple[int, int], Pair]
+    ways: Mapping[tuple[int, int], Way]
+
+    def ranked(self) -> list[Ranked]:
+        """The rows with their ranks; one without a figure comes after all that have one."""
+        beaten = [0] * len(self.rows)
+        for (upper, lower), pair in self.pairs.items():
+            if pair.separated:
+                beaten[lower if pair.value > 0 else upper] += 1
+        having = sum(row.headline is not None for row in self.rows)
+        numbers = [
+            1 + (having if row.headline is None else better) for row, better in zip(self.rows, beaten, strict=True)
+        ]
+        return [Ranked(row, number, numbers.count(number) > 1) for row, number in zip(self.rows, numbers, strict=True)]
+
+
+def compare_rows(rows: Sequence[Row], comparisons: Comparisons) -> Compared:
+    """Compare all rows of a section, in the order in which they stand."""
+    having = [place for place, row in enumerate(rows) if row.headline is not None]
+    if len(having) < 2:
+        return Compared(tuple(rows), {}, {})
+    import numpy as np
+
+    from ltbench.metrics.pairs import compare_all
+    from ltbench.records.compare import DRAWS
+
+    images = np.full((len(having), len(having)), np.nan)
+    ways: dict[tuple[int, int], Way] = {}
+    for i, b in enumerate(having):
+        for j, a in enumerate(having[:i]):
+            found = comparisons.find(rows[a], rows[b])
+            images[i, j] = _by_intervals(rows[a], rows[b]) if found is None else found.sd
+            whole = found is not None and all(
+                len(found.logits[record_hashes(row)]) == len(row.records) for row in (rows[a], rows[b])
+            )
+            ways[a, b] = "intervals" if found is None else ("logits" if whole else "some")
+    pairs = compare_all([sample_of(rows[place]) for place in having], images, DRAWS)
+    return Compared(tuple(rows), {(having[a], having[b]): pair for (a, b), pair in pairs.items()}, ways)
+
+
+def sample_of(row: Row) -> Sample:
+    """The headline scores of a row, one a seed."""
+    from ltbench.metrics.pairs import Sample
+
+    metric = row.first.task.headline
+    values = tuple(record.scores[metric][TOTAL] for record in row.records)
+    return Sample(tuple(value for value in values if value is not None), row.first.method.deterministic)
+
+
+def _by_intervals(a: Row, b: Row) -> float:
+    """Standard deviation over test images of a difference, as if the rows had been judged on different images.
+
+    Rows judged on the same images agree more than that, so this separates less than logits would.
+
+    Returns:
+        Percentage points; nan where a record has no interval.
+    """
+    return math.sqrt(_image_variance(a) + _image_variance(b))
+
+
+def _image_variance(row: Row) -> float:
+    """Variance of a row's headline over test images, from its records' intervals; seeds share the images."""
+    metric = row.first.task.headline
+    spans = [record.intervals[metric][TOTAL] for record in row.records]
+    found = [((span[1] - span[0]) / 2 / _NORMAL) ** 2 for span in spans if span is not None]
+    return sum(found) / len(found) if found and len(found) == len(spans) else math.nan

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal, get_args
 
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
-from ltbench.records.compare import paired_difference
-from ltbench.records.logits import file_sha256, read_logits
 from ltbench.records.read import all_records
 from ltbench.records.record import RunRecord
 from ltbench.records.verify import OpenTruth
@@ -20,8 +16,8 @@ from ltbench.report.figures import FOLDER as FIGURES
 from ltbench.report.figures import drawings, stale_figures, write_figures
 from ltbench.report.frames import entries, frame
 from ltbench.report.markdown import render_markdown
-from ltbench.report.ranks import NAME as COMPARISONS
-from ltbench.report.ranks import Comparison, Comparisons
+from ltbench.report.pairs import NAME as COMPARISONS
+from ltbench.report.pairs import Comparisons, logits_in
 
 Format = Literal["md", "latex", "html", "json", "csv"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -81,7 +77,6 @@ def write_board(
     task: str,
     version: int,
     open_truth: OpenTruth | None = None,
-    logits_dirs: Iterable[Path] = (),
 ) -> list[Path]:
     """Write the page of a leaderboard, deterministic to the byte from the files in its folder, and its figures.
 
@@ -89,9 +84,9 @@ def write_board(
         leaderboards: folder of all leaderboards.
         task: name without setting.
         version: of the task.
-        open_truth: if given, neighbours whose logits are all at hand are compared first by a paired bootstrap, and
-            ``comparisons.json`` is renewed; otherwise that file is taken as it is.
-        logits_dirs: further folders with files of logits, such as those of attempts.
+        open_truth: if given, test images are resampled first on the logits that lie in the leaderboard's folder (on no
+            others, so that anybody can do it again) and ``comparisons.json`` is renewed; otherwise that file is taken
+            as it is.
 
     Returns:
         The files written.
@@ -102,9 +97,7 @@ def write_board(
     folder = board_folder(leaderboards, task, version)
     written = []
     if open_truth is not None:
-        board = build_board(_records(folder, task, version), task, version)
-        found = _compare(board, open_truth, [folder / "logits", *logits_dirs], Comparisons.read(folder))
-        write_atomic(folder / COMPARISONS, found.to_json())
+        write_atomic(folder / COMPARISONS, _compared(folder, task, version, open_truth).to_json())
         written.append(folder / COMPARISONS)
     board = load_board(leaderboards, task, version)
     written += write_figures(board, folder)
@@ -116,19 +109,44 @@ def _page(board: Board) -> str:
     return render_markdown(board, [(drawing.caption, f"{FIGURES}/{drawing.name}.svg") for drawing in drawings(board)])
 
 
-def check_board(leaderboards: Path, task: str, version: int) -> list[Path]:
-    """Files of a leaderboard that are not what its records give; empty when all is current.
+def check_board(leaderboards: Path, task: str, version: int, open_truth: OpenTruth | None = None) -> list[Path]:
+    """Files of a leaderboard that are not what its records and logits give; empty when all is current.
+
+    Args:
+        leaderboards: folder of all leaderboards.
+        task: name without setting.
+        version: of the task.
+        open_truth: if given, ``comparisons.json`` is not believed but computed again.
 
     Raises:
-        UserError: a record cannot be read.
+        UserError: a record cannot be read, or logits are not those of the task.
     """
-    folder, board = board_folder(leaderboards, task, version), load_board(leaderboards, task, version)
+    folder = board_folder(leaderboards, task, version)
+    records, stored = _records(folder, task, version), Comparisons.read(folder)
+    stale, comparisons = [], stored
+    if open_truth is not None:
+        comparisons = _compared(folder, task, version, open_truth)
+        # The page must be what the logits give; what the file says is used where it says the same.
+        if stored.differences(comparisons):
+            stale.append(folder / COMPARISONS)
+        else:
+            comparisons = stored
+    board = build_board(records, task, version, comparisons)
     page = folder / PAGE
-    current = page.exists() and page.read_bytes() == _page(board).encode("utf-8")
-    return [*([] if current else [page]), *stale_figures(board, folder)]
+    if not page.exists() or page.read_bytes() != _page(board).encode("utf-8"):
+        stale.append(page)
+    return [*stale, *stale_figures(board, folder)]
 
 
-def check_all(leaderboards: Path) -> list[Path]:
+def _compared(folder: Path, task: str, version: int, open_truth: OpenTruth) -> Comparisons:
+    """Comparisons of a leaderboard, from the logits in its folder."""
+    board = build_board(_records(folder, task, version), task, version)
+    return Comparisons.of(
+        [section.compared.rows for section in board.sections], logits_in([folder / "logits"]), open_truth
+    )
+
+
+def check_all(leaderboards: Path, open_truth: OpenTruth | None = None) -> list[Path]:
     """Stale files of every leaderboard and of the printed figures: what ``ltbench leaderboard --check`` lists.
 
     Raises:
@@ -136,7 +154,8 @@ def check_all(leaderboards: Path) -> list[Path]:
     """
     from ltbench.report.published_pages import check_published
 
-    stale = [path for task, version in list_boards(leaderboards) for path in check_board(leaderboards, task, version)]
+    boards = list_boards(leaderboards)
+    stale = [path for task, version in boards for path in check_board(leaderboards, task, version, open_truth)]
     return [*stale, *check_published(leaderboards)]
 
 
@@ -152,28 +171,3 @@ def _records(folder: Path, task: str, version: int) -> list[RunRecord]:
     if problems:
         raise UserError("; ".join(problems), "ltbench verify RECORD")
     return [loaded.record for loaded in found.records]
-
-
-def _compare(board: Board, open_truth: OpenTruth, dirs: Iterable[Path], known: Comparisons) -> Comparisons:
-    """Compare neighbours; where logits are not at hand, what was found before about the same logits stays."""
-    files = _by_hash(dirs)
-    made = []
-    for section in board.sections:
-        rows = [ranked.row for ranked in section.ranked]
-        for upper, lower in pairwise(rows):
-            if not {*upper.logits, *lower.logits} <= set(files):
-                before = known.find(upper, lower)
-                made += [] if before is None else [before]
-                continue
-            truth = open_truth(upper.first)[1]
-            a, b = ([read_logits(files[sha256]).logits for sha256 in row.logits] for row in (upper, lower))
-            found = paired_difference(a, b, truth, board.headline)
-            if found is not None:
-                entry = Comparison(upper.logits, lower.logits, board.headline, found.value, found.low, found.high)
-                made.append(entry)
-    return Comparisons.of(made)
-
-
-def _by_hash(dirs: Iterable[Path]) -> dict[str, Path]:
-    """Files of logits in some folders by the hash of their content, whatever their names promise."""
-    return {file_sha256(path): path for folder in dirs for path in sorted(folder.glob("*.safetensors"))}

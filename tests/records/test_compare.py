@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from ltbench.metrics.bootstrap import paired_bootstrap
-from ltbench.records.compare import paired_difference
+from ltbench.metrics.bootstrap import multiplicities
+from ltbench.metrics.contract import evaluate
+from ltbench.records.compare import replicates_of, spread_of, subset_replicates
 from ltbench.tasks.views import open_truth
 from records import builders as b
 
@@ -14,38 +17,33 @@ WEAK = [b.logits_for(TRUTH, seed + 10, 0.2) for seed in range(2)]
 
 
 @pytest.mark.parametrize("metric", ["mAP", "CF1", "F1@3"])
-def test_one_seed_each_is_the_paired_bootstrap_of_the_contract(metric: str) -> None:
-    found = paired_difference(STRONG[:1], WEAK[:1], TRUTH, metric, replicates=60)
-    expected = paired_bootstrap(STRONG[0], WEAK[0], TRUTH.labels, metric=metric, replicates=60)["total"]
-    assert found is not None
-    assert expected is not None
-    for name in ("value", "low", "high"):
-        assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-6)
+def test_a_replicate_is_the_score_of_the_drawn_images_averaged_over_seeds(metric: str) -> None:
+    found = replicates_of(STRONG, TRUTH, metric, draws=5)
+    weights = np.concatenate(list(multiplicities(len(TRUTH.ids), 5, 0)), axis=1)
+    for column, value in enumerate(found):
+        drawn = np.repeat(np.arange(len(TRUTH.ids)), weights[:, column])
+        scores = [evaluate(one[drawn], TRUTH.labels[drawn], None, [metric])[metric]["total"] for one in STRONG]
+        assert value == pytest.approx(np.mean([score for score in scores if score is not None]), abs=1e-9)
 
 
-def test_seeds_are_averaged_and_sides_swap_signs() -> None:
-    found = paired_difference(STRONG, WEAK, TRUTH, replicates=60)
-    back = paired_difference(WEAK, STRONG, TRUTH, replicates=60)
-    assert found is not None
-    assert back is not None
-    singles = [
-        paired_bootstrap(a, w, TRUTH.labels, replicates=1)["total"].value  # type: ignore[union-attr]
-        for a in STRONG
-        for w in WEAK
-    ]
-    assert found.value == pytest.approx(np.mean(singles), abs=1e-6)
-    assert (found.value, found.low, found.high) == pytest.approx((-back.value, -back.high, -back.low), abs=1e-6)
-    assert found.separated
+def test_groups_come_from_the_same_draws() -> None:
+    found = subset_replicates(STRONG, TRUTH, {"first": (0,), "all": range(5)}, draws=7)
+    assert np.array_equal(found["total"], replicates_of(STRONG, TRUTH, draws=7))
+    assert np.array_equal(found["all"], found["total"])
+    assert not np.array_equal(found["first"], found["total"])
 
 
-def test_a_side_compared_with_itself_is_not_told_apart() -> None:
-    found = paired_difference(STRONG, STRONG, TRUTH, replicates=20)
-    assert found is not None
-    assert (found.value, found.low, found.high, found.separated) == (0, 0, 0, False)
+def test_the_spread_of_a_difference_is_symmetric_and_less_than_of_independent_rows() -> None:
+    a, c = (replicates_of(side, TRUTH, draws=200) for side in (STRONG, STRONG[:1]))
+    assert spread_of(a, c) == spread_of(c, a)
+    assert (spread_of(a, c) or 0.0) < np.hypot(a.std(), c.std()), "both see the same images"
+    assert spread_of(a, a) == 0.0
+    gone = a.copy()
+    gone[1:] = np.nan
+    assert spread_of(gone, a) is None
+    assert spread_of(np.where(np.arange(200) < 5, np.nan, a), c) == pytest.approx(np.std((a - c)[5:], ddof=1), abs=1e-6)
 
 
 def test_nothing_to_compare_without_positives() -> None:
-    import dataclasses
-
     empty = dataclasses.replace(TRUTH, labels=-np.ones_like(TRUTH.labels))
-    assert paired_difference(STRONG, WEAK, empty, replicates=5) is None
+    assert np.isnan(replicates_of(WEAK, empty, draws=5)).all()

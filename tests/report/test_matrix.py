@@ -19,8 +19,8 @@ from ltbench.report.matrix import (
     Matrix,
     build_matrix,
     committed_records,
-    matrix_is_current,
     render_matrix,
+    stale_matrix,
     write_matrix,
 )
 from ltbench.tasks.task import Task
@@ -88,7 +88,7 @@ def test_what_others_had_not_stands_beside_the_figure() -> None:
     )
     assert cells(made)["coop"] == ["70.00 +captions", "60.00 clip-rn50"]
     page = render_matrix(made).replace("\n", " ")
-    assert "Nothing is ranked here" in page
+    assert "Nothing is ranked in the tables" in page
     assert "Filled cells: toy-lt 1, toy-plt@mr40 1." in page
 
 
@@ -123,10 +123,10 @@ def test_the_page_is_written_and_checked(tmp_path: Path) -> None:
     found = committed_records(tmp_path, (LT, PLT))
     assert found == {"toy-lt": [], "toy-plt@mr40": [here]}
     made = matrix(*found["toy-plt@mr40"])
-    assert not matrix_is_current(tmp_path, made)
-    assert write_matrix(tmp_path, made) == tmp_path / "matrix.md"
-    assert matrix_is_current(tmp_path, made)
-    assert not matrix_is_current(tmp_path, matrix())
+    assert stale_matrix(tmp_path, made) == [tmp_path / "matrix.md"]
+    assert write_matrix(tmp_path, made) == [tmp_path / "matrix.md"]
+    assert stale_matrix(tmp_path, made) == []
+    assert stale_matrix(tmp_path, matrix()) == [tmp_path / "matrix.md"]
     (folder / "broken.json").write_text("{")
     with pytest.raises(UserError, match="damaged"):
         committed_records(tmp_path, (PLT,))

@@ -12,6 +12,7 @@ from ltbench.plugin.errors import UserError
 from ltbench.records.record import RunRecord
 from ltbench.records.verify import verify
 from ltbench.report.collect import import_records, keep_all, keep_first_seed, keep_none, record_name
+from ltbench.report.markdown import RANK
 from ltbench.report.published_pages import write_published
 from ltbench.report.write import check_all, check_board, list_boards, load_board, write_board
 from ltbench.tasks.task import Task
@@ -103,49 +104,126 @@ def test_everything_is_checked_at_once(run_dir: Path, tmp_path: Path) -> None:
     assert check_all(tmp_path) == [tmp_path / "toy-lt" / "v1" / "README.md", printed[0]]
 
 
-def test_comparisons_are_made_once_and_then_taken_from_their_file(run_dir: Path, tmp_path: Path) -> None:
+def test_comparisons_are_computed_again_and_never_believed(run_dir: Path, tmp_path: Path) -> None:
     import_records([run_dir], tmp_path, keep_all)
     folder = tmp_path / "toy-lt" / "v1"
     assert write_board(tmp_path, "toy-lt", 1, opener) == [folder / "comparisons.json", folder / "README.md"]
-    (entry,) = json.loads((folder / "comparisons.json").read_text())
-    assert entry["low"] > 0
-    assert "coop: a paired bootstrap over test images" in (folder / "README.md").read_text().replace("\n", " ")
+    document = json.loads((folder / "comparisons.json").read_text())
+    (section,) = document["sections"]
+    assert document["schema"] == 2
+    assert section["sd"][0] == []
+    assert section["sd"][1][0] > 0
+    assert [r.rank for r in load_board(tmp_path, "toy-lt", 1).sections[0].ranked] == [1, 2]
     before = [path.read_bytes() for path in sorted(folder.glob("*.*"))]
-    assert check_board(tmp_path, "toy-lt", 1) == []
+    assert check_board(tmp_path, "toy-lt", 1, opener) == []
     write_board(tmp_path, "toy-lt", 1)
     write_board(tmp_path, "toy-lt", 1, opener)
     assert [path.read_bytes() for path in sorted(folder.glob("*.*"))] == before
-    # Turned into "not told apart", the file decides: two rows share rank 1.
-    entry["low"] = -1.0
-    (folder / "comparisons.json").write_text(json.dumps([entry]))
-    assert check_board(tmp_path, "toy-lt", 1) == [folder / "README.md"]
+    # The last digit is another processor's, anything more is somebody's hand: a page that agrees with it does not help.
+    honest = section["sd"][1][0]
+    for sd, wrong in ((round(honest + 1e-6, 6), []), (50.0, [folder / "comparisons.json", folder / "README.md"])):
+        section["sd"][1][0] = sd
+        (folder / "comparisons.json").write_text(json.dumps(document))
+        write_board(tmp_path, "toy-lt", 1)
+        assert check_board(tmp_path, "toy-lt", 1) == []
+        assert check_board(tmp_path, "toy-lt", 1, opener) == wrong
     assert [r.rank for r in load_board(tmp_path, "toy-lt", 1).sections[0].ranked] == [1, 1]
-    said = CliRunner().invoke(leaderboard, ["--records", str(folder), "--json"])
-    assert {(entry["rank"], entry["shared"]) for entry in json.loads(said.stdout)} == {(1, True)}
-    (folder / "comparisons.json").write_text("[{}]")
-    with pytest.raises(UserError, match=r"comparisons\.json is damaged"):
-        load_board(tmp_path, "toy-lt", 1)
+    document["sections"] = []
+    (folder / "comparisons.json").write_text(json.dumps(document))
+    assert check_board(tmp_path, "toy-lt", 1, opener) == [folder / "comparisons.json", folder / "README.md"]
+    for damaged, says in (("[{}]", "is not of schema 2"), ('{"schema": 2, "sections": [{}]}', "is damaged")):
+        (folder / "comparisons.json").write_text(damaged)
+        with pytest.raises(UserError, match=rf"comparisons\.json {says}"):
+            load_board(tmp_path, "toy-lt", 1)
+    write_board(tmp_path, "toy-lt", 1, opener)
+    assert [path.read_bytes() for path in sorted(folder.glob("*.*"))] == before
 
 
-def test_rows_whose_logits_are_not_at_hand_are_not_compared(run_dir: Path, tmp_path: Path) -> None:
-    import_records([run_dir], tmp_path, keep_all)
+def test_rows_are_compared_on_the_logits_in_the_folder_and_on_no_others(run_dir: Path, tmp_path: Path) -> None:
+    import_records([run_dir], tmp_path, keep_first_seed)
     folder = tmp_path / "toy-lt" / "v1"
-    bundle = tmp_path / "bundle"
-    bundle.mkdir()
-    moved = sorted((folder / "logits").iterdir())[0]
-    moved.rename(bundle / moved.name)
     write_board(tmp_path, "toy-lt", 1, opener)
-    assert json.loads((folder / "comparisons.json").read_text()) == []
-    write_board(tmp_path, "toy-lt", 1, opener, [bundle])
-    found = (folder / "comparisons.json").read_text()
-    assert len(json.loads(found)) == 1
-    # What is known about these logits stays known when the files are gone.
+    (section,) = json.loads((folder / "comparisons.json").read_text())["sections"]
+    assert [len(hashes) for hashes in section["logits"]] == [1, 1]
+    page = (folder / "README.md").read_text().replace("\n", " ")
+    assert "Test images were resampled on the logits of some seeds only, those at hand, for all rows" in page
+    sorted((folder / "logits").iterdir())[0].unlink()
+    assert folder / "comparisons.json" in check_board(tmp_path, "toy-lt", 1, opener)
     write_board(tmp_path, "toy-lt", 1, opener)
-    assert (folder / "comparisons.json").read_text() == found
-    # Logits that only lie with their runs serve as well.
-    (folder / "comparisons.json").unlink()
-    write_board(tmp_path, "toy-lt", 1, opener, sorted(run_dir.rglob("attempt-1")))
-    assert (folder / "comparisons.json").read_text() == found
+    assert json.loads((folder / "comparisons.json").read_text())["sections"] == []
+    assert "No logits at hand of any row" in (folder / "README.md").read_text().replace("\n", " ")
+
+
+def test_logits_that_are_not_the_tasks_are_refused(run_dir: Path, tmp_path: Path) -> None:
+    import_records([run_dir], tmp_path, keep_all)
+
+    def other(record: RunRecord) -> tuple[Task, Truth]:
+        return b.task(), open_truth(b.task(), b.data_set(seed=1))
+
+    with pytest.raises(UserError, match="toy-lt"):
+        write_board(tmp_path, "toy-lt", 1, other)
+
+
+@pytest.fixture
+def toy_truth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands find the toy task."""
+    monkeypatch.setattr("ltbench.records.verify.open_registered", lambda root: opener)
+
+
+def ranks(*arguments: str) -> list[tuple[str, int]]:
+    said = CliRunner().invoke(leaderboard, [*arguments, "--json"])
+    assert said.exit_code == 0, said.output
+    entries = json.loads(said.stdout)
+    return list(dict.fromkeys((entry["method"], entry["rank"]) for entry in entries))
+
+
+@pytest.mark.usefixtures("toy_truth")
+@pytest.mark.parametrize("form", ["table", "html", "md", "latex"])
+def test_logits_beside_the_records_are_used_by_every_form(run_dir: Path, tmp_path: Path, form: str) -> None:
+    assert ranks("--records", str(run_dir)) == [("lmpt", 1), ("coop", 2)]
+    said = " ".join(CliRunner().invoke(leaderboard, ["--records", str(run_dir), "--format", form]).output.split())
+    assert "not at hand" not in said
+    assert "No logits" not in said
+    if form != "latex":  # tables only
+        assert "1 pair of rows, separated at 5 %, over test images and seeds" in said
+        assert RANK.replace("'", "&#39;") in said or RANK in said
+
+
+@pytest.mark.usefixtures("toy_truth")
+def test_a_frame_in_python_has_the_same_ranks(run_dir: Path) -> None:
+    import ltbench
+
+    board = ltbench.leaderboard(run_dir, "toy-lt")
+    assert dict(zip(board["method"], board["rank"], strict=True)) == {"lmpt": 1, "coop": 2}
+
+
+def test_what_cannot_be_compared_is_said(run_dir: Path) -> None:
+    said = CliRunner().invoke(leaderboard, ["--records", str(run_dir)])
+    assert "note: pairs were not compared on their logits (unknown task 'toy-lt'" in said.output
+    assert "No logits at hand of any row" in " ".join(said.output.split())
+
+
+@pytest.mark.usefixtures("toy_truth")
+def test_ablations_and_audits_stand_apart_from_the_board_they_lie_in(run_dir: Path, tmp_path: Path) -> None:
+    boards = tmp_path / "leaderboards"
+    import_records([run_dir], boards, keep_all)
+    dropped = tmp_path / "run"
+    dropped.mkdir()
+    for seed in (0, 1):
+        folder = dropped / str(seed)
+        folder.mkdir()
+        b.run_on_disk(folder, seed=seed, skill=3.0, method=b.method_facts(name="ablated"))
+    import_records([dropped], boards / "ablations", keep_all)
+    assert ranks("--records", str(boards)) == [("lmpt", 1), ("coop", 2)]
+    said = CliRunner().invoke(leaderboard, ["--records", str(boards)])
+    assert f"note: the boards in {boards / 'ablations'} stand apart: ltbench leaderboard --records" in said.output
+    assert ranks("--records", str(boards / "ablations")) == [("ablated", 1)]
+    # A user's own runs rank with whatever they are put beside.
+    assert ("ablated", 1) in ranks("--records", str(boards), "--records", str(dropped))
+    assert len(ranks("--records", str(boards / "ablations"), "--records", str(run_dir))) == 3
+    import ltbench
+
+    assert set(ltbench.leaderboard(boards, "toy-lt")["method"]) == {"lmpt", "coop"}
 
 
 def test_records_that_do_not_belong_are_all_named(run_dir: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from ltbench.cli.options import PATH, data_root_option
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
-    from ltbench.records.record import RunRecord
+    from ltbench.records.verify import OpenTruth
     from ltbench.report.board import Board
 
 RUNS = Path("ltbench-runs")
@@ -29,7 +29,9 @@ RUNS = Path("ltbench-runs")
     help="How to print. 'md' without --records writes the pages of --boards.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
-@click.option("--check", is_flag=True, help="Exit with 1 if a page in --boards is not what its records give.")
+@click.option(
+    "--check", is_flag=True, help="Exit with 1 if a page in --boards is not what its records and logits give."
+)
 @click.option("--matrix", is_flag=True, help="Write the page of recipes by tasks to --boards; with --check, check it.")
 @click.option("--import", "imports", multiple=True, type=PATH, help="Copy runs into --boards and write the pages.")
 @click.option(
@@ -57,21 +59,22 @@ def leaderboard(
 ) -> None:
     """Rank recorded runs of a task.
 
-    Rows rank among equals only: same backbone, pre-training data and extras. Failed runs, and runs with --limit or
-    random weights, are shown and never ranked.
+    A row's rank is 1 + the number of rows that are separably better, over test images and seeds. Rows rank among
+    equals only: same backbone, pre-training data and extras. Failed runs, and runs with --limit or random weights, are
+    shown and never ranked. A folder of leaderboards inside another, such as ablations, stands apart.
     """
     form = "json" if as_json else form
     name = None if task is None else _task_name(task)
     if matrix and not check:
         _write_matrix(boards)
     elif check:
-        _check(ctx, boards, name, matrix)
+        _check(ctx, boards, name, matrix, data_root)
     elif imports:
         _import(imports, boards, name, keep_logits, data_root)
     elif form == "md" and not records:
-        _write(boards, name)
+        _write(boards, name, data_root)
     else:
-        _print(_boards(records, name), form)
+        _print(_boards(records, name, data_root), form)
 
 
 def _task_name(address: str) -> str:
@@ -83,18 +86,28 @@ def _task_name(address: str) -> str:
     return address.partition("@")[0]
 
 
-def _boards(folders: tuple[Path, ...], name: str | None) -> list[Board]:
+def _open_truth(data_root: Path | None) -> OpenTruth:
+    from ltbench.cli.reporting import reporter
+    from ltbench.data.base import DataRoot
+    from ltbench.records.verify import open_registered
+
+    says = reporter()
+    return open_registered(DataRoot(reporter=says) if data_root is None else DataRoot(root=data_root, reporter=says))
+
+
+def _boards(folders: tuple[Path, ...], name: str | None, data_root: Path | None) -> list[Board]:
     """One board for each task and version found in the folders."""
     from ltbench.cli.output import note
-    from ltbench.records.read import RECORDS_FOLDER, all_records
-    from ltbench.report.board import build_board
-    from ltbench.report.ranks import Comparisons
+    from ltbench.records.read import all_records
+    from ltbench.report.at_hand import boards_at_hand, together
 
     found = all_records(folders or [RUNS]) if folders or RUNS.exists() else None
     for problem in found.problems if found else []:
         note(f"note: {problem}")
-    entries: list[RunRecord] = [entry.record for entry in found.records] if found else []
-    known = sorted({(record.task.name, record.task.version) for record in entries})
+    standing = together(found.records if found else [])
+    for folder in standing.apart:
+        note(f"note: the boards in {folder} stand apart: ltbench leaderboard --records {folder}")
+    known = sorted({(entry.record.task.name, entry.record.task.version) for entry in standing.records})
     wanted = [pair for pair in known if name in (None, pair[0])]
     if not wanted:
         where = ", ".join(str(folder) for folder in folders) or str(RUNS)
@@ -104,11 +117,7 @@ def _boards(folders: tuple[Path, ...], name: str | None) -> list[Board]:
             f"no runs {f'of {name} ' if name else ''}in {where}{have}",
             f"ltbench run --task {name or 'shapes-lt'} --method zero-shot",
         )
-    # A leaderboard's own comparisons tell its rows apart better than intervals do.
-    folders_of_records = {entry.path.parent for entry in found.records} if found else set()
-    boards = sorted(folder.parent for folder in folders_of_records if folder.name == RECORDS_FOLDER)
-    comparisons = Comparisons.merged(Comparisons.read(folder) for folder in boards)
-    return [build_board(entries, *pair, comparisons) for pair in wanted]
+    return boards_at_hand(standing.records, wanted, _open_truth(data_root), note)
 
 
 def _print(boards: list[Board], form: str) -> None:
@@ -139,8 +148,10 @@ def _print_table(board: Board) -> None:
     """The headline table of every class of equals, then what is not ranked and what failed."""
     from ltbench.cli.output import Column, fold, print_table
     from ltbench.report.board import equals_title
+    from ltbench.report.markdown import RANK
 
     click.echo(f"{board.task} version {board.version}, {board.headline} in %")
+    click.echo(fold(RANK))
     for section in board.sections:
         setting = f"@{section.equals.setting}, " if section.equals.setting else ""
         click.echo()
@@ -171,12 +182,16 @@ def _known_boards(boards: Path, name: str | None) -> list[tuple[str, int]]:
     return found
 
 
-def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool) -> None:
-    """The pages of one task or of all; the matrix with all of them, where there is one, or alone."""
+def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool, data_root: Path | None) -> None:
+    """The pages of one task or of all; the matrix with all of them, where there is one, or alone.
+
+    Rows are compared anew on the logits in each folder: what ``comparisons.json`` says is not believed.
+    """
     from ltbench.report.write import check_board
 
     known = [] if matrix else _known_boards(boards, name)
-    stale = [path for pair in known for path in check_board(boards, *pair)]
+    open_truth = _open_truth(data_root)
+    stale = [path for pair in known for path in check_board(boards, *pair, open_truth)]
     pages = len(known)
     if matrix or (name is None and (boards / "matrix.md").exists()):
         stale += _stale_matrix(boards)
@@ -185,7 +200,8 @@ def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool) -> 
         click.echo(f"out of date: {path}")
     if stale:
         what = "file is" if len(stale) == 1 else "files are"
-        command = "--matrix" if [path.name for path in stale] == ["matrix.md"] else "--format md"
+        of_matrix = {boards / "matrix.md", boards / "figures" / "critical-difference.svg"}
+        command = "--matrix" if of_matrix.issuperset(stale) else "--format md"
         click.echo(f"{len(stale)} {what} out of date → ltbench leaderboard {command}")
         ctx.exit(1)
     click.echo(f"{pages} {'page is' if pages == 1 else 'pages are'} what the records give.")
@@ -193,31 +209,30 @@ def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool) -> 
 
 def _stale_matrix(boards: Path) -> list[Path]:
     from ltbench.cli.matrix import committed_matrix
-    from ltbench.report.matrix import NAME, matrix_is_current
+    from ltbench.report.matrix import stale_matrix
 
-    return [] if matrix_is_current(boards, committed_matrix(boards)) else [boards / NAME]
+    return stale_matrix(boards, committed_matrix(boards))
 
 
 def _write_matrix(boards: Path) -> None:
     from ltbench.cli.matrix import committed_matrix
     from ltbench.report.matrix import write_matrix
 
-    click.echo(f"wrote {write_matrix(boards, committed_matrix(boards))}")
+    for path in write_matrix(boards, committed_matrix(boards)):
+        click.echo(f"wrote {path}")
 
 
-def _write(boards: Path, name: str | None) -> None:
+def _write(boards: Path, name: str | None, data_root: Path | None) -> None:
     from ltbench.report.write import write_board
 
+    open_truth = _open_truth(data_root)
     for pair in _known_boards(boards, name):
-        for path in write_board(boards, *pair):
+        for path in write_board(boards, *pair, open_truth):
             click.echo(f"wrote {path}")
 
 
 def _import(imports: tuple[Path, ...], boards: Path, name: str | None, keep: str, data_root: Path | None) -> None:
     from ltbench.cli.output import note
-    from ltbench.cli.reporting import reporter
-    from ltbench.data.base import DataRoot
-    from ltbench.records.verify import open_registered
     from ltbench.report.collect import import_records, keep_all, keep_first_seed, keep_none
     from ltbench.report.write import write_board
 
@@ -228,12 +243,9 @@ def _import(imports: tuple[Path, ...], boards: Path, name: str | None, keep: str
     if not collected.boards:
         where = ", ".join(str(folder) for folder in imports)
         raise UserError(f"no runs {f'of {name} ' if name else ''}in {where}", "ltbench list runs --out DIR")
-    root = DataRoot(reporter=reporter()) if data_root is None else DataRoot(root=data_root, reporter=reporter())
-    written = list(collected.written)
-    # Logits that stay with the runs still serve to tell neighbours apart.
-    logits = sorted({path for folder in imports for path in folder.rglob("attempt-*") if path.is_dir()})
+    written, open_truth = list(collected.written), _open_truth(data_root)
     for pair in sorted(collected.boards):
-        written += write_board(boards, *pair, open_truth=open_registered(root), logits_dirs=logits)
+        written += write_board(boards, *pair, open_truth)
     for path in written:
         click.echo(f"wrote {path}")
     click.echo(f"{len(collected.written)} new files, {len(collected.present)} records were there already.")

@@ -73,7 +73,7 @@ def load_board(leaderboards: Path, task: str, version: int) -> Board:
         UserError: a record cannot be read, or lies in the folder of another task; all such files are named.
     """
     folder = board_folder(leaderboards, task, version)
-    return build_board(_records(folder, task, version), task, version, Comparisons.read(folder))
+    return build_board(board_records(folder, task, version), task, version, Comparisons.read(folder))
 
 
 def write_board(
@@ -102,8 +102,8 @@ def write_board(
     folder = board_folder(leaderboards, task, version)
     written = []
     if open_truth is not None:
-        board = build_board(_records(folder, task, version), task, version)
-        found = _compare(board, open_truth, [folder / "logits", *logits_dirs], Comparisons.read(folder))
+        board = build_board(board_records(folder, task, version), task, version)
+        found = compare_rows(board, open_truth, [folder / "logits", *logits_dirs], Comparisons.read(folder))
         write_atomic(folder / COMPARISONS, found.to_json())
         written.append(folder / COMPARISONS)
     board = load_board(leaderboards, task, version)
@@ -140,7 +140,12 @@ def check_all(leaderboards: Path) -> list[Path]:
     return [*stale, *check_published(leaderboards)]
 
 
-def _records(folder: Path, task: str, version: int) -> list[RunRecord]:
+def board_records(folder: Path, task: str, version: int) -> list[RunRecord]:
+    """All records of a leaderboard.
+
+    Raises:
+        UserError: one cannot be read, or lies in the folder of another task; all such files are named.
+    """
     found = all_records([folder / "records"]) if (folder / "records").is_dir() else None
     if found is None:
         raise UserError(f"the leaderboard of {task} v{version} has no records", f"ltbench run --task {task} --method …")
@@ -154,7 +159,7 @@ def _records(folder: Path, task: str, version: int) -> list[RunRecord]:
     return [loaded.record for loaded in found.records]
 
 
-def _compare(board: Board, open_truth: OpenTruth, dirs: Iterable[Path], known: Comparisons) -> Comparisons:
+def compare_rows(board: Board, open_truth: OpenTruth, dirs: Iterable[Path], known: Comparisons) -> Comparisons:
     """Compare neighbours; where logits are not at hand, what was found before about the same logits stays."""
     files = _by_hash(dirs)
     made = []

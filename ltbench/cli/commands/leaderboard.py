@@ -12,6 +12,7 @@ from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
     from ltbench.records.record import RunRecord
+    from ltbench.records.verify import OpenTruth
     from ltbench.report.board import Board
 
 RUNS = Path("ltbench-runs")
@@ -29,9 +30,17 @@ RUNS = Path("ltbench-runs")
     help="How to print. 'md' without --records writes the pages of --boards.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
-@click.option("--check", is_flag=True, help="Exit with 1 if a page in --boards is not what its records give.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Exit with 1 if a page or a comparison in --boards is not what records and logits give, or a row has no logits"
+    " and is not marked.",
+)
 @click.option("--matrix", is_flag=True, help="Write the page of recipes by tasks to --boards; with --check, check it.")
-@click.option("--import", "imports", multiple=True, type=PATH, help="Copy runs into --boards and write the pages.")
+@click.option(
+    "--import", "imports", multiple=True, type=PATH, help="Verify runs, copy those that are right to --boards, write."
+)
+@click.option("--mark-rerun", is_flag=True, help="List runs in --boards without logits as to be run again.")
 @click.option(
     "--keep-logits",
     type=click.Choice(["none", "first", "all"]),
@@ -51,6 +60,7 @@ def leaderboard(
     check: bool,
     matrix: bool,
     imports: tuple[Path, ...],
+    mark_rerun: bool,
     keep_logits: str,
     boards: Path,
     data_root: Path | None,
@@ -65,9 +75,11 @@ def leaderboard(
     if matrix and not check:
         _write_matrix(boards)
     elif check:
-        _check(ctx, boards, name, matrix)
+        _check(ctx, boards, name, matrix, data_root)
     elif imports:
-        _import(imports, boards, name, keep_logits, data_root)
+        _import(ctx, imports, boards, name, keep_logits, data_root)
+    elif mark_rerun:
+        _mark(boards, name)
     elif form == "md" and not records:
         _write(boards, name)
     else:
@@ -171,24 +183,60 @@ def _known_boards(boards: Path, name: str | None) -> list[tuple[str, int]]:
     return found
 
 
-def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool) -> None:
+def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool, data_root: Path | None) -> None:
     """The pages of one task or of all; the matrix with all of them, where there is one, or alone."""
+    from ltbench.cli.output import note
+    from ltbench.report.evidence import check_evidence
     from ltbench.report.write import check_board
 
     known = [] if matrix else _known_boards(boards, name)
+    opener = _opener(data_root)
+    behind = [check_evidence(boards, *pair, opener) for pair in known]
     stale = [path for pair in known for path in check_board(boards, *pair)]
     pages = len(known)
     if matrix or (name is None and (boards / "matrix.md").exists()):
         stale += _stale_matrix(boards)
         pages += 1
+    for line in [line for found in behind for line in found.notes]:
+        note(line)
+    refused = [line for found in behind for line in found.problems]
+    for line in refused:
+        click.echo(line)
     for path in stale:
         click.echo(f"out of date: {path}")
     if stale:
         what = "file is" if len(stale) == 1 else "files are"
         command = "--matrix" if [path.name for path in stale] == ["matrix.md"] else "--format md"
         click.echo(f"{len(stale)} {what} out of date → ltbench leaderboard {command}")
+    if refused:
+        what = "fact has" if len(refused) == 1 else "facts have"
+        click.echo(f"{len(refused)} {what} nothing behind them → ltbench verify {boards}")
+    if stale or refused:
         ctx.exit(1)
     click.echo(f"{pages} {'page is' if pages == 1 else 'pages are'} what the records give.")
+    kept, marked = (sum(getattr(found, what) for found in behind) for what in ("kept", "marked"))
+    if behind:
+        click.echo(f"Behind {kept} runs are their logits; {marked} are marked to be run again.")
+
+
+def _opener(data_root: Path | None) -> OpenTruth:
+    from ltbench.cli.reporting import reporter
+    from ltbench.data.base import DataRoot
+    from ltbench.records.verify import open_registered
+
+    return open_registered(
+        DataRoot(reporter=reporter()) if data_root is None else DataRoot(root=data_root, reporter=reporter())
+    )
+
+
+def _mark(boards: Path, name: str | None) -> None:
+    from ltbench.report.evidence import write_marks
+    from ltbench.report.write import board_folder, board_records
+
+    for pair in _known_boards(boards, name):
+        folder = board_folder(boards, *pair)
+        for path in write_marks(folder, board_records(folder, *pair)):
+            click.echo(f"wrote {path}")
 
 
 def _stale_matrix(boards: Path) -> list[Path]:
@@ -213,27 +261,33 @@ def _write(boards: Path, name: str | None) -> None:
             click.echo(f"wrote {path}")
 
 
-def _import(imports: tuple[Path, ...], boards: Path, name: str | None, keep: str, data_root: Path | None) -> None:
+def _import(
+    ctx: click.Context, imports: tuple[Path, ...], boards: Path, name: str | None, keep: str, data_root: Path | None
+) -> None:
     from ltbench.cli.output import note
-    from ltbench.cli.reporting import reporter
-    from ltbench.data.base import DataRoot
-    from ltbench.records.verify import open_registered
+    from ltbench.engine.checking import Places, check
     from ltbench.report.collect import import_records, keep_all, keep_first_seed, keep_none
     from ltbench.report.write import write_board
 
     keepers = {"none": keep_none, "first": keep_first_seed, "all": keep_all}
-    collected = import_records(imports, boards, keepers[keep], name)
+    places = Places(tuple(imports), data_root)
+    collected = import_records(imports, boards, lambda path: check(path, places), keepers[keep], name)
     for problem in collected.problems:
         note(f"note: {problem}")
+    for problem in collected.refused:
+        click.echo(f"refused: {problem}")
+    if collected.refused and not collected.boards:
+        ctx.exit(1)
     if not collected.boards:
         where = ", ".join(str(folder) for folder in imports)
         raise UserError(f"no runs {f'of {name} ' if name else ''}in {where}", "ltbench list runs --out DIR")
-    root = DataRoot(reporter=reporter()) if data_root is None else DataRoot(root=data_root, reporter=reporter())
     written = list(collected.written)
     # Logits that stay with the runs still serve to tell neighbours apart.
     logits = sorted({path for folder in imports for path in folder.rglob("attempt-*") if path.is_dir()})
     for pair in sorted(collected.boards):
-        written += write_board(boards, *pair, open_truth=open_registered(root), logits_dirs=logits)
+        written += write_board(boards, *pair, open_truth=_opener(data_root), logits_dirs=logits)
     for path in written:
         click.echo(f"wrote {path}")
     click.echo(f"{len(collected.written)} new files, {len(collected.present)} records were there already.")
+    if collected.refused:
+        ctx.exit(1)

@@ -275,7 +275,7 @@ def _import(
     for problem in collected.problems:
         note(f"note: {problem}")
     for problem in collected.refused:
-        click.echo(f"refused: {problem}")
+        click.echo(str(problem))
     if collected.refused and not collected.boards:
         ctx.exit(1)
     if not collected.boards:

@@ -130,7 +130,7 @@ def _print_rerun(report: RerunReport) -> None:
     figures = ""
     if report.stored is not None and report.again is not None:
         figures = f"  {report.stored:.3f}, again {report.again:.3f}"
-        figures += "" if report.tolerance is None else f" (± {report.tolerance:.3f} allowed)"
+        figures += "" if report.tolerance is None else f" (± {report.tolerance} allowed)"
     click.echo(f"{report.verdict:8}  {report.path}{figures}")
     for line in [*report.problems, *report.unchecked, *([report.reason] if report.reason else [])]:
         click.echo(f"          {line}")

@@ -17,8 +17,8 @@ from ltbench.records.record import RunRecord
 from ltbench.tasks.registry import load_task
 
 #: Percentage points by which figures may move on another processor or with another torch, where bits need not agree:
-#: those of the headline metric, and those of all others, which count decisions at a threshold. Twenty and five times
-#: what was measured, see docs/explanation/evidence.md.
+#: those of the headline metric, and those of all others, which count decisions at a threshold. Ten and four times
+#: the largest that was measured, see docs/explanation/evidence.md.
 HEADLINE_TOLERANCE: Final = 0.1
 OTHER_TOLERANCE: Final = 0.5
 #: Facts of the environment that fix the bits of a run together with seed, threads and device.

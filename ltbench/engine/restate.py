@@ -42,7 +42,12 @@ def restate(record: RunRecord, task: Task) -> Restated:
     """
     found = Restated()
     found.add(_circumstances(record, task))
-    method = _recipe(record, task, found)
+    method = None
+    try:
+        method = _recipe(record, task, found)
+    except UserError as error:
+        # A recipe that does not load, or a preset that does not fit it: of this installation, not of the record.
+        found.skip(f"method: {error.message}")
     _encoder(record, method, found)
     return found
 

@@ -18,6 +18,7 @@ from ltbench.engine.rerun import HEADLINE_TOLERANCE, bits_must_agree, rerun, sam
 from ltbench.engine.restate import restate
 from ltbench.engine.run import run_one
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.specs import MethodSpec
 from ltbench.records.canonical import canonical_json
 from ltbench.records.judge import judge
 from ltbench.records.logits import read_logits, write_logits
@@ -177,6 +178,18 @@ def test_another_version_of_a_method_is_not_called_wrong(folder: Path) -> None:
     assert "once-there of ltbench 0.0.9 is not installed here" in report.unchecked[0]
 
 
+def test_a_recipe_that_does_not_load_is_said_and_others_are_checked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: MethodSpec) -> None:
+        raise UserError(f"method {self.name!r} cannot be loaded", "ltbench plugins")
+
+    monkeypatch.setattr(MethodSpec, "load", broken)
+    report = verified(folder / "record.json")
+    assert report.problems == []
+    assert report.unchecked[0] == "not checked: method: method 'linear-probe' cannot be loaded"
+
+
 def test_a_preset_file_that_says_published_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("linear-probe:\n- {name: mine, origin: 'published(Table 1)', overrides: {epochs: 2}}\n")
@@ -234,7 +247,7 @@ def test_elsewhere_figures_are_compared_within_the_tolerance(folder: Path, tmp_p
     report = rerun(path, tmp_path / "again")
     assert report.verdict == "WRONG"
     assert report.tolerance == HEADLINE_TOLERANCE
-    assert report.problems[0].startswith("scores.mAP.total: stored ")
+    assert any(problem.startswith("scores.mAP.total: stored ") for problem in report.problems)
 
 
 def test_elsewhere_other_bits_are_no_fault(folder: Path, tmp_path: Path) -> None:

@@ -99,8 +99,10 @@ def agrees(stated: str, preset: str) -> bool:
     now = parse_origin(preset)
     if re.match(OLD_ORIGIN, stated) is None:
         return False
-    if stated == preset or stated.startswith("published("):
+    if stated == preset:
         return True
+    if stated.startswith("published("):
+        return now.kind != "tuned"
     if stated == "default":
         return now.kind in ("default", "transferred")
     trials, _, on = re.sub(r"^tuned\((.*)\)$", r"\1", stated).partition(", ")

@@ -17,8 +17,10 @@ from ltbench.records.corrections import judge_corrections
 from ltbench.records.facts import TaskFacts
 from ltbench.records.judge import Judgement, check_alignment, check_stored, judge
 from ltbench.records.logits import LogitsFile, file_sha256, read_logits
+from ltbench.records.marks import is_marked
 from ltbench.records.read import field_problems, load_document
 from ltbench.records.record import RunRecord, document_sha256, key_of
+from ltbench.records.restated import Restate
 from ltbench.tasks.task import Fingerprints, Task
 from ltbench.tasks.views import Truth, compare_fingerprints, open_truth
 from ltbench.tasks.views.complete import TrainTruth, open_train_truth
@@ -37,13 +39,17 @@ class VerifyReport:
         path: the record.
         problems: one line each; none when the record is right.
         checked: what was checked, in order.
+        unchecked: facts that nothing here can check, each a line "not checked: …".
         absent: what would be needed to check the rest; empty when nothing is missing.
+        rerun: the leaderboard lists the run as one to be run again, because its logits are not kept.
     """
 
     path: Path
     problems: list[str] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
     absent: str = ""
+    rerun: bool = False
 
     @property
     def ok(self) -> bool:
@@ -52,10 +58,14 @@ class VerifyReport:
 
     @property
     def verdict(self) -> str:
-        """``right``; ``WRONG``; or ``unscored``: nothing is wrong, and the figures could not be recomputed."""
+        """``right``; ``WRONG``; ``unscored``: nothing is wrong, and the figures could not be recomputed; or ``re-run``:
+        as ``unscored``, and a leaderboard says so.
+        """
         if self.problems:
             return "WRONG"
-        return "unscored" if self.absent else "right"
+        if self.absent:
+            return "re-run" if self.rerun else "unscored"
+        return "right"
 
     def note(self, what: str, problems: Iterable[str]) -> None:
         """Remember a check with what it found."""
@@ -104,6 +114,7 @@ def verify(
     logits_dirs: Iterable[Path] = (),
     replicates: int = REPLICATES,
     open_train: OpenTrainTruth | None = None,
+    restate: Restate | None = None,
 ) -> VerifyReport:
     """Check a record: schema, hashes, run key, fingerprints, logits, and every figure, recomputed and compared exactly.
 
@@ -115,6 +126,8 @@ def verify(
         replicates: resamplings behind the intervals.
         open_train: opens the complete training labels; with them, corrections are judged again where the file of
             decisions lies beside the record.
+        restate: states configuration, preset, origin, extras and encoder again from what is installed; without it they
+            are covered by the record's hash only.
 
     Returns:
         What was checked and what is wrong. What cannot be recomputed (cost, environment, oracle, corrections without
@@ -134,6 +147,10 @@ def verify(
         return report
     report.note("task", _task_problems(record.task, task, truth))
     report.note("fingerprints", _fingerprint_problems(record.task.fingerprints, truth.fingerprints))
+    if restate is not None:
+        again = restate(record, task)
+        report.note("facts of recipe and encoder", again.problems)
+        report.unchecked.extend(again.unchecked)
     decisions = record_path.parent / "decisions.json"
     if record.decisions is not None and decisions.exists():
         found = file_sha256(decisions)
@@ -144,6 +161,8 @@ def verify(
         report.note("scores", [f"a run that {record.status} has scores"] if record.scores else [])
         return report
     file = _find_logits(record, record_path, logits_dirs, report)
+    if report.absent:
+        report.rerun = is_marked(record, record_path.parent.parent)
     if file is not None:
         _check_figures(record, task, truth, file, replicates, report)
     return report

@@ -9,10 +9,15 @@ from pathlib import Path
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
 from ltbench.records.logits import file_sha256
+from ltbench.records.marks import is_marked
 from ltbench.records.read import LoadedRecord, all_records
 from ltbench.records.record import RunRecord
-from ltbench.report.write import board_folder
+from ltbench.records.verify import VerifyReport
+from ltbench.report.evidence import write_marks
+from ltbench.report.write import board_folder, board_records
 
+#: Verifies the record in a file.
+Verify = Callable[[Path], VerifyReport]
 #: Says whether the logits of a run are kept beside the leaderboard.
 KeepLogits = Callable[[RunRecord], bool]
 
@@ -26,12 +31,14 @@ class Collected:
         present: records that were there already, byte for byte.
         boards: task and version of every leaderboard that was touched.
         problems: what could not be imported, one error each.
+        refused: records that are not right, or whose figures could not be judged, one error each.
     """
 
     written: list[Path] = field(default_factory=list)
     present: list[Path] = field(default_factory=list)
     boards: set[tuple[str, int]] = field(default_factory=set)
     problems: list[UserError] = field(default_factory=list)
+    refused: list[UserError] = field(default_factory=list)
 
 
 def keep_none(record: RunRecord) -> bool:
@@ -56,31 +63,73 @@ def record_name(record: RunRecord) -> str:
 
 
 def import_records(
-    run_dirs: Iterable[Path], leaderboards: Path, keep_logits: KeepLogits = keep_none, task: str | None = None
+    run_dirs: Iterable[Path],
+    leaderboards: Path,
+    verify: Verify,
+    keep_logits: KeepLogits = keep_none,
+    task: str | None = None,
 ) -> Collected:
     """Copy records, completed or failed, to the leaderboards of their tasks; nothing there is ever overwritten.
+
+    All of them are verified before the first is copied, and only those that are right are taken: one whose logits are
+    not at hand is refused like one that is wrong. Runs whose logits are not kept are listed in ``rerun.json``.
 
     Args:
         run_dirs: folders with runs, at any depth.
         leaderboards: folder of all leaderboards.
+        verify: checks a record with its logits.
         keep_logits: which logits are copied to ``logits/<first 16 digits of the hash>.safetensors``.
         task: only runs of this task, without setting.
 
     Raises:
-        UserError: a file cannot be written.
+        UserError: a file cannot be written, or a list of runs to be run again is damaged.
     """
     found = all_records(run_dirs)
     result = Collected(problems=list(found.problems))
-    for loaded in found.records:
-        if task is None or loaded.record.task.name == task:
-            _import(loaded, leaderboards, keep_logits, result)
+    wanted = [loaded for loaded in found.records if task is None or loaded.record.task.name == task]
+    known = [_is_known(loaded, leaderboards) for loaded in wanted]
+    right = [
+        loaded for loaded, before in zip(wanted, known, strict=True) if before or _is_right(loaded.path, verify, result)
+    ]
+    for loaded in right:
+        _import(loaded, leaderboards, keep_logits, result)
+    new = {loaded.record.record_sha256 for loaded in right}
+    for name, version in sorted(result.boards):
+        folder = board_folder(leaderboards, name, version)
+        result.written += write_marks(folder, board_records(folder, name, version), new)
     return result
+
+
+def _target(record: RunRecord, leaderboards: Path) -> Path:
+    return board_folder(leaderboards, record.task.name, record.task.version) / "records" / record_name(record)
+
+
+def _is_known(loaded: LoadedRecord, leaderboards: Path) -> bool:
+    """Whether the very same record is on the leaderboard with its logits or its mark: it was verified on its way in."""
+    target = _target(loaded.record, leaderboards)
+    if not target.exists() or target.read_bytes() != loaded.path.read_bytes():
+        return False
+    folder = target.parent.parent
+    if loaded.record.logits is None or is_marked(loaded.record, folder):
+        return True
+    kept = folder / "logits" / f"{loaded.record.logits.sha256[:16]}.safetensors"
+    return kept.is_file() and file_sha256(kept) == loaded.record.logits.sha256
+
+
+def _is_right(path: Path, verify: Verify, result: Collected) -> bool:
+    report = verify(path)
+    if report.ok:
+        return True
+    why = report.problems[0] if report.problems else report.absent
+    more = f" and {len(report.problems) - 1} more" if len(report.problems) > 1 else ""
+    result.refused.append(UserError(f"{path} is refused: {why}{more}", f"ltbench verify {path}"))
+    return False
 
 
 def _import(loaded: LoadedRecord, leaderboards: Path, keep_logits: KeepLogits, result: Collected) -> None:
     record = loaded.record
-    folder = board_folder(leaderboards, record.task.name, record.task.version)
-    target = folder / "records" / record_name(record)
+    target = _target(record, leaderboards)
+    folder = target.parent.parent
     content = loaded.path.read_bytes()
     if target.exists() and target.read_bytes() != content:
         message = f"{loaded.path} and {target} are different records of one attempt"

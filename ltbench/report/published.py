@@ -1,8 +1,9 @@
 """Figures that papers printed: shown beside measured ones, never ranked with them.
 
 ``published.csv`` restates printed figures, one a row: paper, table, task, setting, method, variant, backbone, metric,
-subset, value as printed, note. Columns that a table derives from its others (gains, differences, averages of averages)
-are left out. A note says where a figure is only a lower bound, or does not fit the others of its table.
+subset, value as printed, the printed ± (``std``), note. COMIC's average over its three groups is ``average_mAP``;
+columns that a table derives as gains, differences or decays are left out. A note says where a figure is only a lower
+bound, or does not fit the others of its table.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ MARKS = {"suspected misprint": "†", "total does not fit its groups": "‡", "a
 
 @dataclass(frozen=True)
 class Published:
-    """One printed figure; ``value`` is the text as printed, in percent unless the metric is ``params_M`` (millions)."""
+    """One printed figure; ``value`` is the text as printed, in percent unless the metric is ``params_M`` (millions).
+
+    ``std`` is the printed ± in the same unit, empty where none is printed.
+    """
 
     paper: str
     table: str
@@ -47,6 +51,7 @@ class Published:
     metric: str
     subset: str
     value: str
+    std: str
     note: str
 
     @property
@@ -56,9 +61,15 @@ class Published:
 
     @property
     def shown(self) -> str:
-        """The value with the mark of its note."""
+        """The value with the mark of its note, and the printed ±."""
         mark = MARKS.get(self.note, "")
-        return f"{mark} {self.value}" if mark == "≥" else f"{self.value}{mark}"
+        spread = f" ± {self.std}" if self.std else ""
+        return f"{mark} {self.value}{spread}" if mark == "≥" else f"{self.value}{mark}{spread}"
+
+    @property
+    def spread(self) -> float | None:
+        """The printed ± as a number, None where none is printed."""
+        return float(self.std) if self.std else None
 
     @property
     def figure(self) -> Figure:
@@ -74,13 +85,14 @@ def published() -> tuple[Published, ...]:
 
 
 def published_frame(task: str | None = None) -> pd.DataFrame:
-    """Printed figures as a pandas frame, ``value`` as a number; of one task (without setting) if one is named."""
+    """Printed figures as a pandas frame, ``value`` and ``std`` as numbers; of one task, without setting, if named."""
     import pandas as pd
 
     rows = [entry for entry in published() if task in (None, entry.task)]
     columns = [field.name for field in fields(Published)]
     made = pd.DataFrame([[getattr(row, name) for name in columns] for row in rows], columns=columns)
-    return made.astype({"value": float})
+    made["std"] = pd.to_numeric(made["std"])
+    return made.astype({"value": float, "std": float})
 
 
 def papers_on(task: str) -> tuple[str, ...]:

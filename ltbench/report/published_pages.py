@@ -66,11 +66,15 @@ def _cell(entry: Published | None) -> Cell:
 
 def notes(entries: Iterable[Published]) -> list[str]:
     """What the marks in some tables mean."""
-    present = {entry.note for entry in entries}
+    shown = list(entries)
+    present = {entry.note for entry in shown} | ({"±"} if any(entry.std for entry in shown) else set())
+    present |= {"average_mAP"} & {entry.metric for entry in shown}
     meanings = {
         "suspected misprint": "† contradicts other figures of the same paper; a misprint is likely.",
         "total does not fit its groups": "‡ the printed total is not the class-weighted mean of the printed groups.",
         "at least": "≥ printed as a lower bound.",
+        "±": "± as printed, beside the figure it belongs to.",
+        "average_mAP": "average_mAP: the printed mean of the mAP of the three groups (many, medium and few shots).",
     }
     return [text for note, text in meanings.items() if note in present]
 

@@ -69,7 +69,7 @@ def load_board(leaderboards: Path, task: str, version: int) -> Board:
         UserError: a record cannot be read, or lies in the folder of another task; all such files are named.
     """
     folder = board_folder(leaderboards, task, version)
-    return build_board(_records(folder, task, version), task, version, Comparisons.read(folder))
+    return build_board(board_records(folder, task, version), task, version, Comparisons.read(folder))
 
 
 def write_board(
@@ -122,7 +122,7 @@ def check_board(leaderboards: Path, task: str, version: int, open_truth: OpenTru
         UserError: a record cannot be read, or logits are not those of the task.
     """
     folder = board_folder(leaderboards, task, version)
-    records, stored = _records(folder, task, version), Comparisons.read(folder)
+    records, stored = board_records(folder, task, version), Comparisons.read(folder)
     stale, comparisons = [], stored
     if open_truth is not None:
         comparisons = _compared(folder, task, version, open_truth)
@@ -140,7 +140,7 @@ def check_board(leaderboards: Path, task: str, version: int, open_truth: OpenTru
 
 def _compared(folder: Path, task: str, version: int, open_truth: OpenTruth) -> Comparisons:
     """Comparisons of a leaderboard, from the logits in its folder."""
-    board = build_board(_records(folder, task, version), task, version)
+    board = build_board(board_records(folder, task, version), task, version)
     return Comparisons.of(
         [section.compared.rows for section in board.sections], logits_in([folder / "logits"]), open_truth
     )
@@ -159,7 +159,12 @@ def check_all(leaderboards: Path, open_truth: OpenTruth | None = None) -> list[P
     return [*stale, *check_published(leaderboards)]
 
 
-def _records(folder: Path, task: str, version: int) -> list[RunRecord]:
+def board_records(folder: Path, task: str, version: int) -> list[RunRecord]:
+    """All records of a leaderboard.
+
+    Raises:
+        UserError: one cannot be read, or lies in the folder of another task; all such files are named.
+    """
     found = all_records([folder / "records"]) if (folder / "records").is_dir() else None
     if found is None:
         raise UserError(f"the leaderboard of {task} v{version} has no records", f"ltbench run --task {task} --method …")

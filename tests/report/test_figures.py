@@ -10,7 +10,7 @@ from records import builders as b
 from ltbench.records.facts import Corrections
 from ltbench.records.record import RunRecord
 from ltbench.report.board import Board, build_board
-from ltbench.report.collect import import_records
+from ltbench.report.collect import record_name
 from ltbench.report.curves import curves_of
 from ltbench.report.figures import drawings, stale_figures, write_figures
 from ltbench.report.markdown import render_markdown
@@ -107,14 +107,11 @@ def test_records_without_corrections_among_the_seeds_leave_the_row_out() -> None
 
 
 def test_figures_are_written_once_checked_and_removed(tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
-    for record in (corrected(0), corrected(1, (20, 20))):
-        folder = runs / str(record.seed)
-        folder.mkdir(parents=True)
-        (folder / "record.json").write_text(record.to_json())
     boards = tmp_path / "boards"
-    import_records([runs], boards)
     folder = boards / "toy-lt" / "v1"
+    (folder / "records").mkdir(parents=True)
+    for record in (corrected(0), corrected(1, (20, 20))):
+        (folder / "records" / record_name(record)).write_text(record.to_json())
     figure = folder / "figures" / "corrections-all-comic-tiny-clip.svg"
     assert check_board(boards, "toy-lt", 1) == [folder / "README.md", figure]
     assert write_board(boards, "toy-lt", 1) == [figure, folder / "README.md"]

@@ -10,7 +10,7 @@ from records import builders as b
 from ltbench.cli.commands.leaderboard import leaderboard
 from ltbench.plugin.errors import UserError
 from ltbench.records.record import RunRecord
-from ltbench.records.verify import verify
+from ltbench.records.verify import VerifyReport, verify
 from ltbench.report.collect import import_records, keep_all, keep_first_seed, keep_none, record_name
 from ltbench.report.markdown import RANK
 from ltbench.report.published_pages import write_published
@@ -21,6 +21,10 @@ from ltbench.tasks.views import Truth, open_truth
 
 def opener(record: RunRecord) -> tuple[Task, Truth]:
     return b.task(), open_truth(b.task(), b.data_set())
+
+
+def checked(path: Path) -> VerifyReport:
+    return verify(path, opener, replicates=b.REPLICATES)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +44,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_records_and_logits_are_collected_under_telling_names(run_dir: Path, tmp_path: Path) -> None:
     boards = tmp_path / "leaderboards"
-    done = import_records([run_dir], boards, keep_first_seed)
+    done = import_records([run_dir], boards, checked, keep_first_seed)
     assert done.problems == []
     assert done.boards == {("toy-lt", 1)}
     folder = boards / "toy-lt" / "v1"
@@ -49,25 +53,26 @@ def test_records_and_logits_are_collected_under_telling_names(run_dir: Path, tmp
     assert all(name.startswith("all-") and name.endswith("-a1.json") for name in names)
     assert record_name(b.failure(seed=7)) in names
     assert len(list((folder / "logits").iterdir())) == 2
-    again = import_records([run_dir], boards, keep_first_seed)
+    again = import_records([run_dir], boards, checked, keep_first_seed)
     assert again.written == []
     assert len(again.present) == 5
-    more = import_records([run_dir], boards, keep_all)
-    assert [path.parent.name for path in more.written] == ["logits", "logits"]
+    more = import_records([run_dir], boards, checked, keep_all)
+    assert [path.parent.name for path in more.written[:2]] == ["logits", "logits"]
+    assert more.written[2:] == [folder / "rerun.json"]
     assert list_boards(boards) == [("toy-lt", 1)]
     for path in (folder / "records").glob("*-s0-*.json"):
         assert verify(path, opener, replicates=b.REPLICATES).ok
-    assert import_records([run_dir], tmp_path / "other", task="shapes-lt").written == []
+    assert import_records([run_dir], tmp_path / "other", checked, task="shapes-lt").written == []
 
 
 def test_a_different_record_of_the_same_attempt_is_never_overwritten(run_dir: Path, tmp_path: Path) -> None:
-    import_records([run_dir], tmp_path, keep_none)
+    import_records([run_dir], tmp_path, checked, keep_none)
     target = tmp_path / "toy-lt" / "v1" / "records" / record_name(b.failure(seed=7))
     before = target.read_bytes()
     other = tmp_path / "elsewhere" / "record.json"
     other.parent.mkdir()
     other.write_text(b.failure(seed=7, reason="another machine, another reason").to_json())
-    done = import_records([other.parent], tmp_path)
+    done = import_records([other.parent], tmp_path, checked)
     assert target.read_bytes() == before
     assert "different records of one attempt" in str(done.problems[0])
     assert done.written == []
@@ -76,13 +81,15 @@ def test_a_different_record_of_the_same_attempt_is_never_overwritten(run_dir: Pa
 def test_swapped_logits_are_not_collected(tmp_path: Path) -> None:
     run = b.run_on_disk(tmp_path)
     (tmp_path / "logits.safetensors").write_bytes(b"other")
-    done = import_records([tmp_path], tmp_path / "boards", keep_all)
-    assert [path.name for path in done.written] == [record_name(run.record)]
-    assert "missing or not those of the record" in str(done.problems[0])
+    done = import_records([tmp_path], tmp_path / "boards", checked, keep_all)
+    assert done.written == []
+    assert "record.json is refused: logits: logits.safetensors has sha256" in str(done.refused[0])
+    assert run.record.logits is not None
+    assert not (tmp_path / "boards").exists()
 
 
 def test_the_page_is_the_same_to_the_byte_and_checked(run_dir: Path, tmp_path: Path) -> None:
-    import_records([run_dir], tmp_path, keep_none)
+    import_records([run_dir], tmp_path, checked, keep_none)
     page = tmp_path / "toy-lt" / "v1" / "README.md"
     assert check_board(tmp_path, "toy-lt", 1) == [page]
     assert write_board(tmp_path, "toy-lt", 1) == [page]
@@ -95,7 +102,7 @@ def test_the_page_is_the_same_to_the_byte_and_checked(run_dir: Path, tmp_path: P
 
 
 def test_everything_is_checked_at_once(run_dir: Path, tmp_path: Path) -> None:
-    import_records([run_dir], tmp_path)
+    import_records([run_dir], tmp_path, checked)
     write_board(tmp_path, "toy-lt", 1)
     printed = write_published(tmp_path)
     assert check_all(tmp_path) == []
@@ -105,7 +112,7 @@ def test_everything_is_checked_at_once(run_dir: Path, tmp_path: Path) -> None:
 
 
 def test_comparisons_are_computed_again_and_never_believed(run_dir: Path, tmp_path: Path) -> None:
-    import_records([run_dir], tmp_path, keep_all)
+    import_records([run_dir], tmp_path, checked, keep_all)
     folder = tmp_path / "toy-lt" / "v1"
     assert write_board(tmp_path, "toy-lt", 1, opener) == [folder / "comparisons.json", folder / "README.md"]
     document = json.loads((folder / "comparisons.json").read_text())
@@ -140,7 +147,7 @@ def test_comparisons_are_computed_again_and_never_believed(run_dir: Path, tmp_pa
 
 
 def test_rows_are_compared_on_the_logits_in_the_folder_and_on_no_others(run_dir: Path, tmp_path: Path) -> None:
-    import_records([run_dir], tmp_path, keep_first_seed)
+    import_records([run_dir], tmp_path, checked, keep_first_seed)
     folder = tmp_path / "toy-lt" / "v1"
     write_board(tmp_path, "toy-lt", 1, opener)
     (section,) = json.loads((folder / "comparisons.json").read_text())["sections"]
@@ -155,7 +162,7 @@ def test_rows_are_compared_on_the_logits_in_the_folder_and_on_no_others(run_dir:
 
 
 def test_logits_that_are_not_the_tasks_are_refused(run_dir: Path, tmp_path: Path) -> None:
-    import_records([run_dir], tmp_path, keep_all)
+    import_records([run_dir], tmp_path, checked, keep_all)
 
     def other(record: RunRecord) -> tuple[Task, Truth]:
         return b.task(), open_truth(b.task(), b.data_set(seed=1))
@@ -206,7 +213,7 @@ def test_what_cannot_be_compared_is_said(run_dir: Path) -> None:
 @pytest.mark.usefixtures("toy_truth")
 def test_ablations_and_audits_stand_apart_from_the_board_they_lie_in(run_dir: Path, tmp_path: Path) -> None:
     boards = tmp_path / "leaderboards"
-    import_records([run_dir], boards, keep_all)
+    import_records([run_dir], boards, checked, keep_all)
     dropped = tmp_path / "run"
     dropped.mkdir()
     for seed in (0, 1):
@@ -227,7 +234,7 @@ def test_ablations_and_audits_stand_apart_from_the_board_they_lie_in(run_dir: Pa
 
 
 def test_records_that_do_not_belong_are_all_named(run_dir: Path, tmp_path: Path) -> None:
-    import_records([run_dir], tmp_path)
+    import_records([run_dir], tmp_path, checked)
     records = tmp_path / "toy-lt" / "v1" / "records"
     (records / "stray.json").write_text(b.record(task=b.task_facts(b.task(name="toy-other"))).to_json())
     (records / "broken.json").write_text("{")

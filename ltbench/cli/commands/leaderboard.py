@@ -30,10 +30,16 @@ RUNS = Path("ltbench-runs")
 )
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
 @click.option(
-    "--check", is_flag=True, help="Exit with 1 if a page in --boards is not what its records and logits give."
+    "--check",
+    is_flag=True,
+    help="Exit with 1 if a page or a comparison in --boards is not what records and logits give, or a row has no logits"
+    " and is not marked.",
 )
 @click.option("--matrix", is_flag=True, help="Write the page of recipes by tasks to --boards; with --check, check it.")
-@click.option("--import", "imports", multiple=True, type=PATH, help="Copy runs into --boards and write the pages.")
+@click.option(
+    "--import", "imports", multiple=True, type=PATH, help="Verify runs, copy those that are right to --boards, write."
+)
+@click.option("--mark-rerun", is_flag=True, help="List runs in --boards without logits as to be run again.")
 @click.option(
     "--keep-logits",
     type=click.Choice(["none", "first", "all"]),
@@ -53,6 +59,7 @@ def leaderboard(
     check: bool,
     matrix: bool,
     imports: tuple[Path, ...],
+    mark_rerun: bool,
     keep_logits: str,
     boards: Path,
     data_root: Path | None,
@@ -70,7 +77,9 @@ def leaderboard(
     elif check:
         _check(ctx, boards, name, matrix, data_root)
     elif imports:
-        _import(imports, boards, name, keep_logits, data_root)
+        _import(ctx, imports, boards, name, keep_logits, data_root)
+    elif mark_rerun:
+        _mark(boards, name)
     elif form == "md" and not records:
         _write(boards, name, data_root)
     else:
@@ -187,15 +196,20 @@ def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool, dat
 
     Rows are compared anew on the logits in each folder: what ``comparisons.json`` says is not believed.
     """
+    from ltbench.report.evidence import check_evidence
     from ltbench.report.write import check_board
 
     known = [] if matrix else _known_boards(boards, name)
     open_truth = _open_truth(data_root)
+    behind = [check_evidence(boards, *pair) for pair in known]
     stale = [path for pair in known for path in check_board(boards, *pair, open_truth)]
     pages = len(known)
     if matrix or (name is None and (boards / "matrix.md").exists()):
         stale += _stale_matrix(boards)
         pages += 1
+    refused = [line for found in behind for line in found.problems]
+    for line in refused:
+        click.echo(line)
     for path in stale:
         click.echo(f"out of date: {path}")
     if stale:
@@ -203,8 +217,25 @@ def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool, dat
         of_matrix = {boards / "matrix.md", boards / "figures" / "critical-difference.svg"}
         command = "--matrix" if of_matrix.issuperset(stale) else "--format md"
         click.echo(f"{len(stale)} {what} out of date → ltbench leaderboard {command}")
+    if refused:
+        what = "fact has" if len(refused) == 1 else "facts have"
+        click.echo(f"{len(refused)} {what} nothing behind them → ltbench verify {boards}")
+    if stale or refused:
         ctx.exit(1)
     click.echo(f"{pages} {'page is' if pages == 1 else 'pages are'} what the records give.")
+    kept, marked = (sum(getattr(found, what) for found in behind) for what in ("kept", "marked"))
+    if behind:
+        click.echo(f"Behind {kept} runs are their logits; {marked} are marked to be run again.")
+
+
+def _mark(boards: Path, name: str | None) -> None:
+    from ltbench.report.evidence import write_marks
+    from ltbench.report.write import board_folder, board_records
+
+    for pair in _known_boards(boards, name):
+        folder = board_folder(boards, *pair)
+        for path in write_marks(folder, board_records(folder, *pair)):
+            click.echo(f"wrote {path}")
 
 
 def _stale_matrix(boards: Path) -> list[Path]:
@@ -231,15 +262,23 @@ def _write(boards: Path, name: str | None, data_root: Path | None) -> None:
             click.echo(f"wrote {path}")
 
 
-def _import(imports: tuple[Path, ...], boards: Path, name: str | None, keep: str, data_root: Path | None) -> None:
+def _import(
+    ctx: click.Context, imports: tuple[Path, ...], boards: Path, name: str | None, keep: str, data_root: Path | None
+) -> None:
     from ltbench.cli.output import note
+    from ltbench.engine.checking import Places, check
     from ltbench.report.collect import import_records, keep_all, keep_first_seed, keep_none
     from ltbench.report.write import write_board
 
     keepers = {"none": keep_none, "first": keep_first_seed, "all": keep_all}
-    collected = import_records(imports, boards, keepers[keep], name)
+    places = Places(tuple(imports), data_root)
+    collected = import_records(imports, boards, lambda path: check(path, places), keepers[keep], name)
     for problem in collected.problems:
         note(f"note: {problem}")
+    for problem in collected.refused:
+        click.echo(str(problem))
+    if collected.refused and not collected.boards:
+        ctx.exit(1)
     if not collected.boards:
         where = ", ".join(str(folder) for folder in imports)
         raise UserError(f"no runs {f'of {name} ' if name else ''}in {where}", "ltbench list runs --out DIR")
@@ -249,3 +288,5 @@ def _import(imports: tuple[Path, ...], boards: Path, name: str | None, keep: str
     for path in written:
         click.echo(f"wrote {path}")
     click.echo(f"{len(collected.written)} new files, {len(collected.present)} records were there already.")
+    if collected.refused:
+        ctx.exit(1)

@@ -1,13 +1,18 @@
-"""``ltbench verify``: phase 2 again."""
+"""``ltbench verify``: phase 2 again, and with ``--rerun`` phase 1 too."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ltbench.cli.options import PATH, data_root_option, json_option
 from ltbench.plugin.errors import UserError
+
+if TYPE_CHECKING:
+    from ltbench.engine.rerun import RerunReport
+    from ltbench.records.verify import VerifyReport
 
 
 @click.command()
@@ -15,43 +20,120 @@ from ltbench.plugin.errors import UserError
 @click.option(
     "--logits", "logits_dirs", multiple=True, type=PATH, help="Folder with logits named by their hash; repeatable."
 )
+@click.option("--rerun", is_flag=True, help="Train each run again from what its record states, and compare.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(0, min_open=True),
+    metavar="S",
+    default=None,
+    help="With --rerun: only a fixed sample that took S seconds in all.",
+)
+@click.option("--out", type=PATH, default=None, help="With --rerun: keep the second runs there.")
+@click.option(
+    "--jobs", type=click.IntRange(0), metavar="N", default=0, help="Processes. [default: as many as are worth it]"
+)
 @data_root_option
 @json_option
 @click.pass_context
 def verify(
-    ctx: click.Context, records: tuple[Path, ...], logits_dirs: tuple[Path, ...], data_root: Path | None, as_json: bool
+    ctx: click.Context,
+    records: tuple[Path, ...],
+    logits_dirs: tuple[Path, ...],
+    rerun: bool,
+    budget: float | None,
+    out: Path | None,
+    jobs: int,
+    data_root: Path | None,
+    as_json: bool,
 ) -> None:
     """Score recorded runs again and compare.
 
-    A RECORD is a record, or a folder with records at any depth. Schema, hashes, fingerprints and every figure are
-    computed again from the logits; whatever differs is named. A record whose logits are not at hand is unscored: the
-    rest of it is checked. Exit code 1 when a record is wrong or unscored.
-    """
-    paths = [path for given in records for path in _expand(given)]
-    from ltbench.cli.output import fold, print_json
-    from ltbench.cli.reporting import reporter
-    from ltbench.data.base import DataRoot
-    from ltbench.records.verify import open_registered, open_registered_train
-    from ltbench.records.verify import verify as check
+    A RECORD is a record, or a folder with records at any depth. Schema, hashes, fingerprints, configuration, preset,
+    origin and encoder are compared with what is installed, and every figure is computed again from the logits; whatever
+    differs is named. A record whose logits are not at hand is unscored, or re-run where its leaderboard lists it in
+    rerun.json: the rest of it is checked. Exit code 1 when a record is wrong or unscored.
 
-    says = reporter()
-    root = DataRoot(reporter=says) if data_root is None else DataRoot(root=data_root, reporter=says)
-    truth, train = open_registered(root), open_registered_train(root)
-    reports = [check(path, truth, logits_dirs, open_train=train) for path in paths]
-    wrong = [report for report in reports if not report.ok]
+    --rerun trains instead: the same bits where processor, versions and threads are those of the record, figures within
+    a tolerance elsewhere.
+    """
+    if not rerun and (budget is not None or out is not None):
+        raise UserError("--budget and --out go with --rerun", "ltbench verify --rerun RECORD…")
+    paths = [path for given in records for path in _expand(given)]
+    if rerun:
+        _rerun(ctx, paths, budget, out, data_root, as_json)
+        return
+    from ltbench.cli.output import print_json
+    from ltbench.cli.reporting import reporter
+    from ltbench.engine.checking import Places, check_all
+
+    reports = check_all(paths, Places(logits_dirs, data_root), jobs, reporter())
     if as_json:
-        stated = ("verdict", "ok", "checked", "problems", "absent")
+        stated = ("verdict", "ok", "checked", "problems", "unchecked", "absent")
         print_json([{"path": str(r.path), **{name: getattr(r, name) for name in stated}} for r in reports])
     else:
-        for report in reports:
-            click.echo(f"{report.verdict:8}  {report.path}")
-            for problem in [*report.problems, *([report.absent] if report.absent else [])]:
-                click.echo(f"          {problem}")
-        what = "record" if len(reports) == 1 else "records"
-        looked = ", ".join(reports[0].checked)
-        click.echo(fold(f"{len(reports) - len(wrong)} of {len(reports)} {what} verified. Looked at: {looked}."))
-    if wrong:
+        _print(reports)
+    if any(report.verdict in ("WRONG", "unscored") for report in reports):
         ctx.exit(1)
+
+
+def _print(reports: list[VerifyReport]) -> None:
+    from ltbench.cli.output import fold
+
+    for report in reports:
+        click.echo(f"{report.verdict:8}  {report.path}")
+        absent = [report.absent] if report.absent else []
+        for line in [*report.problems, *report.unchecked, *absent]:
+            click.echo(f"          {line}")
+    what = "record" if len(reports) == 1 else "records"
+    right = sum(report.ok for report in reports)
+    text = f"{right} of {len(reports)} {what} verified."
+    marked = sum(report.verdict == "re-run" for report in reports)
+    if marked:
+        text += f" {marked} have no logits here and are listed to be run again: ltbench verify --rerun."
+    looked = max((report.checked for report in reports), key=len)
+    click.echo(fold(f"{text} Looked at: {', '.join(looked)}."))
+
+
+def _rerun(
+    ctx: click.Context, paths: list[Path], budget: float | None, out: Path | None, data_root: Path | None, as_json: bool
+) -> None:
+    from dataclasses import asdict
+    from tempfile import TemporaryDirectory
+
+    from ltbench.cli.output import fold, print_json
+    from ltbench.cli.reporting import reporter
+    from ltbench.engine.rerun import rerun, sample
+
+    chosen = paths if budget is None else sample(paths, budget)
+    if not chosen:
+        raise UserError(f"no run fits into {budget:g} seconds", "ltbench verify --rerun RECORD…")
+    says = reporter()
+    reports: list[RerunReport] = []
+    with TemporaryDirectory(prefix="ltbench-rerun-") as temporary:
+        for number, path in enumerate(chosen, 1):
+            says.line(f"[{number}/{len(chosen)}] {path.name}")
+            reports.append(rerun(path, out or Path(temporary), data_root, says))
+            if not as_json:
+                _print_rerun(reports[-1])
+    if as_json:
+        print_json([{**asdict(report), "path": str(report.path), "ok": report.ok} for report in reports])
+    else:
+        same = sum(report.verdict == "same" for report in reports)
+        good = sum(report.ok for report in reports)
+        what = "run" if len(reports) == 1 else "runs"
+        click.echo(fold(f"{good} of {len(reports)} {what} came out again, {same} of them with the same bits."))
+    if not all(report.ok for report in reports):
+        ctx.exit(1)
+
+
+def _print_rerun(report: RerunReport) -> None:
+    figures = ""
+    if report.stored is not None and report.again is not None:
+        figures = f"  {report.stored:.3f}, again {report.again:.3f}"
+        figures += "" if report.tolerance is None else f" (± {report.tolerance} allowed)"
+    click.echo(f"{report.verdict:8}  {report.path}{figures}")
+    for line in [*report.problems, *report.unchecked, *([report.reason] if report.reason else [])]:
+        click.echo(f"          {line}")
 
 
 def _expand(given: Path) -> list[Path]:

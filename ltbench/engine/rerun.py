@@ -1,0 +1,195 @@
+"""A recorded run trained again from what its record states, and compared: bits where they must agree, else figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from ltbench.data.progress import SILENT, Reporter
+from ltbench.engine.request import RunRequest
+from ltbench.engine.restate import restate
+from ltbench.engine.run import run_one
+from ltbench.plugin.errors import UserError
+from ltbench.records.read import load_record
+from ltbench.records.record import RunRecord
+from ltbench.tasks.registry import load_task
+
+#: Percentage points by which figures may move on another processor or with another torch, where bits need not agree:
+#: those of the headline metric, and those of all others, which count decisions at a threshold. Ten and four times
+#: the largest that was measured, see docs/explanation/evidence.md.
+HEADLINE_TOLERANCE: Final = 0.1
+OTHER_TOLERANCE: Final = 0.5
+#: Facts of the environment that fix the bits of a run together with seed, threads and device.
+_FIXES_BITS: Final = ("machine", "torch", "torchvision", "open_clip", "numpy", "platform")
+
+
+@dataclass
+class RerunReport:
+    """How a run came out the second time.
+
+    Attributes:
+        path: the record.
+        verdict: ``same`` (the same bits), ``close`` (figures within the tolerance), ``WRONG``, or ``not run``.
+        problems: what differs, one line each.
+        unchecked: facts that nothing here can check.
+        stored: headline figure of the record, percent.
+        again: that of the second run.
+        tolerance: percentage points by which these may differ where bits need not agree; None where they must.
+        reason: why it was not run.
+    """
+
+    path: Path
+    verdict: str = "not run"
+    problems: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+    stored: float | None = None
+    again: float | None = None
+    tolerance: float | None = None
+    reason: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the run came out as its record says."""
+        return self.verdict in ("same", "close")
+
+
+def request_of(record: RunRecord, out: Path, data_root: Path | None = None) -> RunRequest:
+    """The request that gives the run of a record: its configuration as stated, whatever presets say today.
+
+    Raises:
+        UserError: the task is not installed.
+    """
+    return RunRequest(
+        task=load_task(record.task.address),
+        method=record.method.name,
+        backbone=record.backbone.name,
+        weights="random" if record.backbone.weights == "random" else None,
+        seed=record.seed,
+        preset="none",
+        overrides=record.method.config,
+        variant=record.method.variant,
+        device=record.device,
+        threads=record.threads,
+        data_root=data_root,
+        out=out,
+        limit=record.limit,
+        overwrite="always",
+    )
+
+
+def rerun(path: Path, out: Path, data_root: Path | None = None, reporter: Reporter = SILENT) -> RerunReport:
+    """Train the run of a record again and compare.
+
+    Args:
+        path: the record.
+        out: folder for the second run.
+        data_root: where data sets are.
+
+    Returns:
+        ``WRONG`` as well where the record's facts are not those of what is installed: then nothing is trained.
+    """
+    report = RerunReport(path)
+    try:
+        record = load_record(path)
+        request = request_of(record, out, data_root)
+        again = restate(record, request.task)
+        report.unchecked = again.unchecked
+        if again.problems:
+            report.verdict, report.problems = "WRONG", again.problems
+            return report
+        second = run_one(request, reporter).record
+    except UserError as error:
+        report.reason = error.message
+        return report
+    _compare(record, second, report)
+    return report
+
+
+def _compare(first: RunRecord, second: RunRecord, report: RerunReport) -> None:
+    if first.status != second.status:
+        report.problems.append(f"status: stored {first.status}, trained again {second.status} ({second.reason})")
+    elif first.logits is None or second.logits is None:
+        pass
+    elif first.key != second.key:
+        report.problems.append(f"key: stored {first.key}, trained again {second.key}")
+    else:
+        report.stored, report.again = _headline(first), _headline(second)
+    if report.problems:
+        report.verdict = "WRONG"
+        return
+    if first.logits == second.logits:
+        # Figures are what the same logits are judged to be, on any machine.
+        report.problems += _figures(first, second, exact=True)
+        report.verdict = "WRONG" if report.problems else "same"
+        return
+    if first.logits is None or second.logits is None:
+        report.verdict = "close"
+        return
+    if bits_must_agree(first, second):
+        report.problems.append(
+            f"logits.sha256: stored {first.logits.sha256}, trained again {second.logits.sha256} on the same processor, "
+            "versions and threads"
+        )
+    else:
+        report.tolerance = HEADLINE_TOLERANCE
+        report.problems += _figures(first, second, exact=False)
+    report.verdict = "WRONG" if report.problems else "close"
+
+
+def bits_must_agree(first: RunRecord, second: RunRecord) -> bool:
+    """Whether two runs of one key have to give the same logits, bit for bit."""
+    a, b = first.environment, second.environment
+    same = all(getattr(a, name) == getattr(b, name) for name in _FIXES_BITS)
+    return same and first.cost.device == second.cost.device and first.threads == second.threads
+
+
+def _figures(first: RunRecord, second: RunRecord, exact: bool) -> list[str]:
+    """Figures that differ: at all, or by more than the tolerance."""
+    problems = []
+    for metric, subsets in first.scores.items():
+        allowed = 0.0 if exact else HEADLINE_TOLERANCE if metric == first.task.headline else OTHER_TOLERANCE
+        for subset, stored in subsets.items():
+            again = second.scores.get(metric, {}).get(subset)
+            if stored == again:
+                continue
+            if exact or stored is None or again is None or abs(stored - again) > allowed:
+                limit = "" if exact else f", allowed difference {allowed}"
+                problems.append(f"scores.{metric}.{subset}: stored {stored}, trained again {again}{limit}")
+    return problems
+
+
+def _headline(record: RunRecord) -> float | None:
+    return record.scores[record.task.headline]["total"]
+
+
+def seconds_of(record: RunRecord) -> float:
+    """What a run took by its own record: encoding, training and judging."""
+    cost = record.cost
+    return sum(part or 0.0 for part in (cost.encode_seconds, cost.train_seconds, cost.evaluate_seconds))
+
+
+def sample(paths: Sequence[Path], budget: float) -> list[Path]:
+    """A fixed sample of records to run again, in order of their keys, which are hashes and so follow no other order.
+
+    At most one of each method, none that took more than a tenth of the budget, as many as fit into it.
+
+    Args:
+        paths: records.
+        budget: seconds that all of them took together, by what they state.
+
+    Raises:
+        UserError: a record cannot be read.
+    """
+    chosen: list[Path] = []
+    seen: set[str] = set()
+    left = budget
+    found = sorted(((load_record(path), path) for path in paths), key=lambda pair: (pair[0].key, str(pair[1])))
+    for record, path in found:
+        seconds = seconds_of(record)
+        if record.status == "completed" and record.method.name not in seen and seconds <= min(left, budget / 10):
+            chosen.append(path)
+            seen.add(record.method.name)
+            left -= seconds
+    return chosen

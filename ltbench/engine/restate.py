@@ -115,7 +115,13 @@ def _same_version(record: RunRecord, task: Task, registered: Registered[MethodSp
         names = [".".join(str(part) for part in problem["loc"]) for problem in error.errors()]
         found.add([f"method.config.{name}: {stated.name} takes no such value" for name in names])
         return None
-    found.add(_differing("method.config", stated.config, config.model_dump(mode="json"), "filled in"))
+    filled = config.model_dump(mode="json")
+    gained = sorted(filled.keys() - stated.config.keys())
+    if gained:
+        # Options come with defaults that leave older runs as they were; what those runs had is not in the record.
+        found.skip(f"method.config: {stated.name} has gained {', '.join(gained)} since, taken at the default")
+    had = {name: value for name, value in filled.items() if name in stated.config}
+    found.add(_differing("method.config", stated.config, had, "filled in"))
     found.checked += ["configuration", "preset and origin"]
     _check_preset(record, spec, cls, config, found)
     method = cls(config)

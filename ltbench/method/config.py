@@ -97,7 +97,7 @@ class Preset(BaseModel):
             raise ValueError(f"preset {self.name}: origin {problem}")
         return self
 
-    def by_variant(self, variants: Sequence[Variant]) -> tuple[Preset, ...]:
+    def by_variant(self, variants: Sequence[str]) -> tuple[Preset, ...]:
         """The preset for each of a recipe's variants, of which the first is the one that trials are made with.
 
         What was tuned with one variant is only transferred to another; everything else says the same for all.

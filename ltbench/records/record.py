@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from ltbench.method.origin import OLD_ORIGIN, parse_origin
 from ltbench.records.canonical import canonical_json, sha256_of
 from ltbench.records.facts import (
     BackboneFacts,
@@ -96,6 +98,11 @@ class RunContent(Facts):
             raise ValueError("records of schema version 3 have method.code_sha256, older ones have none")
         if self.schema_version >= 3 and not self.device.isalpha():
             raise ValueError(f"device is a type of device, not {self.device!r}")
+        # Origins of older records are kept as they were stated.
+        if self.schema_version >= 3:
+            parse_origin(self.method.origin)
+        elif re.match(OLD_ORIGIN, self.method.origin) is None:
+            raise ValueError(f"{self.method.origin!r} is no origin of schema version {self.schema_version}")
         return self
 
     @model_validator(mode="after")

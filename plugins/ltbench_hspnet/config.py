@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ltbench.method import TrainingConfig
 from ltbench_hspnet.labels import PromptForm
@@ -120,3 +120,11 @@ class HSPNetConfig(TrainingConfig):
         if self.image_size is not None and self.images != "squeezed":
             raise ValueError("image_size goes with images=squeezed")
         return self
+
+    @model_serializer(mode="wrap")
+    def _stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the start that there was before one could choose, so that its runs keep their keys."""
+        found: dict[str, Any] = handler(self)
+        if self.meta_start == "random":
+            found.pop("meta_start", None)
+        return found

@@ -88,7 +88,7 @@ def test_everything_that_decides_the_outcome_is_in_the_key(changed: str) -> None
 
 
 def test_how_the_configuration_came_about_is_not_in_the_key() -> None:
-    tuned = b.method_facts(preset="toy", origin="tuned(20)")
+    tuned = b.method_facts(preset="toy", origin="tuned(20, on shapes-lt)")
     assert run_key(**{**BASE, "method": tuned}) == run_key(**BASE)  # type: ignore[arg-type]
     edited = b.method_facts(code_sha256="f" * 64)
     assert run_key(**{**BASE, "method": edited}) == run_key(**BASE)  # type: ignore[arg-type]

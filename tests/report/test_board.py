@@ -83,7 +83,7 @@ def test_the_newest_completed_attempt_of_a_key_counts() -> None:
 ROW_CHANGES: dict[str, dict[str, Any]] = {
     "recipe": {"method": b.method_facts(name="lmpt")},
     "variant": {"method": b.method_facts(variant="code")},
-    "origin": {"method": b.method_facts(origin="tuned(20)")},
+    "origin": {"method": b.method_facts(origin="tuned(20, on shapes-lt)")},
     "config": {"method": b.method_facts(config={"epochs": 1})},
     "version": {"method": b.method_facts(version="0.2.0")},
 }

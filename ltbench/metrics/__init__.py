@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from ltbench.metrics.errors import MetricError
 
 __all__ = [
-    "CONTRACT_VERSION",
     "METRICS",
     "Difference",
     "Intervals",

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from ltbench.metrics import CONTRACT_VERSION, METRICS, MetricError, bootstrap_intervals, evaluate, metric
+from ltbench.metrics import METRICS, MetricError, bootstrap_intervals, evaluate, metric
 
 from .matrices import matrices, random_case
 
@@ -205,7 +205,6 @@ def test_columns_are_cut_before_ranking() -> None:
 
 
 def test_everything_is_named_and_defined() -> None:
-    assert CONTRACT_VERSION == 1
     assert {"mAP", "mAP_softmax", "P@3", "R@5", *THRESHOLD} <= METRICS.keys()
     assert all(name == m.name and len(m.definition) > 20 for name, m in METRICS.items())
     assert metric("F1@17").name == "F1@17"

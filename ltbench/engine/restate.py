@@ -3,39 +3,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from ltbench.backbones.base import Backbone
 from ltbench.backbones.registry import find_backbone, open_backbone
-from ltbench.engine.facts import extras_of
+from ltbench.data.base import DataRoot
 from ltbench.engine.needs import backbone_problems, behind_preprocessing, task_problems, unknown_policy
-from ltbench.method import Method, MethodConfig, Preset
+from ltbench.method import Method, MethodConfig, Needs, Preset
 from ltbench.method.config import build_config, load_presets
+from ltbench.method.extras import CLEAN_VALIDATION, GROUPS, VALIDATION, found_extras
+from ltbench.plugin.code import code_sha256
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import CORE_DISTRIBUTION, Registered, registry
 from ltbench.plugin.specs import MethodSpec
 from ltbench.records.facts import BackboneFacts, MethodFacts
 from ltbench.records.record import RunRecord
 from ltbench.records.restated import Restated
+from ltbench.tasks.registry import open_data_set
 from ltbench.tasks.task import Task
+from ltbench.tasks.views import has_groups, validation_labels
 
 OVERRIDDEN = "+overrides"
+#: Schema version from which records name every extra and state origins in today's grammar.
+FIRST_WITH_ORIGINS = 3
 _DEVICE = re.compile(r"^(cpu|cuda|mps)$")
 #: Facts of a card that name versions of libraries: they say how a feature was made, and are not wrong for being older.
 _OF_THE_INSTALLATION = ("revision",)
 
 
-def restate(record: RunRecord, task: Task) -> Restated:
+def restate(record: RunRecord, task: Task, root: DataRoot | None = None) -> Restated:
     """Compare what a record says of itself with the installed recipe, its presets and the encoder's card.
 
     Args:
         record: of any schema version.
         task: the one that it names.
+        root: where data sets are, for what only they can tell (label groups); None for the usual places.
 
     Returns:
         What is wrong, and what could not be checked because other versions, or none, are installed here.
@@ -44,7 +51,7 @@ def restate(record: RunRecord, task: Task) -> Restated:
     found.add(_circumstances(record, task))
     method = None
     try:
-        method = _recipe(record, task, found)
+        method = _recipe(record, task, root or DataRoot(), found)
     except UserError as error:
         # A recipe that does not load, or a preset that does not fit it: of this installation, not of the record.
         found.skip(f"method: {error.message}")
@@ -77,7 +84,7 @@ def _circumstances(record: RunRecord, task: Task) -> list[str]:
     return problems
 
 
-def _recipe(record: RunRecord, task: Task, found: Restated) -> Method | None:
+def _recipe(record: RunRecord, task: Task, root: DataRoot, found: Restated) -> Method | None:
     """The recipe as the record configures it; None where it cannot be built here."""
     stated = record.method
     catalogue = registry().methods
@@ -99,13 +106,17 @@ def _recipe(record: RunRecord, task: Task, found: Restated) -> Method | None:
             f"method: the record is of {stated.distribution} {stated.version}, {registered.version} is installed here"
         )
         return None
-    return _same_version(record, task, registered, found)
+    return _same_version(record, task, root, registered, found)
 
 
-def _same_version(record: RunRecord, task: Task, registered: Registered[MethodSpec], found: Restated) -> Method | None:
+def _same_version(
+    record: RunRecord, task: Task, root: DataRoot, registered: Registered[MethodSpec], found: Restated
+) -> Method | None:
     stated, spec = record.method, registered.spec
     if stated.variant not in spec.variants:
         found.add([f"method.variant: {stated.name} has {', '.join(spec.variants)}, stored {stated.variant}"])
+    if stated.code_sha256 is not None and stated.code_sha256 != code_sha256(registered):
+        found.skip(f"method.code_sha256: the code of {stated.name} was another")
     cls: type[Method] = spec.load()
     try:
         config = cls.Config.model_validate(stated.config)
@@ -124,7 +135,7 @@ def _same_version(record: RunRecord, task: Task, registered: Registered[MethodSp
         "unknown_policy": unknown_policy(needs, task),
     }
     found.add(_differing("method", {name: getattr(stated, name) for name in now}, now, "of the recipe"))
-    extras = extras_of(needs, task)
+    extras = _extras(record, task, root, needs, config)
     if tuple(record.extras) != extras:
         found.add([f"extras: stored {list(record.extras)}, the recipe uses {list(extras)}"])
     # Label groups are known to the data set only; the run itself refused a task without them.
@@ -133,6 +144,21 @@ def _same_version(record: RunRecord, task: Task, registered: Registered[MethodSp
     found.add(f"backbone: it does not offer {what}" for what in backbone_problems(needs, record.backbone.offers))
     found.checked += ["recipe's facts", "extras"]
     return method
+
+
+def _extras(record: RunRecord, task: Task, root: DataRoot, needs: Needs, config: MethodConfig) -> tuple[str, ...]:
+    """What the run used, as the engine finds it; records of versions 1 and 2 do not name groups and validation."""
+    asked: Literal["clean", "observed"] = "clean" if CLEAN_VALIDATION in record.extras else "observed"
+    found = found_extras(
+        needs,
+        config,
+        captions=task.captions,
+        has_groups=bool(needs.groups) and has_groups(task, open_data_set(task, root)),
+        validation=validation_labels(task, asked),
+    )
+    if record.schema_version < FIRST_WITH_ORIGINS:
+        return tuple(extra for extra in found if extra not in (GROUPS, VALIDATION, CLEAN_VALIDATION))
+    return found
 
 
 def _check_preset(
@@ -158,9 +184,21 @@ def _check_preset(
     if not fitting:
         found.add([f"method.preset: {name!r} is not for {record.task.address}, this backbone and {stated.variant}"])
         return
+    today = sorted({preset.origin for preset in fitting})
+    if record.schema_version < FIRST_WITH_ORIGINS and stated.origin not in today and _may_be(stated.origin, today):
+        found.skip(f"method.origin: {stated.origin} is of an older grammar, {name!r} says {today[0]} today")
+        fitting = [preset.model_copy(update={"origin": stated.origin}) for preset in fitting]
     wrong = [_preset_problems(preset, stated, spec, cls, config) for preset in fitting]
     if all(wrong):
         found.add(wrong[0])
+
+
+def _may_be(stated: str, today: Sequence[str]) -> bool:
+    """Whether an origin of older records can be one of today's in other words: never printed, no other number."""
+    if stated.startswith("published("):
+        return False
+    numbers = {re.sub(r"^tuned\((\d+).*", r"\1", origin) for origin in today if origin.startswith("tuned(")}
+    return not stated.startswith("tuned(") or not numbers or re.sub(r"^tuned\((\d+).*", r"\1", stated) in numbers
 
 
 def _preset_problems(

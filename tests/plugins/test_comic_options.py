@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.plugins.test_comic import batch_of, method_of, module_of, partial, stage_of, total
+from tests.plugins.test_plain import stages_of
 
 from ltbench.method.config import choose_preset, load_presets
 from ltbench.plugin.errors import UserError
@@ -14,8 +16,6 @@ from ltbench_comic.corrector import ReflectiveLabelCorrector
 from ltbench_comic.method import Comic
 from ltbench_comic.module import HEAD, AssumedAbsent, LinearClassifier
 from ltbench_comic.plugin import ltbench_methods
-from tests.plugins.test_comic import batch_of, method_of, module_of, partial, stage_of, total
-from tests.plugins.test_plain import stages_of
 
 (SPEC,) = [spec for spec in ltbench_methods() if spec.name == "comic"]
 PRESETS = load_presets(SPEC)

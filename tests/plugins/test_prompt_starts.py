@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from tests.plugins.hspnet_toys import context_for
+from tests.plugins.test_dualcoop import module_of, toy  # noqa: F401
 
 from ltbench.backbones.base import Backbone
 from ltbench_dualcoop.method import DualCoOp, sharpness
 from ltbench_hspnet.labels import GroupContexts
 from tests.plugins.conftest import NAMES
-from tests.plugins.hspnet_toys import context_for
-from tests.plugins.test_dualcoop import module_of, toy  # noqa: F401
 
 
 @pytest.mark.parametrize(

@@ -141,9 +141,9 @@ def test_a_preset_gives_exactly_its_options_and_its_origin() -> None:
         f"method.config.epochs: stored 999, of preset {name!r} {record.method.config['epochs']}"
     ]
     typed = problems(origin="published(Table 1)")
-    assert any(line.startswith(f"method.origin: stored published(Table 1), preset {name!r} says tuned(") for line in typed)
+    assert f"method.origin: stored published(Table 1), preset {name!r} says tuned(" in "\n".join(typed)
     typed = problems(origin="tuned(99)")
-    assert any(line.startswith(f"method.origin: stored tuned(99), preset {name!r} says tuned(") for line in typed)
+    assert f"method.origin: stored tuned(99), preset {name!r} says tuned(" in "\n".join(typed)
     with_options = problems(preset=f"{name}+overrides", config=other)
     assert with_options == [
         f"method.origin: stored {origin}, a configuration of a preset with options of one's own is default"

@@ -44,7 +44,8 @@ class Places:
 def check(path: Path, places: Places) -> VerifyReport:
     """Verify one record with all that this installation can tell of it."""
     truth, train = _openers(places.data_root)
-    return verify(path, truth, places.logits_dirs, open_train=train, restate=restate)
+    root = None if places.data_root is None else DataRoot(root=places.data_root)
+    return verify(path, truth, places.logits_dirs, open_train=train, restate=partial(restate, root=root))
 
 
 def check_all(paths: Sequence[Path], places: Places, jobs: int = 0, reporter: Reporter = SILENT) -> list[VerifyReport]:

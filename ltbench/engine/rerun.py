@@ -11,9 +11,10 @@ from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.request import RunRequest
 from ltbench.engine.restate import restate
 from ltbench.engine.run import run_one
+from ltbench.method.extras import CLEAN_VALIDATION
 from ltbench.plugin.errors import UserError
 from ltbench.records.read import load_record
-from ltbench.records.record import RunRecord
+from ltbench.records.record import RunRecord, run_key
 from ltbench.tasks.registry import load_task
 
 #: Percentage points by which figures may move on another processor or with another torch, where bits need not agree:
@@ -21,6 +22,8 @@ from ltbench.tasks.registry import load_task
 #: the largest that was measured, see docs/explanation/evidence.md.
 HEADLINE_TOLERANCE: Final = 0.1
 OTHER_TOLERANCE: Final = 0.5
+#: Schema version from which the device belongs to a run's key.
+FIRST_WITH_DEVICE: Final = 3
 #: Facts of the environment that fix the bits of a run together with seed, threads and device.
 _FIXES_BITS: Final = ("machine", "torch", "torchvision", "open_clip", "numpy", "platform")
 
@@ -76,6 +79,7 @@ def request_of(record: RunRecord, out: Path, data_root: Path | None = None) -> R
         out=out,
         limit=record.limit,
         overwrite="always",
+        validation="clean" if CLEAN_VALIDATION in record.extras else "observed",
     )
 
 
@@ -94,7 +98,7 @@ def rerun(path: Path, out: Path, data_root: Path | None = None, reporter: Report
     try:
         record = load_record(path)
         request = request_of(record, out, data_root)
-        again = restate(record, request.task)
+        again = restate(record, request.task, request.root())
         report.unchecked = again.unchecked
         if again.problems:
             report.verdict, report.problems = "WRONG", again.problems
@@ -112,14 +116,14 @@ def _compare(first: RunRecord, second: RunRecord, report: RerunReport) -> None:
         report.problems.append(f"status: stored {first.status}, trained again {second.status} ({second.reason})")
     elif first.logits is None or second.logits is None:
         pass
-    elif first.key != second.key:
-        report.problems.append(f"key: stored {first.key}, trained again {second.key}")
+    elif _identity(first, first.schema_version) != _identity(second, first.schema_version):
+        report.problems.append("key: what was trained again is not the run that the record states")
     else:
         report.stored, report.again = _headline(first), _headline(second)
     if report.problems:
         report.verdict = "WRONG"
         return
-    if first.logits == second.logits:
+    if first.logits and second.logits and first.logits.sha256 == second.logits.sha256:
         # Figures are what the same logits are judged to be, on any machine.
         report.problems += _figures(first, second, exact=True)
         report.verdict = "WRONG" if report.problems else "same"
@@ -136,6 +140,22 @@ def _compare(first: RunRecord, second: RunRecord, report: RerunReport) -> None:
         report.tolerance = HEADLINE_TOLERANCE
         report.problems += _figures(first, second, exact=False)
     report.verdict = "WRONG" if report.problems else "close"
+
+
+def _identity(record: RunRecord, version: int) -> str:
+    """The key of a run by the formula of a schema version, which decides whether the device belongs to it."""
+    device = record.device if version >= FIRST_WITH_DEVICE else None
+    # Older records name fewer extras; those were compared as facts.
+    return run_key(
+        task=record.task,
+        method=record.method,
+        backbone=record.backbone.model_copy(update={"revision": ""}),
+        selection_rule=record.selection.rule,
+        threads=record.threads,
+        seed=record.seed,
+        limit=record.limit,
+        device=device,
+    )
 
 
 def bits_must_agree(first: RunRecord, second: RunRecord) -> bool:

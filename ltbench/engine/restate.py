@@ -6,38 +6,44 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from ltbench.backbones.base import Backbone
 from ltbench.backbones.registry import find_backbone, open_backbone
+from ltbench.data.base import DataRoot
 from ltbench.engine.needs import backbone_problems, behind_preprocessing, task_problems, unknown_policy
 from ltbench.method import Method, MethodConfig, Needs, Preset
 from ltbench.method.config import build_config, load_presets
 from ltbench.method.extras import CLEAN_VALIDATION, GROUPS, VALIDATION, found_extras
 from ltbench.method.origin import agrees
+from ltbench.plugin.code import code_sha256
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import CORE_DISTRIBUTION, Registered, registry
 from ltbench.plugin.specs import MethodSpec
 from ltbench.records.facts import BackboneFacts, MethodFacts
 from ltbench.records.record import RunRecord
 from ltbench.records.restated import Restated
+from ltbench.tasks.registry import open_data_set
 from ltbench.tasks.task import Task
-from ltbench.tasks.views import validation_labels
+from ltbench.tasks.views import has_groups, validation_labels
 
 OVERRIDDEN = "+overrides"
+#: Schema version from which records name every extra and state origins in today's grammar.
+FIRST_WITH_ORIGINS = 3
 _DEVICE = re.compile(r"^(cpu|cuda|mps)$")
 #: Facts of a card that name versions of libraries: they say how a feature was made, and are not wrong for being older.
 _OF_THE_INSTALLATION = ("revision",)
 
 
-def restate(record: RunRecord, task: Task) -> Restated:
+def restate(record: RunRecord, task: Task, root: DataRoot | None = None) -> Restated:
     """Compare what a record says of itself with the installed recipe, its presets and the encoder's card.
 
     Args:
         record: of any schema version.
         task: the one that it names.
+        root: where data sets are, for what only they can tell (label groups); None for the usual places.
 
     Returns:
         What is wrong, and what could not be checked because other versions, or none, are installed here.
@@ -46,7 +52,7 @@ def restate(record: RunRecord, task: Task) -> Restated:
     found.add(_circumstances(record, task))
     method = None
     try:
-        method = _recipe(record, task, found)
+        method = _recipe(record, task, root or DataRoot(), found)
     except UserError as error:
         # A recipe that does not load, or a preset that does not fit it: of this installation, not of the record.
         found.skip(f"method: {error.message}")
@@ -79,7 +85,7 @@ def _circumstances(record: RunRecord, task: Task) -> list[str]:
     return problems
 
 
-def _recipe(record: RunRecord, task: Task, found: Restated) -> Method | None:
+def _recipe(record: RunRecord, task: Task, root: DataRoot, found: Restated) -> Method | None:
     """The recipe as the record configures it; None where it cannot be built here."""
     stated = record.method
     catalogue = registry().methods
@@ -101,13 +107,17 @@ def _recipe(record: RunRecord, task: Task, found: Restated) -> Method | None:
             f"method: the record is of {stated.distribution} {stated.version}, {registered.version} is installed here"
         )
         return None
-    return _same_version(record, task, registered, found)
+    return _same_version(record, task, root, registered, found)
 
 
-def _same_version(record: RunRecord, task: Task, registered: Registered[MethodSpec], found: Restated) -> Method | None:
+def _same_version(
+    record: RunRecord, task: Task, root: DataRoot, registered: Registered[MethodSpec], found: Restated
+) -> Method | None:
     stated, spec = record.method, registered.spec
     if stated.variant not in spec.variants:
         found.add([f"method.variant: {stated.name} has {', '.join(spec.variants)}, stored {stated.variant}"])
+    if stated.code_sha256 is not None and stated.code_sha256 != code_sha256(registered):
+        found.skip(f"method.code_sha256: the code of {stated.name} was another")
     cls: type[Method] = spec.load()
     try:
         config = cls.Config.model_validate(stated.config)
@@ -132,7 +142,9 @@ def _same_version(record: RunRecord, task: Task, registered: Registered[MethodSp
         "unknown_policy": unknown_policy(needs, task),
     }
     found.add(_differing("method", {name: getattr(stated, name) for name in now}, now, "of the recipe"))
-    _check_extras(record, task, needs, config, found)
+    extras = _extras(record, task, root, needs, config)
+    if tuple(record.extras) != extras:
+        found.add([f"extras: stored {list(record.extras)}, the recipe uses {list(extras)}"])
     # Label groups are known to the data set only; the run itself refused a task without them.
     lacking = task_problems(needs, task, True)
     found.add(f"method: {stated.name} cannot run on {task.address}: {why}" for why in lacking)
@@ -141,20 +153,19 @@ def _same_version(record: RunRecord, task: Task, registered: Registered[MethodSp
     return method
 
 
-def _check_extras(record: RunRecord, task: Task, needs: Needs, config: MethodConfig, found: Restated) -> None:
-    """Extras follow from what the recipe asks for; only the data set knows whether it has groups for one that may do
-    without. Records before version 3 named neither groups nor validation."""
-    validation = validation_labels(task, "clean" if CLEAN_VALIDATION in record.extras else "observed")
-    may = {
-        found_extras(needs, config, captions=task.captions, has_groups=groups, validation=validation)
-        for groups in ((True,) if needs.groups is True else (True, False))
-    }
-    if record.schema_version < 3:
-        later = {GROUPS, VALIDATION, CLEAN_VALIDATION}
-        may = {tuple(extra for extra in extras if extra not in later) for extras in may}
-    if tuple(record.extras) not in may:
-        uses = " or ".join(str(list(extras)) for extras in sorted(may))
-        found.add([f"extras: stored {list(record.extras)}, the recipe uses {uses}"])
+def _extras(record: RunRecord, task: Task, root: DataRoot, needs: Needs, config: MethodConfig) -> tuple[str, ...]:
+    """What the run used, as the engine finds it; records of versions 1 and 2 do not name groups and validation."""
+    asked: Literal["clean", "observed"] = "clean" if CLEAN_VALIDATION in record.extras else "observed"
+    found = found_extras(
+        needs,
+        config,
+        captions=task.captions,
+        has_groups=bool(needs.groups) and has_groups(task, open_data_set(task, root)),
+        validation=validation_labels(task, asked),
+    )
+    if record.schema_version < FIRST_WITH_ORIGINS:
+        return tuple(extra for extra in found if extra not in (GROUPS, VALIDATION, CLEAN_VALIDATION))
+    return found
 
 
 def _check_preset(
@@ -180,18 +191,25 @@ def _check_preset(
     if not fitting:
         found.add([f"method.preset: {name!r} is not for {record.task.address}, this backbone and {stated.variant}"])
         return
-    wrong = [_preset_problems(preset, stated, record.schema_version, spec, cls, config) for preset in fitting]
+    today = sorted({preset.origin for preset in fitting})
+    if (
+        record.schema_version < FIRST_WITH_ORIGINS
+        and stated.origin not in today
+        and any(agrees(stated.origin, origin) for origin in today)
+    ):
+        found.skip(f"method.origin: {stated.origin} is of an older grammar, {name!r} says {today[0]} today")
+        fitting = [preset.model_copy(update={"origin": stated.origin}) for preset in fitting]
+    wrong = [_preset_problems(preset, stated, spec, cls, config) for preset in fitting]
     if all(wrong):
         found.add(wrong[0])
 
 
 def _preset_problems(
-    preset: Preset, stated: MethodFacts, version: int, spec: MethodSpec, cls: type[Method], config: MethodConfig
+    preset: Preset, stated: MethodFacts, spec: MethodSpec, cls: type[Method], config: MethodConfig
 ) -> list[str]:
     built = build_config(cls.Config, spec.name, spec.config, preset.overrides).model_dump(mode="json")
     problems = _differing("method.config", config.model_dump(mode="json"), built, f"of preset {preset.name!r}")
-    same = stated.origin == preset.origin if version >= 3 else agrees(stated.origin, preset.origin)
-    if not same:
+    if stated.origin != preset.origin:
         problems.append(f"method.origin: stored {stated.origin}, preset {preset.name!r} says {preset.origin}")
     return problems
 

@@ -94,7 +94,7 @@ def agrees(stated: str, preset: str) -> bool:
     """Whether a record of schema version 1 or 2 may state an origin for a run with a preset of today's grammar.
 
     The old grammar had ``tuned(N)`` without a task, ``tuned(N, as NAME)`` for what is transferred from another preset,
-    and ``default`` for what is transferred from another task; ``published`` was claimed more freely.
+    and ``default`` for what is transferred from another task.
     """
     now = parse_origin(preset)
     if re.match(OLD_ORIGIN, stated) is None:
@@ -102,7 +102,7 @@ def agrees(stated: str, preset: str) -> bool:
     if stated == preset:
         return True
     if stated.startswith("published("):
-        return now.kind != "tuned"
+        return now.kind == "published"
     if stated == "default":
         return now.kind in ("default", "transferred")
     trials, _, on = re.sub(r"^tuned\((.*)\)$", r"\1", stated).partition(", ")

@@ -113,8 +113,8 @@ def test_a_preset_file_that_says_published_is_refused_in_one_line(cli: Cli, tmp_
     said = cli(*RUN, "--method", "linear-probe", "--preset", "mine.yaml")
     assert said.code == 2
     assert said.err.splitlines()[-1] == (
-        "error: preset file mine.yaml says published(Table 1): published is for presets that come with a method"
-        " → say tuned(TRIALS), transferred(TASK) or default in it"
+        "error: preset file mine.yaml: published(Table 1): a file can state tuned or default only; the rest belongs to"
+        " presets of a package → say origin: default in the file"
     )
-    (tmp_path / "mine.yaml").write_text("linear-probe:\n- {name: mine, origin: tuned(3), overrides: {epochs: 2}}\n")
+    (tmp_path / "mine.yaml").write_text("linear-probe:\n- {name: mine, origin: default, overrides: {epochs: 2}}\n")
     assert cli(*RUN, "--method", "linear-probe", "--preset", "mine.yaml", "--dry-run").code == 0

@@ -97,7 +97,10 @@ def test_an_honest_run_is_right_with_all_its_facts(folder: Path) -> None:
         (put("method", "config", "epochs", value="many"), "method.config.epochs: linear-probe takes no such value"),
         (lambda d: d["method"]["config"].pop("lr"), "method.config.lr: stored None, filled in"),
         (put("method", "origin", value="published(Table 1)"), "a configuration without a preset is default"),
-        (put("method", "origin", value="tuned(6)"), "tuning.trials: stored None, the origin 'tuned(6)' says 6"),
+        (
+            put("method", "origin", value="tuned(6, on shapes-lt)"),
+            "tuning.trials: stored None, the origin 'tuned(6, on shapes-lt)' says 6",
+        ),
         (put("method", "deterministic", value=True), "method.deterministic: stored True, of the recipe False"),
         (put("method", "calibrated", value=False), "method.calibrated: stored False, of the recipe True"),
         (put("method", "unknown_policy", value="own"), "method.unknown_policy: stored 'own'"),
@@ -137,9 +140,10 @@ def test_a_preset_gives_exactly_its_options_and_its_origin() -> None:
     assert problems(config=other) == [
         f"method.config.epochs: stored 999, of preset {name!r} {record.method.config['epochs']}"
     ]
-    trials = int(origin.partition("(")[2].split(",")[0].rstrip(")"))
-    typed = problems(origin=f"tuned({trials}, on everything)")
-    assert typed == [f"method.origin: stored tuned({trials}, on everything), preset {name!r} says {origin}"]
+    typed = problems(origin="published(Table 1)")
+    assert f"method.origin: stored published(Table 1), preset {name!r} says tuned(" in "\n".join(typed)
+    typed = problems(origin="tuned(99)")
+    assert f"method.origin: stored tuned(99), preset {name!r} says tuned(" in "\n".join(typed)
     with_options = problems(preset=f"{name}+overrides", config=other)
     assert with_options == [
         f"method.origin: stored {origin}, a configuration of a preset with options of one's own is default"
@@ -152,13 +156,14 @@ def test_a_preset_gives_exactly_its_options_and_its_origin() -> None:
 
 def test_what_an_author_alone_knows_is_marked(folder: Path) -> None:
     def own_file(document: dict[str, Any]) -> None:
-        document["method"].update(preset="mine", origin="tuned(6)")
+        document["method"].update(preset="mine", origin="tuned(6, on shapes-micro)")
         document["tuning"] = {"trials": 6, "seconds": None}
 
     report = verified(forge(folder, own_file))
     assert report.verdict == "right"
     assert report.unchecked == [
-        "not checked: preset 'mine' is a file of its author's: its origin tuned(6) is the author's word"
+        "not checked: preset 'mine' is a file of its author's: its origin tuned(6, on shapes-micro) is the author's"
+        " word"
     ]
 
     def printed(document: dict[str, Any]) -> None:
@@ -198,7 +203,7 @@ def test_a_preset_file_that_says_published_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError) as caught:
         run_one(request)
-    assert "preset file mine.yaml says published(Table 1)" in caught.value.message
+    assert "preset file mine.yaml: published(Table 1): a file can state tuned or default only" in caught.value.message
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "shapes-micro").exists()
 

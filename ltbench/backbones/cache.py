@@ -22,6 +22,7 @@ from ltbench.backbones.views import View, flip, identity, seeded_view
 from ltbench.data.base import Images
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.system import slug
 
 __all__ = ["FeatureCache", "Features", "Kind", "View", "flip", "identity", "seeded_view"]
 
@@ -119,8 +120,7 @@ class FeatureCache:
             "kind": kind,
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        slug = re.sub(r"[^A-Za-z0-9.-]+", "-", card.name)[:60]
-        return ShardFolder(self.root / f"{slug}-{kind}-{digest[:16]}", identity, reporter)
+        return ShardFolder(self.root / f"{slug(card.name)}-{kind}-{digest[:16]}", identity, reporter)
 
     def _check_disk(
         self, backbone: Backbone, missing: int, total: int, width: int, reporter: Reporter, max_bytes: int | None

@@ -89,7 +89,7 @@ class ShardFolder:
     def note(self, name: str) -> int | None:
         """A number noted earlier (regions an image), or None."""
         try:
-            return int((self.folder / f"{name}.note").read_text())
+            return int((self.folder / f"{name}.note").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
 
@@ -142,7 +142,7 @@ class ShardFolder:
 
     def _identity_found(self) -> Any:
         try:
-            return json.loads((self.folder / "encoder.json").read_text())
+            return json.loads((self.folder / "encoder.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except (OSError, ValueError):
@@ -156,7 +156,7 @@ def _open_shard(path: Path, width: int, wanted: Container[str]) -> _Opened | Lit
     """Keys and rows of a shard that holds wanted rows and is what was written."""
     data = path.with_suffix(".npy")
     try:
-        entry = json.loads(path.read_text())
+        entry = json.loads(path.read_text(encoding="utf-8"))
         keys: list[str] = entry["keys"]
         if not any(key in wanted for key in keys):
             return "unwanted"

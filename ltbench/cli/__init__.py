@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -18,5 +19,10 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     from ltbench.cli.boundary import run_guarded
     from ltbench.cli.root import cli
+    from ltbench.cli.variables import unknown_variables
+    from ltbench.plugin.system import replace_unprintable
 
+    replace_unprintable()
+    for line in unknown_variables(os.environ):
+        print(line, file=sys.stderr)
     return run_guarded(cli, list(sys.argv[1:] if args is None else args))

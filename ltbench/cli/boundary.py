@@ -11,6 +11,7 @@ import click
 
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import explain_os_error
+from ltbench.plugin.system import ended_politely
 
 OK, FOUND_WRONG, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 _EXPLAINED = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
@@ -21,7 +22,8 @@ def run_guarded(command: click.Command, args: Sequence[str]) -> int:
     """Run a command and turn whatever it raises into one line on stderr and an exit code."""
     debug = _debug(args)
     try:
-        answer = command.main(args=list(args), prog_name="ltbench", standalone_mode=False)
+        with ended_politely():
+            answer = command.main(args=list(args), prog_name="ltbench", standalone_mode=False)
     except click.ClickException as error:
         return _fail(_explain_click(error), USER_ERROR, error, debug)
     except (click.Abort, KeyboardInterrupt) as error:

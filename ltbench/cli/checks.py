@@ -13,10 +13,38 @@ from pathlib import Path
 from typing import Literal
 
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.system import link_or_copy, output_encoding, peak_memory, printable, usable_cores
 
 ENOUGH_DISK = 2_000_000_000
 LITTLE_DISK = 200_000_000
+SAMPLE = "→ … ± λ ≈ ≥ é"
+"""Characters that commands print."""
+PYTHONS = ((3, 11), (3, 12), (3, 13))
+"""Versions that the tests run on."""
 LIBRARIES = {"torch": "torch", "mmengine": "mmengine", "open_clip": "open_clip_torch", "timm": "timm"}
+OTHER_LIBRARIES = {
+    "click": "click",
+    "filelock": "filelock",
+    "jinja2": "jinja2",
+    "matplotlib": "matplotlib",
+    "msgspec": "msgspec",
+    "numpy": "numpy",
+    "pandas": "pandas",
+    "PIL": "pillow",
+    "platformdirs": "platformdirs",
+    "pluggy": "pluggy",
+    "pydantic": "pydantic",
+    "yaml": "pyyaml",
+    "requests": "requests",
+    "rich": "rich",
+    "safetensors": "safetensors",
+    "sklearn": "scikit-learn",
+    "scipy": "scipy",
+    "tabulate": "tabulate",
+}
+"""Those that have a line in the doctor only where they are missing."""
+COMMANDS = ("ltbench.cli.commands.run", "ltbench.engine.run", "ltbench.engine.sweep", "ltbench.records.verify")
+"""What the main commands import beyond the libraries."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +77,20 @@ def all_checks() -> Iterator[Check]:
 def check_python() -> Iterator[Check]:
     """The version that the package is made for."""
     version = ".".join(str(part) for part in sys.version_info[:3])
-    if sys.version_info[:2] == (3, 11):
+    if sys.version_info[:2] in PYTHONS:
         yield Check("python", "ok", version)
-    else:
-        yield Check("python", "warn", f"{version}; tested with 3.11", "python3.11 -m venv .venv")
+        return
+    tested = " and ".join([*(f"{major}.{minor}" for major, minor in PYTHONS[:-1]), "{}.{}".format(*PYTHONS[-1])])
+    yield Check("python", "warn", f"{version}; tested with {tested}", "python3.13 -m venv .venv")
 
 
 def check_libraries() -> Iterator[Check]:
     """Every library imports, and torch and torchvision are a pair."""
     for module, distribution in LIBRARIES.items():
         yield _importable(module, distribution)
+    others = [_importable(module, distribution) for module, distribution in OTHER_LIBRARIES.items()]
+    yield from (check for check in others if check.state != "ok")
+    yield Check("libraries", "ok", f"{sum(check.state == 'ok' for check in others)} others of {len(others)} import")
     pair = f"torch {_version('torch')} with torchvision {_version('torchvision')}"
     try:
         import torch
@@ -88,6 +120,40 @@ def _version(distribution: str) -> str:
         return "(not installed)"
 
 
+def check_program() -> Iterator[Check]:
+    """What the main commands import is here: libraries, and what an operating system may lack."""
+    for module in COMMANDS:
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            line = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+            yield Check(
+                "ltbench", "fail", f"{module} cannot be imported ({line})", "pip install --force-reinstall ltbench"
+            )
+
+
+def check_system() -> Iterator[Check]:
+    """What the operating system and the terminal offer, and what is done where they lack it."""
+    from filelock import FileLock, SoftFileLock
+
+    memory, source = peak_memory()
+    if memory is None:
+        yield Check("memory", "warn", "peak memory cannot be measured here; records state none", "nothing: runs work")
+    else:
+        yield Check("memory", "ok", f"peak memory is measured ({source})")
+    if issubclass(FileLock, SoftFileLock):
+        found = "this system has no file locks: a lock file that a killed run leaves keeps others out"
+        yield Check("locks", "warn", found, "delete the file .lock that a message names")
+    else:
+        yield Check("locks", "ok", "files can be locked")
+    encoding = output_encoding()
+    if printable(SAMPLE):
+        yield Check("output", "ok", encoding)
+    else:
+        found = f"{encoding} lacks characters that are printed; others stand for them"
+        yield Check("output", "warn", found, "set PYTHONIOENCODING=utf-8 where the terminal shows it")
+
+
 def check_device() -> Iterator[Check]:
     """A GPU is welcome and not needed."""
     import torch
@@ -101,10 +167,7 @@ def check_device() -> Iterator[Check]:
 
 
 def _cpus() -> str:
-    import os
-
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return f"{count} cores"
+    return f"{usable_cores()} cores"
 
 
 def check_cache() -> Iterator[Check]:
@@ -116,12 +179,14 @@ def check_cache() -> Iterator[Check]:
     todo = "set LTBENCH_CACHE to a folder that you may write"
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=cache) as file:
-            file.write(b"ltbench")
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            file = Path(folder) / "file"
+            file.write_bytes(b"ltbench")
+            linked = link_or_copy(file, file.with_suffix(".second"))
     except OSError as error:
         yield Check("cache", "fail", f"{cache} cannot be written ({error.strerror})", todo)
         return
-    yield Check("cache", "ok", str(cache))
+    yield Check("cache", "ok", f"{cache}{'' if linked else '; no hard links there: checkpoints are copied'}")
     for name, place in (("cache disk", cache), ("disk here", Path.cwd())):
         free = shutil.disk_usage(place).free
         state: Literal["ok", "warn", "fail"] = "ok" if free > ENOUGH_DISK else "warn" if free > LITTLE_DISK else "fail"
@@ -202,6 +267,8 @@ def check_data() -> Iterator[Check]:
 CHECKS: dict[str, Callable[[], Iterator[Check]]] = {
     "python": check_python,
     "libraries": check_libraries,
+    "ltbench": check_program,
+    "system": check_system,
     "device": check_device,
     "cache": check_cache,
     "plugins": check_plugins,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ltbench.plugin.system import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -111,8 +113,18 @@ def print_markdown(text: str) -> None:
 
 
 def print_json(document: Any) -> None:
-    """Print JSON with sorted keys on stdout."""
-    click.echo(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, default=str))
+    """Print JSON with sorted keys on stdout; what its encoding lacks is escaped, so that no text changes."""
+    click.echo(json_text(document, indent=2, sort_keys=True, default=str))
+
+
+def json_text(document: Any, **form: Any) -> str:
+    """JSON for stdout.
+
+    Args:
+        form: what ``json.dumps`` takes besides ``ensure_ascii``.
+    """
+    text = json.dumps(document, ensure_ascii=False, **form)
+    return text if printable(text) else json.dumps(document, **form)
 
 
 def note(text: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import click
 
 from ltbench.cli.root import cli
+from ltbench.cli.variables import VARIABLES
 
 WIDTH = 80
 
@@ -29,19 +30,27 @@ Results go to stdout, progress and remarks to stderr, so `--json` can be piped.
 
 | environment variable | meaning |
 |---|---|
-| `LTBENCH_CACHE` | folder of rendered data, downloads and features |
-| `LTBENCH_CACHE_LIMIT` | most that one run may add to the features, e.g. `20G`; default 50 GiB |
-| `LTBENCH_DATA` | folder with data sets you already have, as `--data-root` |
-| `LTBENCH_MIRROR` | a folder or an address that is asked before any download |
-| `LTBENCH_OFFLINE` | 1: never reach for the network, as `--offline` |
-| `LTBENCH_PLUGINS` | names of the plugins to load, joined by commas; default all |
-| `LTBENCH_TASKS` | folders with task folders, joined as in `PATH`; default `ltbench-tasks` |
+"""
+
+
+TAIL = """
+A variable `LTBENCH_…` that is not in this table gets a warning on stderr.
+
+Shells complete commands and options once their start-up file has the line for
+the shell:
+
+```text
+bash, ~/.bashrc:                 eval "$(_LTBENCH_COMPLETE=bash_source ltbench)"
+zsh, ~/.zshrc:                   eval "$(_LTBENCH_COMPLETE=zsh_source ltbench)"
+fish, ~/.config/fish/config.fish:    _LTBENCH_COMPLETE=fish_source ltbench | source
+```
 """
 
 
 def page() -> str:
     """The page; the same commands give the same text."""
-    parts = [HEAD]
+    variables = "".join(f"| `{name}` | {meaning} |\n" for name, meaning in VARIABLES.items())
+    parts = [HEAD + variables + TAIL]
     for context, command in _walk(click.Context(cli, info_name="ltbench")):
         parts.append(_section(context, command))
     return "\n".join(parts)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ltbench.backbones.base import Backbone
 from ltbench.plugin.files import write_atomic
+from ltbench.plugin.system import link_or_copy
 
 State = dict[str, Any]
 
@@ -59,9 +60,9 @@ def save(path: Path, state: State) -> None:
     if path.exists():
         previous = path.with_suffix(path.suffix + ".previous")
         spare = path.with_suffix(path.suffix + ".spare")
-        # A hard link keeps the current file in place until the new one replaces it.
+        # A second name keeps the current file in place until the new one replaces it.
         spare.unlink(missing_ok=True)
-        os.link(path, spare)
+        link_or_copy(path, spare)
         os.replace(spare, previous)
     write_atomic(path, buffer.getvalue())
 

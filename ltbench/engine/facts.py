@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import resource
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +12,7 @@ from ltbench.engine.prepare import Prepared, found_fingerprints
 from ltbench.engine.setup import Outcome
 from ltbench.method.extras import found_extras
 from ltbench.plugin.code import code_sha256, is_own
+from ltbench.plugin.system import peak_memory
 from ltbench.records.environment import collect_environment, cpu_model
 from ltbench.records.facts import BackboneFacts, Cost, MethodFacts, TaskFacts, Tuning
 from ltbench.records.record import run_key, utc_now
@@ -115,15 +114,12 @@ def cost_of(prepared: Prepared, outcome: Outcome | None, evaluate_seconds: float
     """What the run took; nothing is known of a phase 1 that did not end."""
     device = prepared.device
     on_gpu = device.type == "cuda"
-    # ru_maxrss is in KiB on Linux and in bytes on macOS.
-    unit = 1 if sys.platform == "darwin" else 1024
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return Cost(
         trainable_parameters=outcome.trainable if outcome else 0,
         total_parameters=outcome.total if outcome else 0,
         encode_seconds=round(outcome.encode_seconds, 3) if outcome else None,
         train_seconds=round(outcome.train_seconds, 3) if outcome else None,
         evaluate_seconds=None if evaluate_seconds is None else round(evaluate_seconds, 3),
-        peak_memory_bytes=int(torch.cuda.max_memory_allocated(device)) if on_gpu else int(resident),
+        peak_memory_bytes=int(torch.cuda.max_memory_allocated(device)) if on_gpu else peak_memory()[0],
         device=torch.cuda.get_device_name(device) if on_gpu else cpu_model(),
     )

@@ -17,5 +17,5 @@ class RunLog:
     def write(self, entry: Mapping[str, Any]) -> None:
         """Append one line."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
+        with self._path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps(dict(entry), sort_keys=True) + "\n")

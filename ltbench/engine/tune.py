@@ -147,7 +147,8 @@ def _search(
 ) -> list[Trial]:
     """The first trials, those on record taken from there; each new one is recorded before the next begins."""
     record = folder / SEARCH_RECORD
-    done = [Trial(**entry) for entry in json.loads(record.read_text())["trials"]] if record.exists() else []
+    known = json.loads(record.read_text(encoding="utf-8"))["trials"] if record.exists() else []
+    done = [Trial(**entry) for entry in known]
     for number in range(len(done), trials):
         overrides = {} if number == 0 else draw(space, np.random.default_rng(seed_for(identity, "trial", number)))
         trial = _try(request, number, overrides, seconds_per_trial, folder / f"trial-{number}", reporter)

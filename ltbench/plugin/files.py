@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.system import new_file_mode, sync_folder
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -45,15 +46,13 @@ def write_with(path: Path, writer: Callable[[BinaryIO], None]) -> None:
             writer(file)
             file.flush()
             os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        temporary.chmod(new_file_mode())
         os.replace(temporary, path)
     except OSError as error:
         raise explain_os_error(error, path.name) from error
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -64,18 +63,3 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         file.write(data)
 
     write_with(path, write)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable where the platform allows folders to be synced."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        # Some file systems refuse to sync folders; the file itself is already on disk.
-        return
-    finally:
-        os.close(descriptor)

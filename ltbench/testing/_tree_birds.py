@@ -29,7 +29,7 @@ def write_cub(plan: Plan) -> dict[str, tuple[str, ...]]:
         "../attributes.txt": [f"{number} {name}" for number, name in enumerate(CUB_ATTRIBUTES, 1)],
     }
     for name, lines in files.items():
-        (folder / name).write_text("".join(f"{line}\n" for line in lines))
+        (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
     for name in every:
         plan.write_image(folder / "images" / name, name)
     return {}

@@ -44,7 +44,7 @@ def write_coco(plan: Plan, year: str) -> dict[str, tuple[str, ...]]:
 
 
 def _write(path: Any, document: dict[str, Any]) -> None:
-    path.write_text(json.dumps(document), encoding="utf-8")
+    path.write_text(json.dumps(document), encoding="utf-8", newline="\n")
 
 
 def _number(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:

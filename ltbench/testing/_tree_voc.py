@@ -22,15 +22,15 @@ def write_voc(plan: Plan, year: str) -> dict[str, tuple[str, ...]]:
         difficult[name] = _difficult(plan, name)
         annotation = folder / "Annotations" / f"{name}.xml"
         annotation.parent.mkdir(parents=True, exist_ok=True)
-        annotation.write_text(_annotation(plan, year, name, difficult[name]))
+        annotation.write_text(_annotation(plan, year, name, difficult[name]), encoding="utf-8", newline="\n")
         plan.write_image(folder / "JPEGImages" / f"{name}.jpg", name)
     main = folder / "ImageSets" / "Main"
     main.mkdir(parents=True, exist_ok=True)
     for part, ids in lists.items():
-        (main / f"{part}.txt").write_text("".join(f"{name}\n" for name in ids))
+        (main / f"{part}.txt").write_text("".join(f"{name}\n" for name in ids), encoding="utf-8", newline="\n")
         for class_name in VOC_CLASSES:
             lines = [f"{name} {_value(plan, name, class_name, difficult[name]):2d}\n" for name in ids]
-            (main / f"{class_name}_{part}.txt").write_text("".join(lines))
+            (main / f"{class_name}_{part}.txt").write_text("".join(lines), encoding="utf-8", newline="\n")
     return {name: classes for name, classes in difficult.items() if classes}
 
 

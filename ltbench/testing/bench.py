@@ -56,7 +56,7 @@ class Trained:
     def log(self) -> list[dict[str, Any]]:
         """Lines of the run's log: one an epoch and one a stage, none where nothing was trained."""
         path = self.folder / "log.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 @dataclass

@@ -42,15 +42,21 @@ def cli(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.fixture
 def process(tmp_path: Path) -> Cli:
-    """The same in a process of its own; ``site`` folders go on its path, ``env`` into its environment."""
+    """The same in a process of its own; ``env`` goes into its environment, ``errors`` is as ``open`` has it."""
 
-    def call(*args: str, env: dict[str, str] | None = None, python: tuple[str, ...] = ("-m", "ltbench")) -> Said:
+    def call(
+        *args: str,
+        env: dict[str, str] | None = None,
+        python: tuple[str, ...] = ("-m", "ltbench"),
+        errors: str | None = None,
+    ) -> Said:
         done = subprocess.run(
             [sys.executable, *python, *args],
             cwd=tmp_path,
             env={**os.environ, **(env or {})},
             capture_output=True,
             text=True,
+            errors=errors,
             timeout=120,
             stdin=subprocess.DEVNULL,
         )

@@ -1,6 +1,8 @@
 """A program of its own: runs a slow toy once in peace, then again while it is killed at random moments until it ends.
 
-It imports everything once and forks a process for each attempt, which is killed with signal 9 like any other.
+It imports everything once and forks a process for each attempt, which is killed with signal 9 like any other. An
+attempt tells its steps through a pipe and may take as many as it was granted, so that on a busy machine, too, it is
+killed where it should be: in training, after the step that was drawn, at a random moment before the end of the next.
 Prints one line of JSON. Arguments: a folder, the number of kills, a seed.
 """
 
@@ -12,10 +14,13 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
+from ltbench.data.progress import SILENT
 from ltbench.engine import _mmengine  # noqa: F401  (imported here so that no attempt has to)
 from ltbench.engine.request import RunRequest
 from ltbench.engine.run import run_one
@@ -26,17 +31,58 @@ from ltbench.tasks.registry import load_task
 TOY = MethodSpec(name="slow", target="engine.slow_toy:Slow", summary="a slow toy")
 
 
-def attempt(out: Path) -> None:
+class Gate:
+    """Lets a run take its next step when it was granted one, and tells each step that it has taken.
+
+    Made before the fork; the child is the reporter's side, the parent grants and listens.
+    """
+
+    def __init__(self) -> None:
+        self._granted, self._grant = os.pipe()
+        self._told, self._tell = os.pipe()
+
+    @contextmanager
+    def task(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
+        yield self._step if label.startswith("training") else lambda n: None
+
+    def _step(self, n: int) -> None:
+        os.write(self._tell, b".")
+        os.read(self._granted, 1)
+
+    def line(self, text: str) -> None:
+        pass
+
+    def grant(self, steps: int) -> None:
+        """Called by the parent after the fork."""
+        os.close(self._tell)
+        os.write(self._grant, b"." * steps)
+
+    def wait_for(self, steps: int) -> None:
+        """Until the child has taken so many steps.
+
+        Raises:
+            RuntimeError: it has ended before.
+        """
+        for _ in range(steps):
+            if not os.read(self._told, 1):
+                raise RuntimeError("the run ended before it was killed")
+
+    def close(self) -> None:
+        for end in (self._granted, self._grant, self._told):
+            os.close(end)
+
+
+def attempt(out: Path, gate: Gate | None) -> None:
     request = RunRequest(load_task("shapes-micro"), "slow", "tiny-clip", weights="random", out=out, device="cpu")
-    run_one(request)
+    run_one(request, SILENT if gate is None else gate)
 
 
-def start(out: Path) -> int:
+def start(out: Path, gate: Gate | None = None) -> int:
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            attempt(out)
+            attempt(out, gate)
             code = 0
         finally:
             os._exit(code)
@@ -51,13 +97,26 @@ def epochs_done(out: Path) -> int:
     return sum('"epoch"' in line for line in logs[0].read_text().splitlines())
 
 
-def wait_for_progress(out: Path, child: int) -> None:
-    """Until another epoch is done, or the process has ended without one."""
-    before, deadline = epochs_done(out), time.monotonic() + 60
-    while epochs_done(out) <= before and time.monotonic() < deadline:
-        time.sleep(0.005)
-        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-            return
+def kill_one(out: Path, number: int, whole: float, rng: random.Random) -> None:
+    """Start, and kill: two of three times after a drawn step, else at any moment, also before the first step.
+
+    No draw grants more than two epochs of three steps, or one at any moment, so six kills are over before the twelve
+    epochs are.
+    """
+    gate = Gate()
+    child = start(out, gate)
+    if number % 3 == 2:
+        gate.grant(3)
+        time.sleep(rng.uniform(0.05, 0.9) * whole)
+    else:
+        steps = rng.randint(5, 8)
+        gate.grant(steps)
+        gate.wait_for(steps)
+        time.sleep(rng.uniform(0.0, 0.1))  # until the next step, or while a checkpoint is written
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    gate.close()
+    assert os.WIFSIGNALED(status), "the run ended before it was killed"
 
 
 def main(folder: Path, kills: int, seed: int) -> None:
@@ -69,21 +128,10 @@ def main(folder: Path, kills: int, seed: int) -> None:
         assert os.waitpid(start(folder / "peace"), 0)[1] == 0
         whole = time.monotonic() - began
         found: list[int] = []
-        finished_early = 0
-        while len(found) < kills:
-            child = start(folder / "war")
-            if len(found) % 3 == 2:
-                time.sleep(rng.uniform(0.05, 0.9) * whole)  # any moment, also before the first step
-            else:
-                wait_for_progress(folder / "war", child)
-                time.sleep(rng.uniform(0.0, 0.15))  # within the next epochs, or while a checkpoint is written
-            if os.waitpid(child, os.WNOHANG)[0]:
-                finished_early = 1
-                break
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+        for number in range(kills):
+            kill_one(folder / "war", number, whole, rng)
             found.append(epochs_done(folder / "war"))
-        code = 0 if finished_early else os.waitpid(start(folder / "war"), 0)[1]
+        code = os.waitpid(start(folder / "war"), 0)[1]
     print(json.dumps({"seconds": round(whole, 2), "killed_after_epochs": found, "code": code}))
 
 

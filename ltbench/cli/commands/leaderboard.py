@@ -130,8 +130,7 @@ def _boards(folders: tuple[Path, ...], name: str | None, data_root: Path | None)
 
 
 def _print(boards: list[Board], form: str) -> None:
-    import json
-
+    from ltbench.cli.output import json_text
     from ltbench.report.frames import entries
     from ltbench.report.write import render
 
@@ -142,7 +141,7 @@ def _print(boards: list[Board], form: str) -> None:
             _print_table(board)
     elif form == "json":
         document = [entry for board in boards for entry in entries(board)]
-        click.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
+        click.echo(json_text(document, indent=1, allow_nan=False))
     elif form == "csv":
         texts = [render(board, form) for board in boards]
         head = texts[0].splitlines(keepends=True)[:1]

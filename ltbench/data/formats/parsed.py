@@ -71,7 +71,7 @@ def _digest(root: DataRoot, path: Path) -> str:
     note = root.cache / "parsed" / "hashes" / f"{place}.json"
     stamp = _stamp(status)
     try:
-        known = json.loads(note.read_text())
+        known = json.loads(note.read_text(encoding="utf-8"))
         if known["stamp"] == stamp:
             return str(known["sha256"])
     except (OSError, ValueError, KeyError, TypeError):

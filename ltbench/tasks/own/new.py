@@ -22,6 +22,7 @@ from ltbench.data.progress import SILENT, Reporter
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
 from ltbench.plugin.manager import registry
+from ltbench.plugin.system import unportable
 from ltbench.tasks.groups import GroupRule
 from ltbench.tasks.own.custom import load_custom
 from ltbench.tasks.protocols import Full
@@ -104,6 +105,8 @@ def _check_name(name: str) -> None:
         raise UserError(
             f"task name {name!r}: use lower-case letters, digits, '.', '_' and '-'", "ltbench task new my-photos …"
         )
+    if problem := unportable(name):
+        raise UserError(f"task name {name!r} is no folder everywhere: {problem}", "ltbench task new my-photos …")
     tasks = registry().tasks
     if name in tasks or name in tasks.conflicts:
         raise UserError(f"task {name!r} exists already, as an official task", f"ltbench task new my-{name} …")

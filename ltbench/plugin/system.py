@@ -1,0 +1,232 @@
+"""What differs between operating systems, terminals and file systems, each with what is done where one lacks it.
+
+Nothing else in the package asks the system for these (``tests/plugin/test_sources_are_portable.py`` walks the sources):
+
+* memory: module ``resource``, else ``/proc``, else Windows' own counter, else not measured;
+* hard links: a copy where the file system has none;
+* the mode of new files, and syncing of folders: nothing where the system knows neither;
+* signals: asked to end, a program is interrupted as by Ctrl-C, where it can be told;
+* what a terminal's encoding cannot print is replaced;
+* names of files that every system takes.
+
+Locks are those of the library filelock, which has a fallback of its own where ``fcntl`` is missing.
+"""
+
+from __future__ import annotations
+
+import codecs
+import importlib
+import os
+import re
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+REPLACED = "ltbench.replaced"
+_LOOKS_LIKE = {"→": ">", "←": "<", "…": ".", "≈": "~", "−": "-", "–": "-", "—": "-", "─": "-", "━": "-", "│": "|"}
+_LOOKS_LIKE |= {"‘": "'", "’": "'", "“": '"', "”": '"', "•": "*", "×": "x"}
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+_NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
+
+
+def _module(name: str) -> ModuleType | None:
+    """A module of the standard library that not every platform has."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def peak_memory() -> tuple[int | None, str]:
+    """The most memory that this process held so far.
+
+    Returns:
+        Bytes, or None where no way is known; and where that came from, for people.
+    """
+    resource = _module("resource")
+    if resource is not None:
+        # ru_maxrss is in KiB on Linux and in bytes on macOS.
+        unit = 1 if sys.platform == "darwin" else 1024
+        return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit, "resource"
+    for name, ask in (("/proc", _peak_in_proc), ("Windows", _peak_on_windows)):
+        found = ask()
+        if found is not None:
+            return found, name
+    return None, "not measured"
+
+
+def _peak_in_proc(status: Path = Path("/proc/self/status")) -> int | None:
+    """``VmHWM`` of Linux, in bytes."""
+    try:
+        found = re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(encoding="utf-8", errors="replace"), re.M)
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None
+
+
+def _peak_on_windows() -> int | None:
+    """``PeakWorkingSetSize`` of ``GetProcessMemoryInfo``, in bytes."""
+    ctypes: Any = _module("ctypes")
+    if ctypes is None or not hasattr(ctypes, "windll"):
+        return None
+    # PROCESS_MEMORY_COUNTERS: two 32-bit numbers, then eight of the size of a pointer; the peak is the first of these.
+    size_t, dword = ctypes.c_size_t, ctypes.c_uint32
+    fields = [("cb", dword), ("PageFaultCount", dword), *((f"counter{number}", size_t) for number in range(8))]
+    counters = type("ProcessMemoryCounters", (ctypes.Structure,), {"_fields_": fields})()
+    counters.cb = ctypes.sizeof(counters)
+    kernel = ctypes.windll.kernel32
+    kernel.GetCurrentProcess.restype = ctypes.c_void_p
+    kernel.K32GetProcessMemoryInfo.argtypes = [ctypes.c_void_p, ctypes.c_void_p, dword]
+    if not kernel.K32GetProcessMemoryInfo(kernel.GetCurrentProcess(), ctypes.byref(counters), counters.cb):
+        return None
+    return int(counters.counter0)
+
+
+def link_or_copy(source: Path, target: Path) -> bool:
+    """Give a file a second name; where the file system has no hard links, a copy.
+
+    Returns:
+        Whether it is a link.
+
+    Raises:
+        OSError: there is no room, no permission, no such file, or ``target`` exists.
+    """
+    link = getattr(os, "link", None)
+    if link is not None:
+        try:
+            link(source, target)
+        except FileExistsError:
+            raise
+        except OSError:
+            # FAT, many network and container file systems refuse with one of several numbers; a copy shows what counts.
+            pass
+        else:
+            return True
+    with source.open("rb") as old, target.open("xb") as new:
+        try:
+            shutil.copyfileobj(old, new)
+            new.flush()
+            os.fsync(new.fileno())
+        except OSError:
+            target.unlink(missing_ok=True)
+            raise
+    return False
+
+
+def new_file_mode() -> int:
+    """Permissions of a file that is made now, as the user's mask has it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename itself durable where the platform allows folders to be synced."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        # Windows opens no folders.
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        # Some file systems refuse to sync folders; the file itself is already on disk.
+        return
+    finally:
+        os.close(descriptor)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
+
+
+@contextmanager
+def ended_politely() -> Iterator[None]:
+    """While this is open, being told to end (SIGTERM; a closed console on Windows) is an interrupt, as Ctrl-C is.
+
+    A sweep's worker processes are told as well. Elsewhere than in the main thread, where handlers cannot be set, it
+    does nothing.
+
+    Raises:
+        KeyboardInterrupt: from inside, when the signal comes.
+    """
+    names = ("SIGTERM", "SIGBREAK")
+    numbers = [number for name in names if (number := getattr(signal, name, None)) is not None]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        import multiprocessing
+
+        for child in multiprocessing.active_children():
+            child.terminate()
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            # None: it was set by something other than Python, and cannot be put back from here.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that an encoding lacks: one each, so that columns stay where they are."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_LOOKS_LIKE.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(REPLACED, _replace)
+
+
+def replace_unprintable() -> None:
+    """From here on stdout and stderr replace what their encoding lacks, where they would have failed."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            # A stream that is closed or detached says so when it is written to, not here.
+            with suppress(ValueError, OSError):
+                reconfigure(errors=REPLACED)
+
+
+def output_encoding() -> str:
+    """Encoding of stdout; empty where it has none."""
+    return getattr(sys.stdout, "encoding", None) or ""
+
+
+def printable(text: str) -> bool:
+    """Whether stdout can print a text as it is."""
+    try:
+        text.encode(output_encoding() or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def unportable(name: str) -> str:
+    """Why a file or folder of this name cannot be on some system that people use; empty when it can.
+
+    Source: Microsoft, "Naming Files, Paths, and Namespaces".
+    """
+    if name.partition(".")[0].lower() in _DEVICES:
+        return "it is the name of a device on Windows"
+    if name.endswith((".", " ")):
+        return f"it ends in {name[-1]!r}, which Windows drops"
+    if found := _NOT_IN_NAMES.search(name):
+        return f"it has {found[0]!r}, which Windows refuses"
+    return ""
+
+
+def slug(text: str, longest: int = 60) -> str:
+    """A text as part of a file name: letters, digits, dots and hyphens."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", text)[:longest]

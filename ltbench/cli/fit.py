@@ -24,7 +24,7 @@ def needs_on(spec: MethodSpec, task: Task) -> tuple[Needs | None, dict[str, str]
         needs: Needs = method(build_config(method.Config, spec.name, spec.config)).needs()
     except UserError as error:
         return None, {"cannot be loaded": error.message}
-    return needs, task_lacks(needs, task, not needs.groups or _has_groups(task))
+    return needs, task_lacks(needs, task, needs.groups is not True or _has_groups(task))
 
 
 def _has_groups(task: Task) -> bool:

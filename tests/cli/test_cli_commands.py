@@ -40,6 +40,7 @@ def test_list_methods_says_what_runs_on_a_task_with_hidden_labels(cli: Cli) -> N
     assert {"comic", "lmpt", "dualcoop", "hspnet", "dr"} <= {name for name, row in rows.items() if row["fits"]}
     assert rows["lmpt"]["uses"] == "captions made from observed labels"
     assert rows["comic"]["uses"] == ""
+    assert rows["hspnet"]["uses"] == "label groups where the data set has some"
     assert "captions made from observed" in cli("list", "methods", "--task", "plt-voc").out
 
 

@@ -76,4 +76,8 @@ def _uses(needs: Needs | None, task: Task) -> str:
         return ""
     source = {"given": "captions of the data set", "observed": "captions made from observed labels"}
     used = [*([source[task.captions]] if needs.captions and task.captions in source else []), *needs.extras]
+    if needs.groups:
+        used.append("label groups" if needs.groups is True else "label groups where the data set has some")
+    if needs.validation:
+        used.append("validation rows")
     return ", ".join(used)

@@ -105,7 +105,8 @@ def _needs(needs: Needs) -> str:
         for wanted, text in (
             (needs.text, "a text tower"),
             (needs.captions, "captions"),
-            (needs.groups, "label groups"),
+            (needs.groups is True, "label groups"),
+            (needs.groups == "if-given", "label groups where there are some"),
             (needs.validation, "validation rows"),
         )
         if wanted

@@ -116,7 +116,8 @@ def _same_version(
     stated, spec = record.method, registered.spec
     if stated.variant not in spec.variants:
         found.add([f"method.variant: {stated.name} has {', '.join(spec.variants)}, stored {stated.variant}"])
-    if stated.code_sha256 is not None and stated.code_sha256 != code_sha256(registered):
+    same_code = stated.code_sha256 is not None and stated.code_sha256 == code_sha256(registered)
+    if stated.code_sha256 is not None and not same_code:
         found.skip(f"method.code_sha256: the code of {stated.name} was another")
     cls: type[Method] = spec.load()
     try:
@@ -127,7 +128,10 @@ def _same_version(
         return None
     filled = config.model_dump(mode="json")
     gained = sorted(filled.keys() - stated.config.keys())
-    if gained:
+    if gained and same_code:
+        # No option can have come since the very same code ran.
+        found.add(f"method.config.{name}: stored None, filled in {filled[name]!r}" for name in gained)
+    elif gained:
         # Options come with defaults that leave older runs as they were; what those runs had is not in the record.
         found.skip(f"method.config: {stated.name} has gained {', '.join(gained)} since, taken at the default")
     had = {name: value for name, value in filled.items() if name in stated.config}

@@ -117,7 +117,7 @@ def tune(
     base = resolved.config.model_dump(mode="json")
     identity = seed_for(
         request.seed, request.task.address, request.task.version, request.method, request.backbone,
-        json.dumps(base, sort_keys=True), repr(sorted(chosen.items())), request.threads,
+        json.dumps(base, sort_keys=True), repr(sorted(chosen.items())), request.threads, resolved.variant,
     )  # fmt: skip
     folder = request.out / "tuning" / request.task.address / request.method / f"{identity:016x}"
     folder.mkdir(parents=True, exist_ok=True)

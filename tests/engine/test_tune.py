@@ -89,3 +89,13 @@ def test_features_alone_are_not_searched_for_other_views() -> None:
 
     assert tuning.search_space(Flipping, "tiny-clip") == Flipping.search_space()
     assert tuning.search_space(Flipping, "precomputed:mine.npz") == {"lr": Choice((1.0,)), "augment": Choice(("none",))}
+
+
+def test_variants_are_searched_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One configuration trains differently under each, so that trials of one say nothing of the other."""
+    monkeypatch.setattr(tuning, "_search", lambda *_: [tuning.Trial(0, {}, "completed", 50.0, 0.1)])
+    found = [
+        tuning.tune(request(tmp_path, method="asl", variant=name), 1, 60.0, space=SPACE) for name in ("paper", "code")
+    ]
+    assert found[0].record != found[1].record
+    assert [yaml.safe_load(each.preset.read_text())["asl"][0]["variant"] for each in found] == ["paper", "code"]

@@ -21,7 +21,8 @@ from ltbench.method.config import build_config
 from ltbench.plugin.manager import registry
 from ltbench_baselines.common.objectives import Objective
 from ltbench_baselines.long_tailed.ml_gcn import MLGCN
-from tests.plugins.partial.test_semantic_graphs import MapEncoder, build, encoder  # noqa: F401
+from tests.plugins.partial.conftest import encoder  # noqa: F401
+from tests.plugins.partial.graph_toys import MapEncoder, build
 from tests.plugins.single_positive.spml_toys import toy
 
 CASES = ("voc_b8_s0", "voc_b32_s1", "voc_allpos_row", "voc_allpos_batch", "voc_mid20", "coco_b16_s0")

@@ -220,7 +220,7 @@ def test_ablations_and_audits_stand_apart_from_the_board_they_lie_in(run_dir: Pa
         folder = dropped / str(seed)
         folder.mkdir()
         b.run_on_disk(folder, seed=seed, skill=3.0, method=b.method_facts(name="ablated"))
-    import_records([dropped], boards / "ablations", keep_all)
+    import_records([dropped], boards / "ablations", checked, keep_all)
     assert ranks("--records", str(boards)) == [("lmpt", 1), ("coop", 2)]
     said = CliRunner().invoke(leaderboard, ["--records", str(boards)])
     assert f"note: the boards in {boards / 'ablations'} stand apart: ltbench leaderboard --records" in said.output

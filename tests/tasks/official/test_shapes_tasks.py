@@ -199,7 +199,7 @@ def reveal(address: str) -> tuple[float, int]:
 def test_what_a_public_mask_gives_away_is_what_the_pages_say(address: str, share: int) -> None:
     found, mistakes = reveal(address)
     assert (round(found), mistakes) == (share, 0)
-    page = (Path(__file__).parents[2] / "docs" / "explanation" / "two-phases.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "explanation" / "two-phases.md").read_text(encoding="utf-8")
     assert f"{share} %" in page
     assert any("public function" in trap for trap in load_task(address).traps)
 

@@ -38,7 +38,10 @@ def test_coco_rows_and_split_of_cole_et_al() -> None:
     assert view.ids == tuple(name for name, out in zip(ids, held, strict=True) if not out)
     assert view.validation is not None
     assert (len(view), len(view.validation)) == (65665, 16416)
-    assert set(np.unique(view.validation.observed)) == {1}, "validation labels are clean (here: all present)"
+    assert set(np.unique(view.validation.observed)) == {0, 1}, "one positive label an image, as in training"
+    clean = open_train(task, facts.task_data(task), validation="clean").validation
+    assert clean is not None
+    assert set(np.unique(clean.observed)) == {1}, "complete labels where they are asked for (here: all present)"
     assert task.counts.observed == tuple((observed[~held] == 1).sum(axis=0).tolist())
 
 

@@ -24,7 +24,7 @@ from tests.cli.conftest import Cli
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ("run", "--task", "shapes-micro", "--method", "zero-shot", "--weights", "random")
 CARD = ("show", "method", "lmpt")
-BOARD = ("leaderboard", "--task", "shapes-lt", "--records", "leaderboards")
+BOARD = ("leaderboard", "--task", "shapes-lt", "--records", "leaderboards/shapes-lt")
 NARROW = ("cp1252", "latin-1", "cp437")
 
 

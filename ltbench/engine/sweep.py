@@ -22,6 +22,7 @@ from ltbench.data.progress import SILENT, Reporter
 from ltbench.method.config import first_problem
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import registry
+from ltbench.plugin.system import usable_cores
 from ltbench.tasks.registry import load_task, resolve
 
 
@@ -143,7 +144,7 @@ def expand(plan: SweepPlan) -> list[Cell]:
 def sweep(plan: SweepPlan, options: SweepOptions, reporter: Reporter = SILENT) -> list[CellResult]:
     """Run a plan; one line a run. A run that fails, is refused or whose process dies never stops the others."""
     cells = expand(plan)
-    jobs = options.jobs or max(1, (os.cpu_count() or 1) // plan.threads)
+    jobs = options.jobs or max(1, usable_cores() // plan.threads)
     results: dict[Cell, CellResult] = {}
     with reporter.task(f"sweep of {len(cells)} runs", len(cells)) as advance:
         for result in _all(cells, plan, options, min(jobs, len(cells))):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from ltbench.data.base import DataRoot, DataSet
 from ltbench.data.getting.bring import bring
+from ltbench.data.getting.here import is_begun
 from ltbench.data.getting.needs import Needs, Piece
 from ltbench.data.getting.plan import Plan, plan
 from ltbench.data.getting.sources import Source
@@ -98,13 +99,15 @@ def needs_of(name: str, checks: bool = False) -> Needs:
 def plan_of_run(task: Task, root: DataRoot) -> Plan:
     """What a run of the task lacks: nothing is brought, only told.
 
-    A data set whose parts open is taken as it is, whatever of its official files is not there.
+    A data set whose parts open is taken as it is, whatever of its official files is not there; only an archive that we
+    have begun to unpack is still wanted.
     """
     pieces: list[Piece] = []
     for data_set, parts in parts_of(task).items():
         needed = pieces_of(data_set, parts)
-        if needed and not _opens(data_set, parts, root):
-            pieces += needed
+        if needed and _opens(data_set, parts, root):
+            needed = [piece for piece in needed if is_begun(piece, root)]
+        pieces += needed
     return plan(Needs(task.address, tuple(sources_of(task)), tuple(pieces)), root)
 
 

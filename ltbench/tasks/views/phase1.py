@@ -1,9 +1,8 @@
-"""The way of the data: training and test views for phase 1, the truth for phase 2, and no way back.
+"""What phase 1 sees: training and test views, and no way back from them to what they leave out.
 
 In phase 1 no object holds test labels or complete training labels: :func:`open_train` turns complete labels into
-observed ones and lets them go, :func:`open_test` never reads any. Only :func:`open_truth` opens true labels; the engine
-calls it after the files of phase 1 are written and closed. A plugin that reads a data set's files from disk by itself
-is out of this guard's reach.
+observed ones and lets them go, :func:`open_test` never reads any. Only ``ltbench.tasks.views.truth`` opens true labels.
+A plugin that reads a data set's files from disk by itself is out of this guard's reach.
 """
 
 from __future__ import annotations
@@ -15,35 +14,8 @@ from typing import Literal
 import numpy as np
 
 from ltbench.data.base import DataSet, ImageRows, Images, Labels
-from ltbench.tasks.groups import groups_from_counts
-from ltbench.tasks.protocols import fingerprint
-from ltbench.tasks.task import Fingerprints, Task
-from ltbench.tasks.views.fingerprints import check_fingerprints, compare_fingerprints
-from ltbench.tasks.views.rows import (
-    TrainRows,
-    columns_of,
-    held_out,
-    mask_namespace,
-    test_rows,
-    training_rows,
-    unused_rows,
-)
-
-__all__ = [
-    "Purpose",
-    "TestView",
-    "TrainView",
-    "Truth",
-    "caption_from_labels",
-    "check_fingerprints",
-    "compare_fingerprints",
-    "has_groups",
-    "mask_namespace",
-    "open_test",
-    "open_train",
-    "open_truth",
-    "validation_labels",
-]
+from ltbench.tasks.task import Task
+from ltbench.tasks.views.rows import columns_of, held_out, mask_namespace, test_rows, training_rows, unused_rows
 
 Purpose = Literal["final", "tune"]
 #: Labels of the validation rows that a final run asks for: through the label protocol, or all.
@@ -110,31 +82,6 @@ class TestView:
         if rows is None or rows >= len(self):
             return self
         return TestView(self.ids[:rows], ImageRows(self.images, range(rows)), self.class_names)
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What phase 2 judges by.
-
-    Attributes:
-        labels: int8 [n, C], true test labels; 0 is unknown and ignored.
-        groups: group name → class columns.
-        unseen: columns of classes that training never named; empty outside zero-shot tasks.
-        fingerprints: everything the task fixes, as found.
-    """
-
-    ids: tuple[str, ...]
-    labels: Labels
-    class_names: tuple[str, ...]
-    groups: Mapping[str, tuple[int, ...]]
-    unseen: tuple[int, ...]
-    fingerprints: Fingerprints
-
-    def limited(self, rows: int | None) -> Truth:
-        """The first rows only, to judge a run with ``--limit``."""
-        if rows is None or rows >= len(self.ids):
-            return self
-        return replace(self, ids=self.ids[:rows], labels=self.labels[:rows])
 
 
 def _select(view: TrainView, rows: np.ndarray) -> TrainView:
@@ -239,74 +186,3 @@ def open_test(task: Task, data: DataSet) -> TestView:
     """
     rows = test_rows(task, data)
     return TestView(rows.ids, rows.images, task.classes)
-
-
-def open_truth(task: Task, data: DataSet) -> Truth:
-    """Phase 2 only: true test labels, groups and everything's fingerprints."""
-    test = test_rows(task, data)
-    labels = test.read_labels()
-    source = training_rows(task, data)
-    position = {name: i for i, name in enumerate(task.classes)}
-    groups = _groups(task, source)
-    return Truth(
-        ids=test.ids,
-        labels=labels,
-        class_names=task.classes,
-        groups=groups,
-        unseen=tuple(position[name] for name in task.unseen),
-        fingerprints=_fingerprints(task, data, source, test.ids, labels, groups),
-    )
-
-
-def _groups(task: Task, source: TrainRows) -> dict[str, tuple[int, ...]]:
-    """Groups from observed counts of the rows that a final run trains on.
-
-    Tasks that hide labels also get groups from complete counts (``head_fixed`` …).
-    """
-    trained = np.ones(len(source.ids), dtype=bool)
-    if task.validation.kind == "holdout" and task.validation.in_final_runs:
-        trained = ~held_out(task, source.ids)
-    counts = np.zeros(len(task.classes), dtype=np.int64)
-    counts[columns_of(task.classes, task.seen, task)] = (source.observed[trained] == 1).sum(axis=0)
-    groups = dict(groups_from_counts(counts, task.groups, task.classes))
-    if task.groups.by_count and task.protocol.kind != "full":
-        by_count = task.groups.model_copy(update={"fixed": ()})
-        groups.update(groups_from_counts((source.complete[trained] == 1).sum(axis=0), by_count, suffix="_fixed"))
-    return groups
-
-
-def _fingerprints(
-    task: Task,
-    data: DataSet,
-    source: TrainRows,
-    test_ids: Sequence[str],
-    test_labels: Labels,
-    groups: Mapping[str, tuple[int, ...]],
-) -> Fingerprints:
-    grouped = [f"{name}: {', '.join(task.classes[c] for c in columns)}" for name, columns in sorted(groups.items())]
-    complete = np.ascontiguousarray(source.complete[:, columns_of(task.classes, task.seen, task)])
-    val_ids = _validation_ids(task, data, source.ids)
-    return Fingerprints(
-        class_names=fingerprint(list(task.classes)),
-        train_ids=fingerprint(list(source.ids)),
-        observed_labels=fingerprint(source.observed),
-        train_labels=fingerprint(complete),
-        val_ids=None if val_ids is None else fingerprint(val_ids),
-        test_ids=fingerprint(list(test_ids)),
-        test_labels=fingerprint(test_labels),
-        captions=None if source.captions is None else fingerprint(source.captions),
-        groups=fingerprint(grouped),
-        images=task.fingerprints.images,
-    )
-
-
-def _validation_ids(task: Task, data: DataSet, train_ids: Sequence[str]) -> list[str] | None:
-    """Ids of the validation rows of a final run; None when it has none."""
-    if not task.validation.in_final_runs:
-        return None
-    if task.validation.kind == "holdout":
-        return [row for row, held in zip(train_ids, held_out(task, train_ids), strict=True) if held]
-    ids = data.part(task.validation.part or "").ids
-    if task.validation.unused is None:
-        return list(ids)
-    return [ids[int(row)] for row in unused_rows(task, data, ids, train_ids)]

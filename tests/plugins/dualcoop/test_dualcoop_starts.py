@@ -1,20 +1,16 @@
-"""Where learned prompts start, and what sharpness means for an encoder: DualCoOp and HSPNet."""
+"""DualCoOp: where its prompts start, and what sharpness means for an encoder."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
 from ltbench.backbones.base import Backbone
 from ltbench_dualcoop.method import DualCoOp, sharpness
-from ltbench_hspnet.labels import GroupContexts
-from tests.plugins.conftest import NAMES
-from tests.plugins.dualcoop.test_dualcoop import module_of, toy  # noqa: F401
-from tests.plugins.hspnet.hspnet_toys import context_for
+from tests.plugins.dualcoop.dualcoop_toys import module_of
 
 
 @pytest.mark.parametrize(
@@ -30,7 +26,7 @@ from tests.plugins.hspnet.hspnet_toys import context_for
     ],
 )
 def test_sharpness_is_a_share_of_the_encoders_scale(
-    toy: Backbone,  # noqa: F811
+    toy: Backbone,
     options: dict[str, Any],
     variant: Any,
     scale: float,
@@ -49,7 +45,7 @@ def test_one_of_two_ways_to_state_sharpness() -> None:
 @pytest.mark.parametrize("class_specific", [False, True])
 @pytest.mark.parametrize(("tokens", "random"), [(6, 2), (4, 0), (3, 0)])
 def test_contexts_that_start_from_words_have_them_before_the_name(
-    toy: Backbone,  # noqa: F811
+    toy: Backbone,
     full: Any,
     tokens: int,
     random: int,
@@ -66,33 +62,10 @@ def test_contexts_that_start_from_words_have_them_before_the_name(
         torch.testing.assert_close(kept, embedded[4 - kept.shape[-2] :].expand_as(kept))
 
 
-def test_words_of_one_side_keep_their_place(toy: Backbone, full: Any) -> None:  # noqa: F811
+def test_words_of_one_side_keep_their_place(toy: Backbone, full: Any) -> None:
     module = module_of(toy, full, init="words", negative_init="a photo without a")
     negative, positive = module.sides.contexts()
     assert not torch.equal(negative, positive)
     assert toy.text is not None
     ids = toy.text.tokenize(["a photo without a"])
     torch.testing.assert_close(negative.detach(), toy.text.embed_tokens(ids)[0, 1:5])
-
-
-@pytest.mark.parametrize("form", ["group", "concat", "add"])
-def test_prompts_of_groups_can_start_from_the_words_of_all(backbone: Backbone, form: Any) -> None:
-    """Then every class has the prompt that one context for all gives, and gradients reach the network all the same."""
-    from ltbench_hspnet.method import HSPNet
-
-    groups = {"animals": ("cat", "dog"), "streets": ("traffic light", "person", "bus")}
-    options = {"train_encoder": False, "label_graph": False, "group_graph": False, "prompts": form}
-    context = context_for(backbone.text, NAMES, groups, backbone.card.dim)
-    (stage,) = HSPNet(HSPNet.Config(meta_start="context", **options)).stages(context)
-    labels = stage.module.head.labels  # type: ignore[union-attr]
-    words = backbone.text.embed_tokens(backbone.text.tokenize(["a photo of a"]))[0, 1:5]  # type: ignore[union-attr]
-    expected = torch.cat([words, words]) if form == "concat" else words
-    contexts = labels.contexts()
-    torch.testing.assert_close(contexts, expected.expand(len(NAMES), -1, -1))
-    prompts = labels.prompts.meta
-    assert isinstance(prompts, GroupContexts)
-    labels().square().sum().backward()
-    last = prompts.meta.layers[-1]
-    assert last.weight.grad is not None
-    assert float(last.weight.grad.abs().max()) > 0
-    assert np.isfinite(last.weight.grad.numpy()).all()

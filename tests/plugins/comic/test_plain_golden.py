@@ -12,9 +12,9 @@ import torch
 from ltbench.losses import AsymmetricLoss, MultiLabelLoss
 from ltbench.method import Stats
 from ltbench.method.config import choose_preset, load_presets
+from tests.plugins.comic.plain_toys import SPECS
 from tests.plugins.comic.plt_vectors import CASES, arrays, close, tensor
-from tests.plugins.comic.test_plain import SPECS
-from tests.plugins.test_golden_recipes import counted, loss_of
+from tests.plugins.recipe_losses import counted, loss_of
 
 ANY = counted(np.array([3, 2]), 4)
 """Counts for losses that do not look at them."""

@@ -103,11 +103,15 @@ def test_what_cannot_be_trained_here_says_why(folder: Path, tmp_path: Path) -> N
 
 def test_bits_must_agree_only_where_everything_that_fixes_them_does(folder: Path) -> None:
     record = load_record(folder / "record.json")
+    named = {"machine": "Fast CPU (family 25, model 17, stepping 1)"}
+    record = record.model_copy(update={"environment": record.environment.model_copy(update=named)})
     assert bits_must_agree(record, record)
     for name, value in (("torch", "1.0"), ("machine", "Another CPU"), ("numpy", "1.0")):
         other = record.model_copy(update={"environment": record.environment.model_copy(update={name: value})})
         assert not bits_must_agree(record, other)
     assert not bits_must_agree(record, record.model_copy(update={"threads": 2}))
+    vague = record.model_copy(update={"environment": record.environment.model_copy(update={"machine": "AMD EPYC"})})
+    assert not bits_must_agree(vague, vague), "several processors bear that name"
 
 
 def test_the_sample_is_fixed_and_within_its_budget(folder: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -40,6 +40,12 @@ OPTIONS = [
     click.option("--records", multiple=True, type=PATH, help="Show records at hand, and run nothing; repeatable."),
     click.option("--plan", "plan_file", type=PATH, default=None, help="Write the runs for ltbench sweep --plan."),
     click.option("--dry-run", is_flag=True, help="List the runs and what they lack, and run nothing."),
+    click.option(
+        "--variant",
+        type=click.Choice(["paper", "code"]),
+        default=None,
+        help="The printed formulas, or those of the authors' code, for all rows. [default: each row's own]",
+    ),
     click.option("--seeds", type=SeedList(), default=(0, 1, 2), show_default="0,1,2", help="Seeds."),
     weights_option,
     click.option(
@@ -77,6 +83,7 @@ def reproduce(
     /,
     addresses: tuple[str, ...],
     tasks: tuple[str, ...],
+    variant: Literal["paper", "code"] | None,
     records: tuple[Path, ...],
     plan_file: Path | None,
     dry_run: bool,
@@ -99,7 +106,7 @@ def reproduce(
     if pages or check:
         _pages(ctx, boards, check)
         return
-    chosen = _chosen(addresses, tasks)
+    chosen = [table.in_variant(variant) if variant else table for table in _chosen(addresses, tasks)]
     if not addresses:
         from ltbench.cli.papers import list_tables
 

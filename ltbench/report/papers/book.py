@@ -70,7 +70,7 @@ class _Curve(BaseModel):
     tasks: tuple[str, ...]
     name: str
     option: str
-    values: tuple[int | float, ...]
+    values: tuple[int | float | str, ...]
     base: Recipe
     metric: str = "mAP"
     differs: dict[str, str] = Field(default_factory=dict)
@@ -138,6 +138,14 @@ class PaperTable(BaseModel):
             if not rows or line.name in rows
         ]
         return self.model_copy(update={"lines": tuple(line for line in lines if line.printed)})
+
+    def in_variant(self, variant: Literal["paper", "code"]) -> PaperTable:
+        """The same with each row's recipe in a variant of the reader's choice."""
+        lines = [
+            line.model_copy(update={"recipe": line.recipe.model_copy(update={"variant": variant})})
+            for line in self.lines
+        ]
+        return self.model_copy(update={"lines": tuple(lines)})
 
 
 def our_task(printed: str) -> str:

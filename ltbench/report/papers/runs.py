@@ -101,6 +101,8 @@ def _run(recipe: Recipe, address: str) -> PlannedRun | str:
         return f"no plugin offers {recipe.method}"
     spec = registry().methods.get(recipe.method).spec
     variant: Variant = recipe.variant or spec.variants[0]  # type: ignore[assignment]
+    if variant not in spec.variants:
+        return f"{recipe.method} has no variant {variant}"
     wanted = recipe.preset_on(address)
     try:
         preset = _preset(spec, wanted, address, recipe.backbone, variant)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ltbench.report.cells import Cell, Table
-from ltbench.report.markdown import table_text, wrapped
+from ltbench.report.markdown import WIDTH, table_text, wrapped
 from ltbench.report.papers.measured import Compared, ComparedLine, ComparedTable
 from ltbench.report.papers.runs import PlannedRun
 from ltbench.report.published import Published
@@ -121,8 +122,8 @@ def markdown(compared: ComparedTable, seeds: str = "") -> str:
 
 
 def _bullet(text: str) -> str:
-    first, *rest = wrapped(text).split("\n")
-    return "\n".join([f"* {first}", *(f"  {line}" for line in rest)])
+    indent = {"initial_indent": "* ", "subsequent_indent": "  "}
+    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False, **indent)
 
 
 def _figures(compared: ComparedTable) -> Iterable[Published]:

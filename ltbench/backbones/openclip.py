@@ -196,6 +196,15 @@ def _released(name: str, source: Source, offline: bool) -> Path:
     return Path(path)
 
 
+def cached_weights(name: str) -> Path | None:
+    """Path of the released weights of ``clip-rn50`` … or ``MODEL/TAG`` on this machine; None where they are not.
+
+    Raises:
+        UnknownName: open_clip has no such architecture, or no such tag for it.
+    """
+    return _cached(resolve(f"{_NAMED[name]}/openai" if name in _NAMED else name).config)
+
+
 def _cached(config: dict[str, Any]) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 

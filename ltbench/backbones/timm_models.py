@@ -130,7 +130,7 @@ def _build(wanted: str, options: BackboneOptions) -> nn.Module:
     released = options.weights is None
     sized: dict[str, Any] = {} if options.image_size is None else {"img_size": options.image_size}
     if released and options.offline:
-        _require_cached(wanted)
+        require_cached(wanted)
     for extra in (sized, {}):
         try:
             with seeded(options.seed):
@@ -148,7 +148,12 @@ def _build(wanted: str, options: BackboneOptions) -> nn.Module:
     raise UserError(f"timm cannot build {wanted} for images of {options.image_size} pixels", "another model")
 
 
-def _require_cached(wanted: str) -> None:
+def require_cached(wanted: str) -> None:
+    """Refuse a model whose released weights are not on this machine.
+
+    Raises:
+        UserError: they are not.
+    """
     from huggingface_hub import try_to_load_from_cache
 
     config = timm.get_pretrained_cfg(wanted)

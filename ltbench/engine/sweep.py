@@ -27,7 +27,12 @@ from ltbench.tasks.registry import load_task, resolve
 
 
 class PlanItem(BaseModel):
-    """One recipe with its options; a plan may list the same recipe several times (an ablation)."""
+    """One recipe with its options; a plan may list the same recipe several times (an ablation).
+
+    Attributes:
+        backbone: in place of the plan's.
+        tasks: those of the plan that it runs on, with or without setting; empty for all.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,6 +40,12 @@ class PlanItem(BaseModel):
     preset: str | None = None
     variant: Literal["paper", "code"] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+    backbone: str | None = None
+    tasks: tuple[str, ...] = ()
+
+    def runs_on(self, address: str) -> bool:
+        """Whether a task setting is one of the item's."""
+        return not self.tasks or address in self.tasks or address.partition("@")[0] in self.tasks
 
 
 class SweepPlan(BaseModel):
@@ -74,12 +85,24 @@ class SweepPlan(BaseModel):
             raise UserError(f"plan {path.name} cannot be read ({error})", "ltbench sweep --help") from error
         if not isinstance(document, dict):
             raise UserError(f"plan {path.name} is no mapping", "ltbench sweep --help")
-        methods = document.pop("methods", [])
-        document["items"] = [{"method": m} if isinstance(m, str) else m for m in methods]
+        return cls.of_document(document, path.name)
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any], name: str) -> SweepPlan:
+        """The plan of what :meth:`read` found in a file.
+
+        Args:
+            name: of the file, for errors.
+
+        Raises:
+            UserError: keys that a plan does not have, or values that do not fit them.
+        """
+        fields = {key: value for key, value in document.items() if key != "methods"}
+        fields["items"] = [{"method": m} if isinstance(m, str) else m for m in document.get("methods", [])]
         try:
-            return cls.model_validate(document)
+            return cls.model_validate(fields)
         except ValidationError as error:
-            raise UserError(f"plan {path.name}: {first_problem(error)}", "ltbench sweep --help") from error
+            raise UserError(f"plan {name}: {first_problem(error)}", "ltbench sweep --help") from error
 
 
 @dataclass(frozen=True)
@@ -107,7 +130,7 @@ class Cell:
     def label(self) -> str:
         """How a line names the run."""
         options = ",".join(f"{name}={value}" for name, value in self.item.options.items())
-        extra = " ".join(part for part in (self.item.preset or "", options) if part)
+        extra = " ".join(part for part in (self.item.preset or "", self.item.backbone or "", options) if part)
         return f"{self.task} {self.item.method}{f' [{extra}]' if extra else ''} seed {self.seed}"
 
 
@@ -134,11 +157,21 @@ def expand(plan: SweepPlan) -> list[Cell]:
 
     Raises:
         UnknownName: a task or a recipe that nobody registered.
+        UserError: an item names a task that the plan does not have.
     """
+    addresses = [task.address for name in plan.tasks for task in resolve(name)]
     for item in plan.items:
         registry().methods.get(item.method)
-    addresses = [task.address for name in plan.tasks for task in resolve(name)]
-    return [Cell(address, item, seed) for address in addresses for item in plan.items for seed in plan.seeds]
+        strange = {task.address for name in item.tasks for task in resolve(name)} - set(addresses)
+        if strange:
+            raise UserError(f"{item.method} of the plan runs on {min(strange)}, the plan does not", "name it in tasks")
+    return [
+        Cell(address, item, seed)
+        for address in addresses
+        for item in plan.items
+        if item.runs_on(address)
+        for seed in plan.seeds
+    ]
 
 
 def sweep(plan: SweepPlan, options: SweepOptions, reporter: Reporter = SILENT) -> list[CellResult]:
@@ -205,7 +238,7 @@ def _work(cell: Cell, plan: SweepPlan, options: SweepOptions) -> CellResult:
             RunRequest(
                 task=load_task(cell.task),
                 method=cell.item.method,
-                backbone=plan.backbone,
+                backbone=cell.item.backbone or plan.backbone,
                 weights=plan.weights,
                 seed=cell.seed,
                 preset=cell.item.preset,

@@ -136,7 +136,7 @@ def _plan(
         given["backbone"] = given["backbone"] or common_backbone(found)
         plan = SweepPlan.of(tasks, methods, **given)
     for item in plan.items:
-        check_names(item.method, plan.backbone)
+        check_names(item.method, item.backbone or plan.backbone)
     return plan
 
 

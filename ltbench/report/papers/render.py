@@ -122,8 +122,9 @@ def markdown(compared: ComparedTable, seeds: str = "") -> str:
 
 
 def _bullet(text: str) -> str:
-    indent = {"initial_indent": "* ", "subsequent_indent": "  "}
-    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False, **indent)
+    return textwrap.fill(
+        text, WIDTH, initial_indent="* ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _figures(compared: ComparedTable) -> Iterable[Published]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ltbench.method import Needs
+from ltbench.method.config import Needs
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import registry
 from ltbench.tasks.task import Task, UnknownPolicy

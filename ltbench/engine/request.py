@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ltbench.data.base import DataRoot
 from ltbench.data.progress import SILENT, Reporter
-from ltbench.method import Method, MethodConfig, Preset
-from ltbench.method.config import Variant, build_config, choose_preset, load_presets, read_presets
+from ltbench.method.config import (
+    MethodConfig,
+    Preset,
+    Variant,
+    build_config,
+    choose_preset,
+    load_presets,
+    read_presets,
+)
 from ltbench.plugin.errors import UnknownName
 from ltbench.plugin.manager import Registered, registry
 from ltbench.plugin.specs import MethodSpec
 from ltbench.tasks.task import Task
+
+if TYPE_CHECKING:
+    from ltbench.method.method import Method
 
 Overwrite = Literal["never", "failed", "always"]
 

@@ -21,6 +21,7 @@ from ltbench.method.config import (
 from ltbench.plugin.errors import UnknownName
 from ltbench.plugin.manager import Registered, registry
 from ltbench.plugin.specs import MethodSpec
+from ltbench.tasks.defaults import Chosen
 from ltbench.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class RunRequest:
         validation: labels of validation rows, for methods that ask for such: ``observed``, or ``clean``, which the row
             then says.
         max_cache_bytes: cap on what the feature cache may grow by.
+        why_backbone: why it is this backbone, where nobody named it.
     """
 
     task: Task
@@ -64,6 +66,16 @@ class RunRequest:
     audit_selection: bool = False
     max_cache_bytes: int | None = None
     validation: Literal["observed", "clean"] = "observed"
+    why_backbone: str = ""
+
+    @property
+    def headline(self) -> str:
+        """What is run, one line."""
+        head, colon, argument = self.backbone.partition(":")
+        # Without the folders of its file.
+        shown = f"{head}:{Path(argument).name}" if colon and head == "precomputed" else self.backbone
+        chosen = Chosen(shown, self.why_backbone)
+        return f"{self.method} on {self.task.address}, {chosen}, seed {self.seed}"
 
     def root(self, reporter: Reporter = SILENT) -> DataRoot:
         """Where the data set is looked for."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -98,7 +97,7 @@ def run(
 
     for number, request in enumerate(requests, 1):
         count = f"[{number}/{len(requests)}] " if len(requests) > 1 else ""
-        says.line(f"{count}{request.method} on {request.task.address}, {_short(request.backbone)}, seed {request.seed}")
+        says.line(f"{count}{request.headline}")
         try:
             finished.append(run_one(request, says))
         except UserError:
@@ -121,18 +120,25 @@ def build_requests(
 ) -> list[RunRequest]:
     """One request for each setting and seed; unknown names are refused before torch is imported."""
     from ltbench.cli.names import check_names
-    from ltbench.tasks.defaults import default_backbone
+    from ltbench.engine.choose import choose_backbone
+    from ltbench.engine.request import RunRequest
     from ltbench.tasks.registry import resolve
 
     tasks = resolve(address)
-    named = [(task, backbone or default_backbone(task)) for task in tasks]
-    for _, name in named:
-        check_names(method, name)
-    from ltbench.engine.request import RunRequest
-
+    check_names(method, backbone)
+    how = {"preset": rest["preset"], "variant": rest["variant"], "overrides": overrides}
+    chosen = [(task, choose_backbone(task, method, backbone, **how)) for task in tasks]
     return [
-        RunRequest(task=task, method=method, backbone=name, seed=seed, overrides=overrides, **rest)
-        for task, name in named
+        RunRequest(
+            task=task,
+            method=method,
+            backbone=one.name,
+            why_backbone=one.why,
+            seed=seed,
+            overrides=overrides,
+            **rest,
+        )
+        for task, one in chosen
         for seed in seeds
     ]
 
@@ -158,9 +164,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else str(value)
-
-
-def _short(backbone: str) -> str:
-    """A backbone's name without the folders of its file."""
-    head, colon, argument = backbone.partition(":")
-    return f"{head}:{Path(argument).name}" if colon and head == "precomputed" else backbone

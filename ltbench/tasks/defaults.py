@@ -10,8 +10,8 @@ from ltbench.tasks.task import Task
 
 BUNDLED = "tiny-clip"
 CLIP = {"ltml": "clip-rn50", "plt": "clip-rn50", "spml": "clip-rn50", "partial": "clip-rn101", "zero-shot": "clip-rn50"}
-"""By family, the CLIP that most rows of its papers have: LMPT and HSPNet RN50, DualCoOp RN101 for partial labels, RN50 for
-unseen classes."""
+"""By family, the CLIP of most rows of its papers: LMPT, HSPNet and DualCoOp on unseen classes RN50, DualCoOp on partial
+labels RN101."""
 IMAGENET = "timm:resnet50.tv_in1k"
 """ImageNet's ResNet-50 in torchvision's first weights, which DR, DB and COMIC start from."""
 

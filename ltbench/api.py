@@ -82,14 +82,16 @@ def run(
     Raises:
         UserError: what was asked for cannot be run.
     """
+    from ltbench.data.base import default_offline
     from ltbench.engine.choose import choose_backbone
-    from ltbench.engine.run import RunRequest, run_one
+    from ltbench.engine.preflight import clear, preflight
+    from ltbench.engine.request import RunRequest
     from ltbench.tasks.registry import resolve
 
     found = resolve(task) if isinstance(task, str) else [task]
     seeds = (seed,) if isinstance(seed, int) else tuple(seed)
     overrides = dict(options or {})
-    finished = []
+    requests = []
     for each in found:
         chosen = choose_backbone(each, method, backbone, preset=preset, variant=variant, overrides=overrides)
         for number in seeds:
@@ -112,8 +114,14 @@ def run(
                 audit_selection=audit_selection,
                 validation=validation,
             )
-            reporter.line(request.headline)
-            finished.append(run_one(request, reporter))
+            requests.append(request)
+    clear([preflight(request) for request in requests], default_offline())
+    from ltbench.engine.run import run_one
+
+    finished = []
+    for request in requests:
+        reporter.line(request.headline)
+        finished.append(run_one(request, reporter))
     return finished
 
 

@@ -115,6 +115,17 @@ def released_of(backbone: str) -> Released | None:
     return told(backbone)
 
 
+def bring_weights(backbone: str, root: DataRoot) -> None:
+    """Bring the released weights of a backbone, where they are not here; progress is reported.
+
+    Raises:
+        UserError: as :meth:`Released.bring`.
+    """
+    file = released_of(backbone)
+    if file is not None and file.here(root) is None:
+        file.bring(root)
+
+
 def hub_files(address: str, *names: str, licence: str = "") -> tuple[Source, ...]:
     """Files of a repository on the hub, which answer for each other.
 

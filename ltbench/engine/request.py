@@ -100,12 +100,12 @@ class Resolved:
         return self.preset.origin if self.preset is not None else "default (not tuned)"
 
 
-def resolve_method(request: RunRequest) -> Resolved:
-    """Find the recipe, choose variant and preset, and build its configuration.
+def resolve_preset(request: RunRequest) -> tuple[Registered[MethodSpec], Variant, Preset | None]:
+    """Find the recipe and choose variant and preset; imports no torch.
 
     Raises:
-        UnknownName: method, variant, preset or option.
-        UserError: a preset for another task or backbone, or a value that does not fit its option.
+        UnknownName: method, variant or preset.
+        UserError: a preset for another task or backbone.
     """
     registered = registry().methods.get(request.method)
     spec = registered.spec
@@ -117,6 +117,18 @@ def resolve_method(request: RunRequest) -> Resolved:
         presets = read_presets(Path(name), spec.name)
         name = presets[0].name
     preset = choose_preset(presets, name, request.task.name, request.task.setting, request.backbone, variant, spec.name)
+    return registered, variant, preset
+
+
+def resolve_method(request: RunRequest) -> Resolved:
+    """Find the recipe, choose variant and preset, and build its configuration.
+
+    Raises:
+        UnknownName: method, variant, preset or option.
+        UserError: a preset for another task or backbone, or a value that does not fit its option.
+    """
+    registered, variant, preset = resolve_preset(request)
+    spec = registered.spec
     cls: type[Method] = spec.load()
     layers = [spec.config, preset.overrides if preset else {}, dict(request.overrides)]
     config = build_config(cls.Config, spec.name, *layers)

@@ -30,8 +30,9 @@ from ltbench.cli.options import (
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
-    from ltbench.data.progress import Reporter
-    from ltbench.engine.run import Finished, RunRequest
+    from ltbench.engine.preflight import Preflight
+    from ltbench.engine.request import RunRequest
+    from ltbench.engine.run import Finished
 
 OPTIONS = [
     task_option,
@@ -80,9 +81,20 @@ def run(
     go_offline(offline)
     requests = build_requests(address, backbone, seeds, parse_overrides(pairs), **options)
     says = reporter()
+    from ltbench.cli.preflight import preflight_lines
+    from ltbench.data.base import default_offline
+    from ltbench.engine.preflight import clear, preflight
+
+    checked = [preflight(request) for request in requests]
     if dry_run:
-        show_plans(requests, says, as_json)
+        show_plans(checked, as_json)
         return
+    clear(checked, default_offline())
+    for number, each in enumerate(checked, 1):
+        lines = preflight_lines(each)
+        count = f"[{number}/{len(requests)}] " if len(requests) > 1 else ""
+        for line in (f"{count}{lines[0]}", *lines[1:]):
+            says.line(line)
     from ltbench.cli.output import print_json
     from ltbench.cli.results import print_results, results_json
     from ltbench.engine.run import run_one
@@ -96,8 +108,8 @@ def run(
             print_results(finished)
 
     for number, request in enumerate(requests, 1):
-        count = f"[{number}/{len(requests)}] " if len(requests) > 1 else ""
-        says.line(f"{count}{request.headline}")
+        if number > 1:
+            says.line(f"[{number}/{len(requests)}] {request.headline}")
         try:
             finished.append(run_one(request, says))
         except UserError:
@@ -143,14 +155,20 @@ def build_requests(
     ]
 
 
-def show_plans(requests: list[RunRequest], says: Reporter, as_json: bool) -> None:
-    """Print what would run."""
-    from ltbench.cli.output import print_facts, print_json
+def show_plans(checked: list[Preflight], as_json: bool) -> None:
+    """Print what would run, what it needs and what it would take."""
+    from ltbench.cli.output import note, print_facts, print_json
+    from ltbench.cli.preflight import preflight_json, preflight_lines
+
+    if not as_json:
+        for each in checked:
+            for line in preflight_lines(each):
+                note(line)
     from ltbench.engine.run import plan
 
-    plans = [plan(request, says) for request in requests]
+    plans = [plan(each.request) for each in checked]
     if as_json:
-        print_json(plans)
+        print_json([{**facts, **preflight_json(each)} for facts, each in zip(plans, checked, strict=True)])
         return
     for number, facts in enumerate(plans):
         if number:

@@ -143,9 +143,9 @@ def _attempt(url: str, part: Path, size: int | None, pinned: bool, progress: Pro
                 write_atomic(_meta(part), json.dumps(note))
             _receive(answer, part, start, total, progress)
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.TooManyRedirects) as error:
-        raise NotThere(_line(error)) from error
+        raise NotThere(line_of(error)) from error
     except requests.RequestException as error:
-        raise _Stumble(_line(error), silent=not answered) from error
+        raise _Stumble(line_of(error), silent=not answered) from error
 
 
 def _receive(answer: Response, part: Path, start: int, total: int | None, progress: Progress) -> None:
@@ -229,7 +229,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _line(error: Exception) -> str:
+def line_of(error: Exception) -> str:
     """The inmost reason of a chain of errors, in one line."""
     inmost: BaseException = error
     while inmost.__cause__ or (inmost.__context__ and not inmost.__suppress_context__):

@@ -7,10 +7,11 @@ A file is looked for in the cache, in the folders that open_clip, CLIP and the h
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from ltbench.backbones.registry import find_backbone
@@ -22,6 +23,7 @@ from ltbench.data.getting.mirror import nearby
 from ltbench.data.getting.notes import cached
 from ltbench.data.getting.sources import HUB, Source
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.files import write_with
 
 ALTERNATIVES = "--weights random (for trying the path, never ranked), or --weights FILE"
 _UNPINNED = "the hub publishes no sha256 beside the address; what arrives first is remembered"
@@ -41,17 +43,38 @@ class Released:
     places: tuple[Source, ...]
     bytes: int = 0
 
-    def here(self, root: DataRoot) -> Path | None:
-        """The file, where it is on this machine and not in a mirror; nothing is asked for."""
+    def found(self, root: DataRoot) -> tuple[Source, Path] | None:
+        """The file, where it is on this machine and not in a mirror, and its place; nothing is asked for."""
         for place in self.places:
             target = cached(place, root)
             if target.is_file():
-                return target
+                return place, target
         for place in self.places:
             for path in _kept_by_others(place):
                 if place.sha256 is None or place.sha256 == sha256_of(path):
-                    return path
+                    return place, path
         return None
+
+    def here(self, root: DataRoot) -> Path | None:
+        """The file, where it is on this machine and not in a mirror."""
+        found = self.found(root)
+        return None if found is None else found[1]
+
+    def to_cache(self, root: DataRoot) -> Source:
+        """Bring the file into the cache itself, from which bundles are made; the place that it is of.
+
+        Raises:
+            UserError: as :meth:`bring`.
+        """
+        self.bring(root)
+        found = self.found(root)
+        assert found is not None
+        place, path = found
+        target = cached(place, root)
+        if path != target:
+            check_room(root.cache, path.stat().st_size, place.name)
+            write_with(target, lambda file: _copy(path, file))
+        return place
 
     def mirrored(self) -> Source | None:
         """The place that the mirror folder answers for; None where it answers for none.
@@ -67,11 +90,11 @@ class Released:
         Raises:
             UserError: it is nowhere to be had, is another file than the pinned one, or there is no room for it.
         """
-        found = self.here(root)
+        found = self.found(root)
         if found is not None:
-            ours = [place for place in self.places if cached(place, root) == found]
+            place, path = found
             # Of a file of our own the hash is looked at, and one that was harmed is brought again.
-            return fetch(ours[0], root) if ours else found
+            return fetch(place, root) if path == cached(place, root) else path
         near = self.mirrored()
         if near is not None:
             return fetch(near, root)
@@ -173,6 +196,11 @@ def places_of(config: Mapping[str, Any]) -> tuple[Source, ...]:
     own = web_file(url, licence or ("MIT" if "openaipublic" in url else "as the model's authors say"))
     # A hash makes a place the best one; otherwise the hub comes first, as in open_clip.
     return (own, *hub) if own.sha256 else (*hub, own)
+
+
+def _copy(path: Path, file: IO[bytes]) -> None:
+    with path.open("rb") as source:
+        shutil.copyfileobj(source, file)
 
 
 def _kept_by_others(place: Source) -> Iterator[Path]:

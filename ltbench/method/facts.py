@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ltbench.method.method import Method
 
 NAME = "facts.json"
+_BASES = {"ltbench.method.method", "ltbench.method.config"}
 
 
 class Option(BaseModel):
@@ -109,11 +110,14 @@ def write_facts(specs: Iterable[MethodSpec]) -> list[Path]:
 
 
 def _modules(spec: MethodSpec) -> list[str]:
-    """Modules that define a method's class, its configuration, and what they inherit from ltbench or the package."""
+    """Modules that define a method's class, its configuration, and what they inherit from ltbench or the package.
+
+    Without the bases of all methods, which have neither options nor needs.
+    """
     cls: type[Method] = spec.load()
     own = ("ltbench", spec.target.partition(":")[0].partition(".")[0])
     found = {base.__module__ for base in (*cls.__mro__, *cls.Config.__mro__)}
-    return sorted(name for name in found if name.partition(".")[0] in own)
+    return sorted(name for name in found - _BASES if name.partition(".")[0] in own)
 
 
 def _hash(spec: MethodSpec, modules: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from ltbench.plugin.system import ended_politely
 
 OK, FOUND_WRONG, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 _EXPLAINED = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
-_CONTINUES = {"run", "sweep", "tune"}
+_CONTINUES = {"run", "sweep", "tune", "reproduce"}
 
 
 def run_guarded(command: click.Command, args: Sequence[str]) -> int:

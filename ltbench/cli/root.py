@@ -19,6 +19,10 @@ COMMANDS = {
         f"{_AT}.compare:compare",
         "Compare two rows: A minus B overall, by group and by class, and on which test rows.",
     ),
+    "reproduce": (
+        f"{_AT}.reproduce:reproduce",
+        "A paper's table again: published, measured, difference.",
+    ),
     "predict": (f"{_AT}.predict:predict", "Apply a trained method to new pictures."),
     "verify": (f"{_AT}.verify:verify", "Score recorded runs again and compare."),
     "task": (f"{_AT}.task:group", "Make a task from your own photographs."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from ltbench.data.base import DataRoot
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.restate import restate
+from ltbench.plugin.system import usable_cores
 from ltbench.records.verify import (
     OpenTrainTruth,
     OpenTruth,
@@ -55,7 +55,7 @@ def check_all(paths: Sequence[Path], places: Places, jobs: int = 0, reporter: Re
         jobs: processes; 0 takes as many as there are cores, and one for few records.
     """
     if not jobs:
-        jobs = max(1, min(os.cpu_count() or 1, len(paths) // WORTH_A_PROCESS))
+        jobs = max(1, min(usable_cores(), len(paths) // WORTH_A_PROCESS))
     if jobs == 1 or len(paths) < 2:
         return [check(path, places) for path in paths]
     context = multiprocessing.get_context("spawn")

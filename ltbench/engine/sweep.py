@@ -25,12 +25,18 @@ from ltbench.engine.choose import choose_backbone
 from ltbench.method.config import first_problem
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import registry
+from ltbench.plugin.system import usable_cores
 from ltbench.tasks.defaults import Chosen
 from ltbench.tasks.registry import load_task, resolve
 
 
 class PlanItem(BaseModel):
-    """One recipe with its options; a plan may list the same recipe several times (an ablation)."""
+    """One recipe with its options; a plan may list the same recipe several times (an ablation).
+
+    Attributes:
+        backbone: in place of the plan's; None takes that.
+        tasks: those of the plan that it runs on, with or without setting; empty for all.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,6 +44,12 @@ class PlanItem(BaseModel):
     preset: str | None = None
     variant: Literal["paper", "code"] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+    backbone: str | None = None
+    tasks: tuple[str, ...] = ()
+
+    def runs_on(self, address: str) -> bool:
+        """Whether a task setting is one of the item's."""
+        return not self.tasks or address in self.tasks or address.partition("@")[0] in self.tasks
 
 
 class SweepPlan(BaseModel):
@@ -77,12 +89,24 @@ class SweepPlan(BaseModel):
             raise UserError(f"plan {path.name} cannot be read ({error})", "ltbench sweep --help") from error
         if not isinstance(document, dict):
             raise UserError(f"plan {path.name} is no mapping", "ltbench sweep --help")
-        methods = document.pop("methods", [])
-        document["items"] = [{"method": m} if isinstance(m, str) else m for m in methods]
+        return cls.of_document(document, path.name)
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any], name: str) -> SweepPlan:
+        """The plan of what :meth:`read` found in a file.
+
+        Args:
+            name: of the file, for errors.
+
+        Raises:
+            UserError: keys that a plan does not have, or values that do not fit them.
+        """
+        fields = {key: value for key, value in document.items() if key != "methods"}
+        fields["items"] = [{"method": m} if isinstance(m, str) else m for m in document.get("methods", [])]
         try:
-            return cls.model_validate(document)
+            return cls.model_validate(fields)
         except ValidationError as error:
-            raise UserError(f"plan {path.name}: {first_problem(error)}", "ltbench sweep --help") from error
+            raise UserError(f"plan {name}: {first_problem(error)}", "ltbench sweep --help") from error
 
 
 @dataclass(frozen=True)
@@ -110,7 +134,7 @@ class Cell:
     def label(self) -> str:
         """How a line names the run."""
         options = ",".join(f"{name}={value}" for name, value in self.item.options.items())
-        extra = " ".join(part for part in (self.item.preset or "", options) if part)
+        extra = " ".join(part for part in (self.item.preset or "", self.item.backbone or "", options) if part)
         return f"{self.task} {self.item.method}{f' [{extra}]' if extra else ''} seed {self.seed}"
 
 
@@ -137,22 +161,32 @@ def expand(plan: SweepPlan) -> list[Cell]:
 
     Raises:
         UnknownName: a task or a recipe that nobody registered.
+        UserError: an item names a task that the plan does not have.
     """
+    addresses = [task.address for name in plan.tasks for task in resolve(name)]
     for item in plan.items:
         registry().methods.get(item.method)
-    addresses = [task.address for name in plan.tasks for task in resolve(name)]
-    return [Cell(address, item, seed) for address in addresses for item in plan.items for seed in plan.seeds]
+        strange = {task.address for name in item.tasks for task in resolve(name)} - set(addresses)
+        if strange:
+            raise UserError(f"{item.method} of the plan runs on {min(strange)}, the plan does not", "name it in tasks")
+    return [
+        Cell(address, item, seed)
+        for address in addresses
+        for item in plan.items
+        if item.runs_on(address)
+        for seed in plan.seeds
+    ]
 
 
 def backbone_of(cell: Cell, plan: SweepPlan) -> Chosen:
-    """The backbone of one run of a plan, and why.
+    """The backbone of one run of a plan, and why: the item's own, else the plan's, else what the run would choose.
 
     Raises:
         UserError: as :func:`ltbench.engine.choose.choose_backbone`.
     """
     item = cell.item
     how: dict[str, Any] = {"preset": item.preset, "variant": item.variant, "overrides": item.options}
-    return choose_backbone(load_task(cell.task), item.method, plan.backbone, **how)
+    return choose_backbone(load_task(cell.task), item.method, item.backbone or plan.backbone, **how)
 
 
 def chosen_backbones(plan: SweepPlan) -> list[str]:
@@ -161,6 +195,8 @@ def chosen_backbones(plan: SweepPlan) -> list[str]:
         return []
     counts: Counter[str] = Counter()
     for cell in expand(plan):
+        if cell.item.backbone is not None:
+            continue
         with suppress(UserError):
             counts[str(backbone_of(cell, plan))] += 1
     return [f"{name}: {count} runs" for name, count in counts.items()]
@@ -171,7 +207,7 @@ def sweep(plan: SweepPlan, options: SweepOptions, reporter: Reporter = SILENT) -
     cells = expand(plan)
     for line in chosen_backbones(plan):
         reporter.line(line)
-    jobs = options.jobs or max(1, (os.cpu_count() or 1) // plan.threads)
+    jobs = options.jobs or max(1, usable_cores() // plan.threads)
     results: dict[Cell, CellResult] = {}
     with reporter.task(f"sweep of {len(cells)} runs", len(cells)) as advance:
         for result in _all(cells, plan, options, min(jobs, len(cells))):

@@ -40,7 +40,7 @@ class TrainingConfig(MethodConfig):
         """The gradient stage of these options.
 
         Args:
-            module: what is trained; see :class:`ltbench.method.Trainable`.
+            module: what is trained; see :class:`ltbench.method.stages.Trainable`.
             groups: its parameters, with their rates and schedules.
             sampler: order of rows; None shuffles.
             augment, epochs: in place of the options of these names.

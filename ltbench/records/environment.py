@@ -28,17 +28,33 @@ def collect_environment() -> Environment:
     )
 
 
+_PARTS = {"cpu family": "family", "model": "model", "stepping": "stepping"}
+"""What tells processors of one name apart, as ``/proc/cpuinfo`` calls it and as records do."""
+
+
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Model of the processor as the system names it, else its architecture."""
+    """Model of the processor as the system names it, with family, model and stepping where they are told.
+
+    ``AMD EPYC (family 25, model 17, stepping 1)``; the architecture where the system names nothing.
+    """
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
+    told: dict[str, str] = {}
     for line in lines:
         name, _, value = line.partition(":")
-        if name.strip() == "model name" and value.strip():
-            return value.strip()
-    return platform.processor() or platform.machine()
+        if value.strip():
+            told.setdefault(name.strip(), value.strip())
+    if "model name" not in told:
+        return platform.processor() or platform.machine()
+    parts = [f"{ours} {told[theirs]}" for theirs, ours in _PARTS.items() if theirs in told]
+    return told["model name"] + (f" ({', '.join(parts)})" if len(parts) == len(_PARTS) else "")
+
+
+def is_one_processor(machine: str) -> bool:
+    """Whether a name stands for one kind of processor: with its family, since marketing names cover several."""
+    return "(family " in machine
 
 
 def _version(distribution: str) -> str | None:

@@ -25,22 +25,33 @@ def published_tables(entries: Iterable[Published]) -> list[Table]:
 
 
 def _table(title: str, entries: Sequence[Published]) -> Table:
-    figures = sorted({e.figure for e in entries}, key=lambda figure: _place(figure, entries))
+    figures = figure_order(entries)
     body: dict[tuple[str, str], dict[Figure, Published]] = {}
     for entry in entries:
         method = f"{entry.method}: {entry.variant}" if entry.variant else entry.method
         body.setdefault((method, entry.backbone or "not stated"), {})[entry.figure] = entry
     settings = {setting for setting, metric, _ in figures if metric != PARAMETERS}
-    metrics = {metric for _, metric, _ in figures if metric != PARAMETERS}
     if len(settings) == 1 and settings != {""}:
         task, _, rest = title.partition(":")
         title = f"{task}@{settings.pop()}:{rest}"
-    names = [_name(figure, len(settings) > 1, len(metrics) > 1) for figure in figures]
+    names = figure_names(figures)
     rows = tuple(
         (*(Cell(text) for text in row), *(_cell(found.get(figure)) for figure in figures))
         for row, found in body.items()
     )
     return Table(title, ("method", "backbone", *names), (False, False, *(True for _ in names)), rows)
+
+
+def figure_order(entries: Sequence[Published]) -> list[Figure]:
+    """The figures of a table's entries in the order of its columns: settings, metrics, subsets; parameters last."""
+    return sorted({entry.figure for entry in entries}, key=lambda figure: _place(figure, entries))
+
+
+def figure_names(figures: Sequence[Figure]) -> list[str]:
+    """Headings of some figures' columns: setting, metric and subset, without what all of them share."""
+    settings = {setting for setting, metric, _ in figures if metric != PARAMETERS}
+    metrics = {metric for _, metric, _ in figures if metric != PARAMETERS}
+    return [_name(figure, len(settings) > 1, len(metrics) > 1) for figure in figures]
 
 
 def _place(figure: Figure, entries: Sequence[Published]) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from ltbench.data.base import DataRoot, DataSet
 from ltbench.data.getting.bring import bring
-from ltbench.data.getting.here import is_here
+from ltbench.data.getting.here import is_begun, is_here
 from ltbench.data.getting.needs import Needs, Piece
 from ltbench.data.getting.plan import Plan, plan
 from ltbench.data.getting.sources import Source
@@ -99,14 +99,18 @@ def needs_of(name: str, checks: bool = False) -> Needs:
 def plan_of_run(task: Task, root: DataRoot) -> Plan:
     """What a run of the task lacks: nothing is brought, only told.
 
-    A data set whose parts open is taken as it is, whatever of its official files is not there.
+    A data set whose parts open is taken as it is, whatever of its official files is not there; only an archive that we
+    have begun to unpack is still wanted.
     """
     pieces: list[Piece] = []
     for data_set, parts in parts_of(task).items():
         needed = pieces_of(data_set, parts)
         # Names of files are looked at first: to open a data set takes time, and leaves what was read in the cache.
-        if not all(is_here(piece, root) for piece in needed) and not _opens(data_set, parts, root):
-            pieces += needed
+        if all(is_here(piece, root) for piece in needed):
+            continue
+        if _opens(data_set, parts, root):
+            needed = [piece for piece in needed if is_begun(piece, root)]
+        pieces += needed
     return plan(Needs(task.address, tuple(sources_of(task)), tuple(pieces)), root)
 
 

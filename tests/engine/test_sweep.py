@@ -66,3 +66,16 @@ def test_cells_run_in_processes_of_their_own_and_are_found_again(tmp_path: Path)
     assert [result.reused for result in again[:2]] == [True, True]
     assert [result.score for result in again[:2]] == [result.score for result in first[:2]]
     assert len(all_records([tmp_path / "runs"]).records) == len(records)
+
+
+def test_an_item_may_have_a_backbone_and_tasks_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "plan.yaml"
+    text = "tasks: [shapes-micro, shapes-plt]\nseeds: [0]\nmethods:\n  - zero-shot\n"
+    item = "  - {method: coop, tasks: [shapes-plt@mr40], backbone: clip-rn50}\n"
+    file.write_text(text + item, encoding="utf-8")
+    labels = [cell.label for cell in expand(SweepPlan.read(file))]
+    assert [label for label in labels if "coop" in label] == ["shapes-plt@mr40 coop [clip-rn50] seed 0"]
+    assert len(labels) == 6
+    file.write_text(text + item.replace("shapes-plt@mr40", "shapes-lt"), encoding="utf-8")
+    with pytest.raises(UserError, match="runs on shapes-lt, the plan does not"):
+        expand(SweepPlan.read(file))

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ltbench.data.base import DataRoot
 from ltbench.engine import tune as tuning
 from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.method import Choice, SearchSpace
 from ltbench.plugin.errors import UserError
-from ltbench.tasks.registry import load_task
+from ltbench.tasks.registry import load_task, open_data_set
 from ltbench.tasks.task import Validation
-from ltbench.tasks.views import phases as views
+from ltbench.tasks.views import open_test, open_truth, phase1, truth
 from ltbench_baselines.clip.linear import LinearProbe
 
 SPACE = {"lr": Choice((0.003, 0.01, 0.03)), "epochs": Choice((1, 2))}
@@ -30,8 +31,13 @@ def test_every_trial_is_recorded_and_the_best_becomes_a_preset(tmp_path: Path, m
     def forbidden(*_: object) -> None:
         raise AssertionError("tuning opened the test part")
 
-    monkeypatch.setattr(views, "open_truth", forbidden)
-    monkeypatch.setattr(views, "open_test", forbidden)
+    # Where the views read it: callers have bound the names of what opens a view.
+    for module in (phase1, truth):
+        monkeypatch.setattr(module, "test_rows", forbidden)
+    task = load_task("shapes-micro")
+    for opens in (open_test, open_truth):
+        with pytest.raises(AssertionError, match="opened the test part"):
+            opens(task, open_data_set(task, DataRoot()))
     report = tuning.tune(request(tmp_path), 3, 60.0, space=SPACE)
     assert [trial.number for trial in report.trials] == [0, 1, 2]
     assert report.trials[0].overrides == {}

@@ -17,6 +17,7 @@ MODULES = {"resource", "fcntl", "termios", "tty", "pty", "pwd", "grp", "syslog",
 """Of the standard library, on some platforms only, or different on each."""
 CALLS = {"link", "symlink", "mkfifo", "fork", "forkpty", "umask", "getuid", "geteuid", "getgid", "setsid", "killpg"}
 CALLS |= {"kill", "chown", "fchmod", "uname", "nice", "getloadavg", "sched_getaffinity", "statvfs", "sysconf"}
+CALLS |= {"cpu_count", "process_cpu_count"}
 """Of module os."""
 METHODS = {"hardlink_to", "symlink_to"}
 """Of paths."""
@@ -72,6 +73,7 @@ def test_platforms_are_asked_in_one_place() -> None:
         ("from importlib import resources", None),
         ("import os\nos.link(a, b)", "os.link"),
         ("from os import fork", "from os import fork"),
+        ("import os\nos.cpu_count() or 1", "os.cpu_count"),
         ("import os\nos.replace(a, b)", None),
         ("path.hardlink_to(other)", "hardlink_to"),
         ("path.read_text()", "read_text without"),

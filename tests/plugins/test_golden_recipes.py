@@ -13,16 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ltbench.losses import SoftPartialBCELoss, co_occurrence_labels
-from ltbench.method import Context, GradientStage, Stats
+from ltbench.method import Context, Stats
 from ltbench.method.config import build_config
 from ltbench.plugin.manager import registry
 from ltbench_baselines.common.objectives import Objective
 from ltbench_baselines.long_tailed.ml_gcn import MLGCN
 from tests.plugins.partial.conftest import encoder  # noqa: F401
 from tests.plugins.partial.graph_toys import MapEncoder, build
+from tests.plugins.recipe_losses import counted, loss_of, module_of
 from tests.plugins.single_positive.spml_toys import toy
 
 CASES = ("voc_b8_s0", "voc_b32_s1", "voc_allpos_row", "voc_allpos_batch", "voc_mid20", "coco_b16_s0")
@@ -36,32 +37,6 @@ CONSTANTS: dict[str, dict[str, Any]] = {
 def load(shared: Path, folder: str, name: str) -> dict[str, npt.NDArray[Any]]:
     with np.load(shared / "golden" / folder / f"{name}.npz") as archive:
         return {key: archive[key] for key in archive.files}
-
-
-def module_of(recipe: str, stats: Stats, variant: Any, **options: Any) -> nn.Module:
-    """What the recipe trains, for classes of these counts."""
-    spec = registry().methods.get(recipe).spec
-    method = spec.load()
-    names = tuple(f"c{column}" for column in range(len(stats.positives)))
-    given = np.arange(stats.rows)[:, None] < stats.positives
-    observed = torch.from_numpy(np.where(given, 1, -1).astype(np.int8))
-    context = Context(names, stats, toy(), torch.device("cpu"), seed=0, variant=variant, observed=observed)
-    assert variant in spec.variants, f"{recipe} has no variant {variant}"
-    stage = method(build_config(method.Config, recipe, spec.config, options)).stages(context)[0]
-    assert isinstance(stage, GradientStage)
-    return stage.module
-
-
-def loss_of(recipe: str, stats: Stats, variant: Any, **options: Any) -> nn.Module:
-    module = module_of(recipe, stats, variant, **options)
-    found = module.objective.criterion if hasattr(module, "objective") else module.criterion
-    assert isinstance(found, nn.Module)
-    return found
-
-
-def counted(counts: npt.NDArray[Any], rows: int) -> Stats:
-    positives = counts.astype(np.int64)
-    return Stats(rows, positives, rows - positives, np.diag(positives))
 
 
 # Golden file → recipe, variant, options beside the data set's constants, and a factor that the release has in front.

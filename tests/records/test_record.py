@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ltbench.records.canonical import canonical_json, find_path, without_paths
-from ltbench.records.environment import collect_environment, cpu_model
+from ltbench.records.environment import collect_environment, cpu_model, is_one_processor
 from ltbench.records.record import RunRecord, document_sha256, key_of, run_key, schema_text, seal, utc_now
 from records import builders as b
 
@@ -161,6 +161,12 @@ def test_environment_is_that_of_this_process(tmp_path: Path) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text("processor\t: 0\nmodel name\t: Fast CPU 9000\n")
     assert cpu_model(cpuinfo) == "Fast CPU 9000"
+    cpuinfo.write_text(
+        "cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: Fast CPU\nstepping\t: 1\n\n"
+        "cpu family\t: 6\nmodel name\t: Other\n"
+    )
+    assert cpu_model(cpuinfo) == "Fast CPU (family 25, model 17, stepping 1)"
+    assert [is_one_processor(name) for name in (cpu_model(cpuinfo), "Fast CPU 9000")] == [True, False]
     assert cpu_model(tmp_path / "missing") == (platform.processor() or platform.machine())
 
 

@@ -13,7 +13,7 @@ from ltbench.report.critical import AverageRanks, average_ranks
 from ltbench.report.matrix import BACKBONE, render_matrix, stale_matrix, write_matrix
 from ltbench.report.plots import draw_critical, figure_bytes
 from ltbench.report.rows import make_rows
-from report.test_matrix import LT, PLT, matrix, recipe, run
+from report.matrices import LT, PLT, matrix, recipe, run
 
 NAMES = ("a", "b", "c", "d")
 

@@ -133,7 +133,7 @@ def _plan(
         given = {name: value for name, value in rest.items() if value is not None}
         plan = SweepPlan.of(tasks, methods, **given)
     for item in plan.items:
-        check_names(item.method, plan.backbone)
+        check_names(item.method, item.backbone or plan.backbone)
     return plan
 
 

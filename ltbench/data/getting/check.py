@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from ltbench.data.getting.notes import expected, read_manifest
 from ltbench.data.getting.sources import Source
 from ltbench.data.own.images import undecodable
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.system import usable_cores
 
 
 @dataclass
@@ -69,7 +69,7 @@ def check(needs: Needs, data_sets: Iterable[Opened], root: DataRoot, workers: in
         else:
             hashes |= _listed(found.need, found.place, found.here, seen)
     images = _check_labels(data_sets, seen)
-    _check_files(hashes, images, root, seen, workers or os.cpu_count() or 1)
+    _check_files(hashes, images, root, seen, workers or usable_cores())
     return seen
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ltbench.data.base import DataRoot
@@ -38,13 +38,17 @@ def here(needs: Needs, root: DataRoot) -> list[Found]:
 
 def is_here(piece: Piece, root: DataRoot) -> bool:
     """Whether a piece is in place; not so while its archive is only partly unpacked."""
+    return piece.shown(root) and not is_begun(piece, root)
+
+
+def is_begun(piece: Piece, root: DataRoot) -> bool:
+    """Whether an archive was only partly unpacked: what shows its piece may be there, and most of it not."""
     folder = piece.folder(root)
-    begun = unpacking(piece, folder).exists() and not manifest(piece, folder).exists()
-    return piece.shown(root) and not begun
+    return unpacking(piece, folder).exists() and not manifest(piece, folder).exists()
 
 
 def state_of(data_set: str, root: DataRoot) -> list[DataStatus]:
-    """What of a whole data set is here, as its plugin tells it.
+    """What of a whole data set is here, as its plugin tells it; in part, while an archive of it is partly unpacked.
 
     Raises:
         UserError: the plugin cannot tell.
@@ -53,4 +57,13 @@ def state_of(data_set: str, root: DataRoot) -> list[DataStatus]:
     if spec.status is None:
         return [DataStatus(spec.name, "on demand", "its plugin does not say")]
     told: Callable[[DataRoot], list[DataStatus]] = spec.load_target(spec.status)
-    return told(root)
+    found = told(root)
+    pieces: Callable[[], Iterable[Piece]] = tuple if spec.pieces is None else spec.load_target(spec.pieces)
+    begun = [piece.name for piece in pieces() if is_begun(piece, root)]
+    if not begun:
+        return found
+    detail, command = f"{', '.join(begun)} only partly unpacked", f"ltbench data prepare {data_set}"
+    return [
+        replace(status, state="partly", detail=detail, next=command) if status.state == "here" else status
+        for status in found
+    ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -244,6 +246,37 @@ def test_a_run_brings_what_it_lacks_and_no_more(
     # Now the mirror is of no use, and is not asked.
     monkeypatch.setenv("LTBENCH_MIRROR", "/nowhere")
     bring_missing(toy_task("test"), root)
+
+
+def test_all_who_ask_are_told_of_an_archive_that_is_partly_unpacked(
+    cli: Cli, official_mirror: MakeMirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LTBENCH_MIRROR", str(official_mirror("voc2007")))
+    data = tmp_path / "mine"
+    monkeypatch.setenv("LTBENCH_DATA", str(data))
+    real = os.replace
+
+    def killed(source: Any, target: Any) -> None:
+        if "VOCtest_06-Nov-2007.tar.unpacking" in str(source) and "JPEGImages" in str(source):
+            # All but the images is in its place, and one image.
+            real(source, target)
+            raise KeyboardInterrupt
+        real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        assert cli("data", "prepare", "voc2007")[0] == 130
+    begun = "VOCtest_06-Nov-2007.tar only partly unpacked"
+    _, out, _ = cli("data", "status", "--json")
+    (found,) = [each for each in json.loads(out)["data"] if each["name"] == "voc2007"]
+    assert (found["state"], found["detail"], found["next"]) == ("partly", begun, "ltbench data prepare voc2007")
+    _, out, _ = cli("data", "status", "voc2007", "--json")
+    assert [item["state"] for item in json.loads(out)["items"]] == ["here", "missing"]
+    _, out, _ = cli("doctor", "--json")
+    assert any(begun in check["found"] for check in json.loads(out))
+    # A run does not take it for a user's own.
+    bring_missing(toy_task("test"), DataRoot(cache=tmp_path / "cache", root=data, offline=False))
+    assert cli("data", "verify", "voc2007")[0] == 0
 
 
 def test_a_users_own_tree_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

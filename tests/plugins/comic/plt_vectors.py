@@ -90,7 +90,7 @@ WHERE: dict[str, str] = {
     ),
     **dict.fromkeys(("train_step", "lr_schedule"), "tests/plugins/comic/test_comic_training.py"),
     "paper_formulas": "tests/plugins/comic/test_comic_paper.py",
-    **dict.fromkeys(("plain_losses", "partial_asl", "db_loss"), "tests/losses/test_plt_losses.py"),
+    **dict.fromkeys(("plain_losses", "partial_asl", "db_loss"), "tests/plugins/comic/test_plain_golden.py"),
     "metrics": "tests/metrics/test_reference.py",
 }
 """The test module that meets a file's cases."""

@@ -14,8 +14,8 @@ from ltbench_comic.corrector import ReflectiveLabelCorrector
 from ltbench_comic.method import Comic
 from ltbench_comic.module import HEAD, AssumedAbsent, LinearClassifier
 from ltbench_comic.plugin import ltbench_methods
-from tests.plugins.comic.test_comic import batch_of, method_of, module_of, partial, stage_of, total
-from tests.plugins.comic.test_plain import stages_of
+from tests.plugins.comic.comic_toys import batch_of, method_of, module_of, partial, stage_of, total
+from tests.plugins.comic.plain_toys import stages_of
 
 (SPEC,) = [spec for spec in ltbench_methods() if spec.name == "comic"]
 PRESETS = load_presets(SPEC)

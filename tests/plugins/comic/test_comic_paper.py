@@ -10,8 +10,8 @@ import torch
 
 from ltbench.losses import head_tail_factor
 from ltbench_comic.corrector import ReflectiveLabelCorrector
+from tests.plugins.comic.comic_recipe import graded, module_of
 from tests.plugins.comic.plt_vectors import CASES, arrays, close, tensor
-from tests.plugins.comic.test_comic_golden import graded, module_of
 
 EQ5_6, EQ2_3, EQ9_10, EQ11 = CASES["paper_formulas"][:2], *CASES["paper_formulas"][2:]
 OTHER = {"gamma_pos": 1, "gamma_neg": 4, "weight_pos": 0.5, "weight_neg": 0.5, "exponent": 1.0}

@@ -18,41 +18,14 @@ from ltbench.nn import ClassAwareSampler, MultiHeadCosine
 from ltbench.plugin import UserError
 from ltbench.testing import kit
 from ltbench_comic.method import Comic
-from ltbench_comic.plain import Plain, PlainModule, PseudoLabelled
+from ltbench_comic.plain import PlainModule, PseudoLabelled
 from ltbench_comic.plain_heads import ScaledModule
-from ltbench_comic.plain_recipes import LOSSES, plain_recipes
+from ltbench_comic.plain_recipes import LOSSES
 from ltbench_comic.plugin import ltbench_methods
-from tests.plugins.comic.test_comic import batch_of, partial
+from tests.plugins.comic.comic_toys import batch_of, partial
+from tests.plugins.comic.plain_toys import SMALL, SPECS, method_of, stages_of
 from tests.plugins.single_positive.spml_toys import toy
 from tests.plugins.two_stream_toys import NAMES, interrupted_and_not, make_trainable
-
-SPECS = {spec.name: spec for spec in plain_recipes()}
-SMALL: dict[str, Any] = {"feature_dim": 8, "epochs": 4, "batch_size": 8, "augment": "none"}
-
-
-def method_of(recipe: str, **options: Any) -> Plain:
-    spec = SPECS[recipe]
-    cls = spec.load()
-    if recipe == "plt-pseudo-labels":
-        options = {"pseudo_start": 1} | options
-    method = cls(build_config(cls.Config, recipe, spec.config, SMALL | options))
-    assert isinstance(method, Plain)
-    return method
-
-
-def stages_of(
-    recipe: str, labels: npt.NDArray[np.int8] | None = None, variant: Any = "paper", **options: Any
-) -> list[GradientStage]:
-    torch.manual_seed(0)
-    shown = partial() if labels is None else labels
-    context = Context(
-        NAMES, Stats.of(shown), toy(), torch.device("cpu"), seed=0, variant=variant, observed=torch.from_numpy(shown)
-    )
-    found = [stage for stage in method_of(recipe, **options).stages(context) if isinstance(stage, GradientStage)]
-    for stage in found:
-        stage.module.train()
-    make_trainable(found[0])
-    return found
 
 
 def plain_of(stage: GradientStage) -> PlainModule:

@@ -1,0 +1,67 @@
+"""Records at hand, by the run that they are of: same task version, recipe, variant, backbone and configuration."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from ltbench.method.config import build_config
+from ltbench.plugin.manager import registry
+from ltbench.records.record import RunRecord
+from ltbench.report.papers.runs import PlannedRun
+from ltbench.report.rows import Row, make_rows
+from ltbench.tasks.registry import load_task
+
+
+class Shelf:
+    """Finds the rows of a leaderboard that a planned run is.
+
+    Args:
+        records: of any task; failed ones are passed over.
+    """
+
+    def __init__(self, records: Iterable[RunRecord] = ()) -> None:
+        self._records: dict[tuple[str, str, str, str], list[RunRecord]] = defaultdict(list)
+        for record in records:
+            if record.status == "completed":
+                place = (record.task.address, record.method.name, record.method.variant, record.backbone.name)
+                self._records[place].append(record)
+
+    def row(self, run: PlannedRun) -> Row | None:
+        """What was measured for a run: of several rows (other weights, fewer training rows, older code) the one that
+        least keeps from being ranked, then the one with most seeds, then the newest; None where there is none.
+        """
+        near = self._records.get((run.address, run.method, run.variant, run.backbone), [])
+        version = load_task(run.address).version if near else 0
+        fitting = [r for r in near if r.task.version == version and _same_settings(r.method.config, run)]
+        rows = make_rows(fitting)
+        return min(rows, key=_standing, default=None)
+
+    def seconds(self, run: PlannedRun) -> float | None:
+        """What one run took on average, in seconds of encoding, training and evaluating; None where none is known.
+
+        Settings other than the run's count as well, rows that were limited do not.
+        """
+        near = self._records.get((run.address, run.method, run.variant, run.backbone), [])
+        costs = [record.cost for record in near if record.limit is None]
+        phases = [(cost.encode_seconds, cost.train_seconds, cost.evaluate_seconds) for cost in costs]
+        known = [sum(part for part in each if part is not None) for each in phases if None not in each]
+        return sum(known) / len(known) if known else None
+
+
+def _standing(row: Row) -> tuple[Any, ...]:
+    newest = max(record.created for record in row.records)
+    return len(row.why_not), -len(row.records), [-ord(letter) for letter in newest]
+
+
+def _same_settings(config: dict[str, Any], run: PlannedRun) -> bool:
+    """Whether a record's configuration is that of the run; what a record of older code leaves out is the default."""
+    expected = build_config(_model(run.method), run.method, run.settings).model_dump(mode="json")
+    return {**expected, **config} == expected
+
+
+@lru_cache(maxsize=256)
+def _model(method: str) -> Any:
+    return registry().methods.get(method).spec.load().Config

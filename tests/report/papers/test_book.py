@@ -1,0 +1,89 @@
+"""Each printed figure is in the book, each row is a run that a preset covers or says why not; nothing is invented."""
+
+from __future__ import annotations
+
+from ltbench.method.config import load_presets
+from ltbench.plugin.manager import registry
+from ltbench.report.papers.book import book
+from ltbench.report.papers.runs import PlannedRun, parts_of, planned, runs_of
+from ltbench.report.published import PARAMETERS, published
+from ltbench.tasks.registry import load_task
+
+
+def test_every_printed_figure_is_in_the_book_once() -> None:
+    tables = [table for table in book().values() if not table.axis]
+    figures = [figure for table in tables for line in table.lines for figure in line.printed]
+    assert sorted(map(repr, figures)) == sorted(map(repr, published()))
+    assert {table.address for table in tables} == {f"{entry.paper}:table{entry.table}" for entry in published()}
+
+
+def test_names_of_rows_tell_them_apart() -> None:
+    for table in book().values():
+        names = [line.name for line in table.lines]
+        assert len(set(names)) == len(names), table.address
+        assert all("/" not in name and " " not in name for name in names)
+
+
+def test_rows_stand_where_they_are_printed() -> None:
+    """The file names rows in the paper's order; a slip would show as a neighbour's figures."""
+    first = {
+        address: {line.name: line.printed[0].value for line in book()[address].lines}
+        for address in ("lmpt:table1", "dr:table3", "dualcoop:table6", "hspnet:table5", "comic:table2")
+    }
+    assert first["lmpt:table1"]["lmpt-rn50"] == "85.44"
+    assert first["lmpt:table1"]["zero-shot-clip-vit-b16"] == "85.77"
+    assert first["dr:table3"]["c-lsep-gamma-1"] == "73.98"
+    labels = {line.name: line.label for address in first for line in book()[address].lines}
+    assert labels["regions-224"].endswith("train_res=224;test_res=224")
+    assert "[s_i, w_i]" in labels["concatenated"]
+    assert labels["no-htb"] == "COMIC: -HTB"
+
+
+def test_every_preset_that_is_named_exists() -> None:
+    """A row may lack a preset of its own; none may name one that is not there, or that is for something else."""
+    for table in book().values():
+        for line in table.lines:
+            reasons = {run for run in runs_of(line).values() if isinstance(run, str)}
+            assert not [reason for reason in reasons if reason.startswith(("unknown", "preset ", "no plugin"))], line
+
+
+def test_presets_that_claim_a_table_are_rows_of_one() -> None:
+    variants = ("paper", "code")
+    runs = planned([table.in_variant(variant) for variant in variants for table in book().values()])
+    used = {(run.method, run.preset, run.variant, run.address) for run in [*runs, *planned(book().values())]}
+    claims = 0
+    for item in registry().methods:
+        for preset in load_presets(item.spec):
+            if not (preset.origin.startswith("published(") and "Table" in preset.origin):
+                continue
+            claims += 1
+            assert [
+                address
+                for method, name, variant, address in used
+                if (method, name) == (item.spec.name, preset.name)
+                and preset.variant in (None, variant)
+                and {address, address.partition("@")[0]} & set(preset.tasks)
+            ], f"{item.spec.name}: {preset.name} is no row of any table"
+    assert claims > 90
+
+
+def test_what_figures_are_measured_by_are_metrics_of_their_tasks() -> None:
+    for table in book().values():
+        for line in table.lines:
+            runs = runs_of(line)
+            for figure in line.printed:
+                parts = parts_of(figure, line.recipe)
+                assert bool(parts) == (figure.metric != PARAMETERS)
+                for address, metric, _ in parts:
+                    if isinstance(runs[address], PlannedRun):
+                        assert metric in load_task(address).metrics, (table.address, line.name, metric)
+
+
+def test_a_curve_varies_one_option() -> None:
+    curve = book()["lmpt:fig7"]
+    options = [run.options for line in curve.lines for run in runs_of(line).values() if isinstance(run, PlannedRun)]
+    assert curve.axis == "lambda_cls"
+    assert sorted({option["lambda_cls"] for option in options}) == [0.1, 0.3, 0.5, 0.7, 0.9]
+    assert {len(option) for option in options} == {1}
+    curves = {table.address for table in book().values() if table.axis}
+    assert {"lmpt:fig6", "lmpt:fig7", "dr:fig4ab", "dr:fig4cd", "dualcoop:fig4", "dualcoop:fig5"} <= curves

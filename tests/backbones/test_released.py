@@ -11,6 +11,7 @@ from open_clip.pretrained import get_pretrained_cfg
 from safetensors.torch import save_file
 
 from ltbench.backbones import known, openclip
+from ltbench.backbones.at_hand import weights_at_hand
 from ltbench.backbones.registry import open_backbone
 from ltbench.backbones.released import Released, places_of, released_of, web_file
 from ltbench.backbones.weights import state_sha256
@@ -77,13 +78,16 @@ def test_a_mirror_answers_for_timm(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     torch.manual_seed(7)
     model = timm.create_model("test_resnet", num_classes=1000)
     save_file(model.state_dict(), mirrored(told.places[0], tmp_path / "mirror"))
+    assert not weights_at_hand(name, DataRoot())
     monkeypatch.setenv("LTBENCH_MIRROR", str(tmp_path / "mirror"))
+    assert weights_at_hand(name, DataRoot())
     backbone = open_backbone(name, offline=True)
     assert (backbone.card.weights, backbone.card.ranked) == ("r160_in1k", True)
     model.reset_classifier(0)
     assert backbone.card.weights_sha256 == state_sha256(model)
     # Once brought, it is here without the mirror.
     monkeypatch.delenv("LTBENCH_MIRROR")
+    assert weights_at_hand(name, DataRoot())
     assert open_backbone(name, offline=True).card == backbone.card
     other = timm.create_model("test_vit", num_classes=1000)
     path = told.here(DataRoot())

@@ -9,7 +9,7 @@ import pytest
 from ltbench.backbones.registry import find_backbone
 from ltbench.engine.choose import choose_backbone
 from ltbench.engine.needs import backbone_problems, task_problems
-from ltbench.engine.sweep import PlanItem, SweepPlan, chosen_backbones
+from ltbench.engine.sweep import PlanItem, SweepPlan, backbone_of, chosen_backbones, expand
 from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench.method.facts import facts_of
 from ltbench.plugin.manager import registry
@@ -83,3 +83,15 @@ def test_runs_of_a_sweep_each_have_their_own() -> None:
     assert lines[0].startswith("clip-rn50 (of preset voc-lt: ")
     assert sum(int(line.rpartition(": ")[2].split()[0]) for line in lines) == 8
     assert chosen_backbones(plan.model_copy(update={"backbone": "clip-rn50"})) == []
+
+
+def test_the_backbone_of_an_item_comes_before_that_of_the_plan() -> None:
+    items = (PlanItem(method="lmpt", backbone="clip-vit-b16"), PlanItem(method="lmpt"))
+    plan = SweepPlan(tasks=("voc-lt",), items=items, seeds=(0,))
+    own, other = expand(plan)
+    assert str(backbone_of(own, plan)) == "clip-vit-b16"
+    (line,) = chosen_backbones(plan)
+    assert line.startswith("clip-rn50 (of preset voc-lt: "), "only of the run whose backbone nobody named"
+    assert line.endswith(": 1 runs")
+    plan = plan.model_copy(update={"backbone": "clip-rn101"})
+    assert [str(backbone_of(cell, plan)) for cell in (own, other)] == ["clip-vit-b16", "clip-rn101"]

@@ -71,7 +71,7 @@ def run(
     Args:
         task: address or task.
         method: name.
-        backbone: name; None takes the task's default.
+        backbone: name; None takes that of the preset made for the task and method, else the task's default.
         seed: one or several.
         options: configuration fields of the method.
         validation: labels of validation rows, for methods that ask for such; ``clean`` ones make the row say so.
@@ -82,22 +82,28 @@ def run(
     Raises:
         UserError: what was asked for cannot be run.
     """
-    from ltbench.engine.run import RunRequest, run_one
-    from ltbench.tasks.defaults import default_backbone
+    from ltbench.data.base import default_offline
+    from ltbench.engine.choose import choose_backbone
+    from ltbench.engine.preflight import clear, preflight
+    from ltbench.engine.request import RunRequest
     from ltbench.tasks.registry import resolve
 
     found = resolve(task) if isinstance(task, str) else [task]
     seeds = (seed,) if isinstance(seed, int) else tuple(seed)
-    return [
-        run_one(
-            RunRequest(
+    overrides = dict(options or {})
+    requests = []
+    for each in found:
+        chosen = choose_backbone(each, method, backbone, preset=preset, variant=variant, overrides=overrides)
+        for number in seeds:
+            request = RunRequest(
                 task=each,
                 method=method,
-                backbone=backbone or default_backbone(each),
+                backbone=chosen.name,
+                why_backbone=chosen.why,
                 weights=weights,
                 seed=number,
                 preset=preset,
-                overrides=dict(options or {}),
+                overrides=overrides,
                 variant=variant,
                 device=device,
                 threads=threads,
@@ -107,12 +113,16 @@ def run(
                 overwrite=overwrite,
                 audit_selection=audit_selection,
                 validation=validation,
-            ),
-            reporter,
-        )
-        for each in found
-        for number in seeds
-    ]
+            )
+            requests.append(request)
+    clear([preflight(request) for request in requests], default_offline())
+    from ltbench.engine.run import run_one
+
+    finished = []
+    for request in requests:
+        reporter.line(request.headline)
+        finished.append(run_one(request, reporter))
+    return finished
 
 
 def leaderboard(records: str | Path | Sequence[str | Path], task: str, version: int | None = None) -> pd.DataFrame:

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from ltbench.backbones.registry import find_backbone
-from ltbench.plugin.errors import UserError
+from ltbench.backbones.released import released_of
+from ltbench.data.base import DataRoot
 
 
-def weights_at_hand(name: str) -> bool:
-    """Whether a run with this backbone would find its weights.
+def weights_at_hand(name: str, root: DataRoot) -> bool:
+    """Whether a run with this backbone would find its weights: on this machine, or in a mirror folder.
 
-    Encoders that bring their weights along, and those of other plugins, which alone could tell, count as here.
+    Encoders that bring their weights along, and those of other plugins that do not say, count as here.
 
     Raises:
         UnknownName: no such backbone, architecture or tag.
+        UserError: ``LTBENCH_MIRROR`` is no mirror.
     """
-    entry, argument = find_backbone(name)
-    target = entry.spec.target
-    if target.startswith("ltbench.backbones.openclip:"):
-        from ltbench.backbones.openclip import cached_weights
-
-        return cached_weights(argument or name) is not None
-    if target.startswith("ltbench.backbones.timm_models:"):
-        from ltbench.backbones.timm_models import require_cached
-
-        try:
-            require_cached(argument)
-        except UserError:
-            return False
-    return True
+    file = released_of(name)
+    return file is None or file.here(root) is not None or file.mirrored() is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +13,21 @@ import open_clip
 import torch
 from open_clip.convert import convert_state_dict
 from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed
-from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_pretrained_tags_by_model
+from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 from torch import nn
 
 from ltbench.backbones.clip_backbone import ClipBackbone, Facts, Preprocessing, assemble
 from ltbench.backbones.options import BackboneOptions
+from ltbench.backbones.released import Released, places_of, released_of
 from ltbench.backbones.weights import (
     file_sha256,
     is_torchscript,
     load_into,
     read_checkpoint,
     seeded,
-    unavailable,
+    unfit,
 )
+from ltbench.data.base import DataRoot
 from ltbench.plugin.errors import UnknownName, UserError
 
 _NAMED: Final = {
@@ -112,7 +113,7 @@ def _open(name: str, source: Source, options: BackboneOptions) -> ClipBackbone:
     # Look for the weights first: a missing file should not cost the time of building the model.
     path = Path(options.file) if options.file else None
     state = read_checkpoint(path) if path else None
-    released = _released(name, source, options.offline) if options.weights is None else None
+    file = _released(name, source, options.offline) if options.weights is None else None
     if path and is_torchscript(path) and not source.quick_gelu:
         raise UserError(
             f"{path.name} is an OpenAI archive, trained with QuickGELU, which {source.model} does not use",
@@ -123,11 +124,14 @@ def _open(name: str, source: Source, options: BackboneOptions) -> ClipBackbone:
     if state is not None and path is not None:
         _load_state(model, state, name, options.image_size)
         weights, pretraining = _origin(path, source)
-    elif released is not None:
-        if is_torchscript(released):
-            _load_state(model, read_checkpoint(released), name, options.image_size)
+    elif file is not None:
+        if is_torchscript(file):
+            _load_state(model, read_checkpoint(file), name, options.image_size)
         else:
-            open_clip.load_checkpoint(model, str(released), strict=True, weights_only=True)
+            try:
+                open_clip.load_checkpoint(model, str(file), strict=True, weights_only=True)
+            except Exception as error:  # each format of weights fails in its own way
+                raise unfit(file, name, error) from error
     facts = Facts(
         name=name,
         dim=int((open_clip.get_model_config(source.model) or {})["embed_dim"]),
@@ -175,48 +179,29 @@ def _load_state(model: nn.Module, state: dict[str, torch.Tensor], name: str, ima
     load_into(model, state, name)
 
 
-def _released(name: str, source: Source, offline: bool) -> Path:
-    """Path of the released weights in the download cache, fetching them when allowed."""
-    what = f"{name} ({source.model}, {source.tag})"
-    if offline:
-        found = _cached(source.config)
-        if found is None:
-            raise UserError(
-                f"the released weights of {what} are not on this machine",
-                "run once without --offline, or --weights FILE",
-            )
-        return found
-    try:
-        with _quiet():
-            path = download_pretrained(source.config)
-    except Exception as error:  # every network library has errors of its own
-        raise unavailable(what, error) from error
-    if not path:
-        raise unavailable(what, FileNotFoundError("open_clip names no place to download them from"))
-    return Path(path)
-
-
-def cached_weights(name: str) -> Path | None:
-    """Path of the released weights of ``clip-rn50`` … or ``MODEL/TAG`` on this machine; None where they are not.
+def released(backbone: str) -> Released | None:
+    """File of the released weights of ``open_clip:MODEL/TAG``; None without a tag.
 
     Raises:
-        UnknownName: open_clip has no such architecture, or no such tag for it.
+        UnknownName: as :func:`resolve`.
     """
-    return _cached(resolve(f"{_NAMED[name]}/openai" if name in _NAMED else name).config)
+    places = places_of(resolve(backbone.partition(":")[2]).config)
+    return Released(backbone, places) if places else None
 
 
-def _cached(config: dict[str, Any]) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
+def _released(name: str, source: Source, offline: bool) -> Path:
+    """The released weights, brought when allowed.
 
-    repository, filename = os.path.split(config.get("hf_hub", ""))
-    names = [filename] if filename else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
-    for candidate in names if repository else []:
-        path = try_to_load_from_cache(repository, candidate)
-        if isinstance(path, str):
-            return Path(path)
-    url = config.get("url", "")
-    downloaded = Path.home() / ".cache" / "clip" / os.path.basename(url)
-    return downloaded if url and downloaded.is_file() else None
+    Raises:
+        UserError: they cannot be had, or nobody says from where.
+    """
+    file = released_of(name)
+    if file is None:
+        raise UserError(
+            f"open_clip names no place to download weights of {name} ({source.model}, {source.tag}) from",
+            "--weights FILE",
+        )
+    return file.bring(DataRoot(offline=offline))
 
 
 def _origin(path: Path, source: Source) -> tuple[str, str]:

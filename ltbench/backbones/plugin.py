@@ -20,6 +20,7 @@ def ltbench_backbones() -> list[BackboneSpec]:
             offers=_ALL,
             pretraining=_CLIP_DATA,
             image_size=224,
+            released="ltbench.backbones.known:released_clip",
         )
         for name, tower in named
     ]
@@ -40,6 +41,7 @@ def ltbench_backbones() -> list[BackboneSpec]:
             offers=_ALL,
             pretraining="as the tag says",
             prefix=True,
+            released="ltbench.backbones.openclip:released",
         ),
         BackboneSpec(
             name="timm",
@@ -48,6 +50,7 @@ def ltbench_backbones() -> list[BackboneSpec]:
             offers=("image", "global"),
             pretraining="as the tag says",
             prefix=True,
+            released="ltbench.backbones.known:released_timm",
         ),
         BackboneSpec(
             name="precomputed",

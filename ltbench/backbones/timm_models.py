@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from ltbench.backbones.base import Backbone, BackboneCard
 from ltbench.backbones.options import ENCODER_VERSION, BackboneOptions
 from ltbench.backbones.precision import arithmetic
-from ltbench.backbones.weights import load_into, read_checkpoint, seeded, state_sha256, unavailable
+from ltbench.backbones.released import Released, hub_files, released_of, web_file
+from ltbench.backbones.weights import load_into, read_checkpoint, seeded, state_sha256, unfit
+from ltbench.data.base import DataRoot
+from ltbench.data.getting.sources import Source
 from ltbench.plugin.errors import UnknownName, UserError
 
 if TYPE_CHECKING:
@@ -88,14 +91,14 @@ def open_timm(name: str, options: BackboneOptions) -> TimmBackbone:
     state = read_checkpoint(path) if path else None
     model = _build(wanted, options)
     config: dict[str, Any] = resolve_model_data_config(model)  # type: ignore[no-untyped-call]
-    released: Any = model.pretrained_cfg
-    weights = str(released.get("tag") or "released")
+    card_of: Any = model.pretrained_cfg
+    weights = str(card_of.get("tag") or "released")
     pretraining = f"timm weights {weights}"
     if options.random:
         weights, pretraining = "random", "none: random weights"
     if state is not None and path is not None:
         # Features come from before the classifier, so that a checkpoint may have any, or none.
-        head = released.get("classifier") or ()
+        head = card_of.get("classifier") or ()
         heads = (head,) if isinstance(head, str) else tuple(head)
         load_into(model, state, name, may_miss=tuple(f"{h}." for h in heads))
         weights, pretraining = f"file {path.name}", f"unknown (local file {path.name})"
@@ -121,50 +124,70 @@ def open_timm(name: str, options: BackboneOptions) -> TimmBackbone:
         pretraining=pretraining,
         dtype=options.dtype,
         ranked=not options.random and options.dtype == "float32",
-        licence=str(released.get("license") or ""),
+        licence=str(card_of.get("license") or ""),
     )
     return TimmBackbone(card, model, transform)
 
 
 def _build(wanted: str, options: BackboneOptions) -> nn.Module:
-    released = options.weights is None
+    plain: dict[str, Any] = {}
     sized: dict[str, Any] = {} if options.image_size is None else {"img_size": options.image_size}
-    if released and options.offline:
-        require_cached(wanted)
-    for extra in (sized, {}):
+    path: Path | None = None
+    if options.weights is None:
+        file = released_of(f"timm:{wanted}")
+        if file is None:
+            raise UserError(f"timm names no place to download weights of {wanted} from", "--weights FILE")
+        path = file.bring(DataRoot(offline=options.offline))
+        sized["pretrained_cfg_overlay"] = {"file": str(path)}
+        plain["pretrained_cfg_overlay"] = {"file": str(path)}
+    for extra in (sized, plain):
         try:
             with seeded(options.seed):
-                model: nn.Module = timm.create_model(wanted, pretrained=released, num_classes=0, **extra)
+                model: nn.Module = timm.create_model(wanted, pretrained=path is not None, num_classes=0, **extra)
+                if path is not None:
+                    _check_file(model, path, wanted, extra)
         except TypeError as error:
             # Convolutional models take any size and therefore know no "img_size".
-            if extra and "img_size" in str(error):
+            if extra is sized and "img_size" in str(error):
                 continue
             raise
-        except Exception as error:  # every network library has errors of its own
-            if released:
-                raise unavailable(f"timm:{wanted}", error) from error
+        except Exception as error:  # each format of weights fails in its own way
+            if path is not None:
+                raise unfit(path, f"timm:{wanted}", error) from error
             raise UserError(f"timm cannot build {wanted} ({error})", "another model") from error
         return model
     raise UserError(f"timm cannot build {wanted} for images of {options.image_size} pixels", "another model")
 
 
-def require_cached(wanted: str) -> None:
-    """Refuse a model whose released weights are not on this machine.
+def _check_file(model: nn.Module, path: Path, wanted: str, extra: dict[str, Any]) -> None:
+    """Refuse another model's file, which timm takes for one whose classifier differs: what it lacks would stay random.
 
     Raises:
-        UserError: they are not.
+        RuntimeError: it lacks something.
     """
-    from huggingface_hub import try_to_load_from_cache
+    try:
+        whole = model.state_dict().keys() <= read_checkpoint(path).keys()
+    except UserError:
+        whole = False  # a format that timm can read
+    if not whole:
+        # Names of old files are translated by timm. With the classifier that the file has it leaves nothing out.
+        timm.create_model(wanted, pretrained=True, **extra)
 
-    config = timm.get_pretrained_cfg(wanted)
-    repository = config.hf_hub_id if config and config.hf_hub_id else ""
-    for filename in ("model.safetensors", "pytorch_model.bin"):
-        if repository and isinstance(try_to_load_from_cache(repository, filename), str):
-            return
-    raise UserError(
-        f"the released weights of timm:{wanted} are not on this machine",
-        "run once without --offline, or --weights FILE",
-    )
+
+def released(backbone: str, name: str) -> Released | None:
+    """File of the released weights of a model of timm; None where it says no place, or has a format of its own."""
+    config = timm.get_pretrained_cfg(name)
+    if config is None:
+        return None
+    licence = str(config.license or "")
+    places: tuple[Source, ...] = ()
+    if config.hf_hub_id:
+        own = config.hf_hub_filename
+        names = (own,) if own else ("model.safetensors", "pytorch_model.bin")
+        places = hub_files(f"{config.hf_hub_id}/", *names, licence=licence)
+    elif isinstance(config.url, str) and config.url and not config.custom_load:
+        places = (web_file(config.url, licence or "as the model's authors say"),)
+    return Released(backbone, places) if places else None
 
 
 def _words(transform: Any) -> str:

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from ltbench.plugin.errors import UserError
 
-_ALTERNATIVES = "--weights random (for trying the path, never ranked), or --weights FILE"
 # OpenAI's archives carry three integers next to the weights; traced modules also list their causal mask, a constant.
 _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
 
@@ -45,10 +44,13 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def unavailable(what: str, error: Exception) -> UserError:
-    """The error for released weights that could not be had."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return UserError(f"the released weights of {what} could not be downloaded ({reason[:160]})", _ALTERNATIVES)
+def unfit(path: Path, what: str, error: Exception) -> UserError:
+    """The error for a file of released weights that does not load: it is damaged, or another model's."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return UserError(
+        f"the released weights of {what} in {path} do not load ({type(error).__name__}: {reason[:400]})",
+        f"remove or replace {path}; or --weights FILE",
+    )
 
 
 def is_torchscript(path: Path) -> bool:

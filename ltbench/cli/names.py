@@ -7,8 +7,8 @@ from pathlib import Path
 from ltbench.plugin.errors import UserError
 
 
-def check_names(method: str, backbone: str) -> None:
-    """Refuse unknown names.
+def check_names(method: str, backbone: str | None) -> None:
+    """Refuse unknown names; a backbone may be left to be chosen.
 
     Raises:
         UnknownName: the nearest names are suggested.
@@ -17,7 +17,8 @@ def check_names(method: str, backbone: str) -> None:
     from ltbench.plugin.manager import registry
 
     registry().methods.get(method)
-    find_backbone(backbone)
+    if backbone is not None:
+        find_backbone(backbone)
 
 
 def find_record(name: str, out: Path, completed: bool = False) -> Path:

@@ -108,7 +108,10 @@ task_option = click.option(
     "--task", "address", required=True, metavar="NAME", help="Task, e.g. shapes-lt, shapes-plt@mr40, or a task folder."
 )
 backbone_option = click.option(
-    "--backbone", default=None, metavar="NAME", help="Encoder. [default: tiny-clip for shapes, a task's own features]"
+    "--backbone",
+    default=None,
+    metavar="NAME",
+    help="Encoder. [default: that of the preset made for the task and method, else the task's own]",
 )
 weights_option = click.option(
     "--weights", default=None, metavar="FILE", help="A checkpoint, or 'random', in place of the released weights."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ltbench.method import Needs
+from ltbench.method.config import Needs
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import registry
 from ltbench.tasks.task import Task, UnknownPolicy
@@ -45,8 +45,12 @@ def _why_no_captions(task: Task) -> str:
 
 def backbone_problems(needs: Needs, offers: Sequence[str]) -> list[str]:
     """What a method needs that a backbone does not offer."""
-    wanted = [needs.input, *(["text"] if needs.text else [])]
-    return [what for what in wanted if what not in offers]
+    return [what for what in wanted_of(needs) if what not in offers]
+
+
+def wanted_of(needs: Needs) -> list[str]:
+    """What a method asks of a backbone: some of ``image``, ``global``, ``region``, ``text``."""
+    return [needs.input, *(["text"] if needs.text else [])]
 
 
 def check_fit(method: str, needs: Needs, task: Task, has_groups: bool, backbone: str, offers: Sequence[str]) -> None:

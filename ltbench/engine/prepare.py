@@ -9,6 +9,7 @@ import torch
 
 from ltbench.backbones.base import Backbone
 from ltbench.backbones.registry import find_backbone, open_backbone
+from ltbench.backbones.released import bring_weights
 from ltbench.data.base import DataSet, default_offline
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.encode import Encoder
@@ -68,9 +69,11 @@ def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True
     check_fit(
         request.method, needs, request.task, True, request.backbone, find_backbone(request.backbone)[0].spec.offers
     )
+    root = request.root(reporter)
+    if bring and request.weights is None:
+        bring_weights(request.backbone, root)
     backbone = open_backbone(request.backbone, weights=request.weights, device=str(device), offline=default_offline())
     backbone = behind_preprocessing(backbone, needs)
-    root = request.root(reporter)
     if bring:
         bring_missing(request.task, root)
     data = open_data_set(request.task, root)

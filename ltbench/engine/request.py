@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ltbench.data.base import DataRoot
 from ltbench.data.progress import SILENT, Reporter
-from ltbench.method import Method, MethodConfig, Preset
-from ltbench.method.config import Variant, build_config, choose_preset, load_presets, read_presets
+from ltbench.method.config import (
+    MethodConfig,
+    Preset,
+    Variant,
+    build_config,
+    choose_preset,
+    load_presets,
+    read_presets,
+)
 from ltbench.plugin.errors import UnknownName
 from ltbench.plugin.manager import Registered, registry
 from ltbench.plugin.specs import MethodSpec
+from ltbench.tasks.defaults import Chosen
 from ltbench.tasks.task import Task
+
+if TYPE_CHECKING:
+    from ltbench.method.method import Method
 
 Overwrite = Literal["never", "failed", "always"]
 
@@ -35,6 +46,7 @@ class RunRequest:
         validation: labels of validation rows, for methods that ask for such: ``observed``, or ``clean``, which the row
             then says.
         max_cache_bytes: cap on what the feature cache may grow by.
+        why_backbone: why it is this backbone, where nobody named it.
     """
 
     task: Task
@@ -54,6 +66,16 @@ class RunRequest:
     audit_selection: bool = False
     max_cache_bytes: int | None = None
     validation: Literal["observed", "clean"] = "observed"
+    why_backbone: str = ""
+
+    @property
+    def headline(self) -> str:
+        """What is run, one line."""
+        head, colon, argument = self.backbone.partition(":")
+        # Without the folders of its file.
+        shown = f"{head}:{Path(argument).name}" if colon and head == "precomputed" else self.backbone
+        chosen = Chosen(shown, self.why_backbone)
+        return f"{self.method} on {self.task.address}, {chosen}, seed {self.seed}"
 
     def root(self, reporter: Reporter = SILENT) -> DataRoot:
         """Where the data set is looked for."""
@@ -78,12 +100,12 @@ class Resolved:
         return self.preset.origin if self.preset is not None else "default (not tuned)"
 
 
-def resolve_method(request: RunRequest) -> Resolved:
-    """Find the recipe, choose variant and preset, and build its configuration.
+def resolve_preset(request: RunRequest) -> tuple[Registered[MethodSpec], Variant, Preset | None]:
+    """Find the recipe and choose variant and preset; imports no torch.
 
     Raises:
-        UnknownName: method, variant, preset or option.
-        UserError: a preset for another task or backbone, or a value that does not fit its option.
+        UnknownName: method, variant or preset.
+        UserError: a preset for another task or backbone.
     """
     registered = registry().methods.get(request.method)
     spec = registered.spec
@@ -95,6 +117,18 @@ def resolve_method(request: RunRequest) -> Resolved:
         presets = read_presets(Path(name), spec.name)
         name = presets[0].name
     preset = choose_preset(presets, name, request.task.name, request.task.setting, request.backbone, variant, spec.name)
+    return registered, variant, preset
+
+
+def resolve_method(request: RunRequest) -> Resolved:
+    """Find the recipe, choose variant and preset, and build its configuration.
+
+    Raises:
+        UnknownName: method, variant, preset or option.
+        UserError: a preset for another task or backbone, or a value that does not fit its option.
+    """
+    registered, variant, preset = resolve_preset(request)
+    spec = registered.spec
     cls: type[Method] = spec.load()
     layers = [spec.config, preset.overrides if preset else {}, dict(request.overrides)]
     config = build_config(cls.Config, spec.name, *layers)

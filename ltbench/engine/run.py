@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ltbench.backbones.registry import find_backbone
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.facts import RunFacts, common_content, cost_of, facts_of
 from ltbench.engine.failures import Diverged
 from ltbench.engine.kept import write_kept
+from ltbench.engine.needs import check_fit, unknown_policy
 from ltbench.engine.phase1 import Phase1
 from ltbench.engine.prepare import Prepared, prepare, setup_for
-from ltbench.engine.request import RunRequest
+from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.engine.setup import Outcome
 from ltbench.metrics.versions import logits_dtype
 from ltbench.plugin.errors import UserError
@@ -27,6 +29,7 @@ from ltbench.records.corrections import Corrections, judge_corrections
 from ltbench.records.facts import LogitsFacts, Selection
 from ltbench.records.judge import Judgement, check_alignment, check_stored, judge
 from ltbench.records.logits import file_sha256, read_logits, write_logits
+from ltbench.records.read import RECORD_NAME, load_record
 from ltbench.records.record import RunContent, RunRecord, seal
 from ltbench.records.store import AttemptFolder, Overwrite, RunStore
 from ltbench.tasks.views import open_test, open_train, open_truth
@@ -47,31 +50,56 @@ class Finished:
     reused: bool
 
 
-def plan(request: RunRequest, reporter: Reporter = SILENT) -> dict[str, Any]:
-    """What a run would do (``--dry-run``): resolved configuration, key, rows, and whether it is finished already."""
-    prepared = prepare(request, reporter, bring=False)
-    facts = facts_of(prepared)
-    train = open_train(request.task, prepared.data).limited(request.limit)
-    done = RunStore(request.out).finished(facts.key, Overwrite(request.overwrite), facts.code)
-    return {
+def plan(request: RunRequest) -> dict[str, Any]:
+    """What a run would do (``--dry-run``): resolved configuration, and whether it is finished already.
+
+    Nothing is opened, so that a run counts as finished by what was asked for: its configuration, backbone, seed, number
+    of threads and rows. Its key holds the fingerprints of data and weights as well.
+
+    Raises:
+        UserError: a name or an option does not fit.
+    """
+    resolved = resolve_method(request)
+    needs = resolved.method.needs()
+    check_fit(
+        request.method, needs, request.task, True, request.backbone, find_backbone(request.backbone)[0].spec.offers
+    )
+    preset = resolved.preset
+    facts = {
         "task": request.task.address,
         "method": request.method,
-        "variant": prepared.resolved.variant,
-        "preset": facts.method.preset,
-        "origin": prepared.resolved.origin,
-        "config": facts.method.config,
-        "backbone": facts.backbone.name,
-        "weights": facts.backbone.weights,
+        "variant": resolved.variant,
+        "preset": None if preset is None else preset.name + ("+overrides" if request.overrides else ""),
+        "origin": resolved.origin,
+        "config": resolved.config.model_dump(mode="json"),
+        "backbone": request.backbone,
+        "weights": request.weights or "released",
         "seed": request.seed,
         "threads": request.threads,
-        "device": str(prepared.device),
-        "unknown_policy": prepared.policy,
-        "extras": list(facts.extras),
-        "train_rows": len(train),
-        "test_rows": len(open_test(request.task, prepared.data).limited(request.limit)),
-        "key": facts.key,
-        "finished": done is not None,
+        "limit": request.limit,
+        "device": request.device,
+        "unknown_policy": unknown_policy(needs, request.task),
     }
+    return {**facts, "finished": _finished(request, facts)}
+
+
+def _finished(request: RunRequest, facts: dict[str, Any]) -> bool:
+    if request.overwrite != "never":
+        return False
+    for path in (request.out / request.task.address / request.method).glob(f"*/*/{RECORD_NAME}"):
+        record = load_record(path)
+        found = {
+            "variant": record.method.variant,
+            "config": record.method.config,
+            "backbone": record.backbone.name,
+            "seed": record.seed,
+            "threads": record.threads,
+            "limit": record.limit,
+        }
+        drawn = record.backbone.weights == "random"
+        if record.status == "completed" and found.items() <= facts.items() and drawn == (request.weights == "random"):
+            return True
+    return False
 
 
 def run_one(request: RunRequest, reporter: Reporter = SILENT) -> Finished:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +21,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ltbench.data.progress import SILENT, Reporter
+from ltbench.engine.choose import choose_backbone
 from ltbench.method.config import first_problem
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import registry
 from ltbench.plugin.system import usable_cores
+from ltbench.tasks.defaults import Chosen
 from ltbench.tasks.registry import load_task, resolve
 
 
@@ -30,7 +34,7 @@ class PlanItem(BaseModel):
     """One recipe with its options; a plan may list the same recipe several times (an ablation).
 
     Attributes:
-        backbone: in place of the plan's.
+        backbone: in place of the plan's; None takes that.
         tasks: those of the plan that it runs on, with or without setting; empty for all.
     """
 
@@ -54,7 +58,7 @@ class SweepPlan(BaseModel):
     Attributes:
         tasks: addresses; a task with settings stands for all of them.
         items: recipes, as names or with options.
-        backbone: for all runs.
+        backbone: for all runs; None takes that of the preset made for each task and recipe, else the task's default.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,7 +66,7 @@ class SweepPlan(BaseModel):
     tasks: tuple[str, ...] = Field(min_length=1)
     items: tuple[PlanItem, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = (0, 1, 2)
-    backbone: str = "tiny-clip"
+    backbone: str | None = None
     weights: str | None = None
     threads: int = 1
     limit: int | None = None
@@ -174,9 +178,35 @@ def expand(plan: SweepPlan) -> list[Cell]:
     ]
 
 
+def backbone_of(cell: Cell, plan: SweepPlan) -> Chosen:
+    """The backbone of one run of a plan, and why: the item's own, else the plan's, else what the run would choose.
+
+    Raises:
+        UserError: as :func:`ltbench.engine.choose.choose_backbone`.
+    """
+    item = cell.item
+    how: dict[str, Any] = {"preset": item.preset, "variant": item.variant, "overrides": item.options}
+    return choose_backbone(load_task(cell.task), item.method, item.backbone or plan.backbone, **how)
+
+
+def chosen_backbones(plan: SweepPlan) -> list[str]:
+    """One line for each backbone that nobody named, and how many runs take it; runs without one are refused later."""
+    if plan.backbone is not None:
+        return []
+    counts: Counter[str] = Counter()
+    for cell in expand(plan):
+        if cell.item.backbone is not None:
+            continue
+        with suppress(UserError):
+            counts[str(backbone_of(cell, plan))] += 1
+    return [f"{name}: {count} runs" for name, count in counts.items()]
+
+
 def sweep(plan: SweepPlan, options: SweepOptions, reporter: Reporter = SILENT) -> list[CellResult]:
     """Run a plan; one line a run. A run that fails, is refused or whose process dies never stops the others."""
     cells = expand(plan)
+    for line in chosen_backbones(plan):
+        reporter.line(line)
     jobs = options.jobs or max(1, usable_cores() // plan.threads)
     results: dict[Cell, CellResult] = {}
     with reporter.task(f"sweep of {len(cells)} runs", len(cells)) as advance:
@@ -234,11 +264,13 @@ def _work(cell: Cell, plan: SweepPlan, options: SweepOptions) -> CellResult:
 
     started = time.monotonic()
     try:
+        chosen = backbone_of(cell, plan)
         finished = run_one(
             RunRequest(
                 task=load_task(cell.task),
                 method=cell.item.method,
-                backbone=cell.item.backbone or plan.backbone,
+                backbone=chosen.name,
+                why_backbone=chosen.why,
                 weights=plan.weights,
                 seed=cell.seed,
                 preset=cell.item.preset,

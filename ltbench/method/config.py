@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -135,13 +136,19 @@ def load_presets(spec: MethodSpec) -> tuple[Preset, ...]:
         return ()
     try:
         text = resources.files(spec.package).joinpath(spec.presets).read_text(encoding="utf-8")
-        document = yaml.safe_load(text) or {}
+        document = _parsed(text)
         found = [Preset.model_validate(entry) for entry in document.get(spec.name, [])]
         return tuple(preset for each in found for preset in each.by_variant(cast(Sequence[Variant], spec.variants)))
     except (OSError, ModuleNotFoundError, yaml.YAMLError, AttributeError) as error:
         raise UserError(f"presets of method {spec.name!r} cannot be read ({error})", "ltbench plugins") from error
     except ValidationError as error:
         raise UserError(f"presets of method {spec.name!r}: {first_problem(error)}", "ltbench plugins") from error
+
+
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> dict[str, Any]:
+    """The presets of all recipes of a file, which are read by one recipe after the other."""
+    return yaml.safe_load(text) or {}
 
 
 def read_presets(path: Path, recipe: str) -> tuple[Preset, ...]:

@@ -166,6 +166,9 @@ class BackboneSpec(Spec):
         pretraining: what the weights saw, one line.
         prefix: the name is a prefix and the rest is an argument (``timm:resnet18``).
         image_size: side of the square input in pixels, when fixed.
+        released: ``module:function``, called as ``(backbone: str) -> Released | None``: the file of its released
+            weights (:class:`ltbench.backbones.released.Released`), told without opening it; None where nothing has to
+            be brought, or nobody can tell.
     """
 
     kind: ClassVar[str] = "backbone"
@@ -173,9 +176,12 @@ class BackboneSpec(Spec):
     pretraining: str = ""
     prefix: bool = False
     image_size: int | None = None
+    released: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.released is not None and not _TARGET.match(self.released):
+            raise PluginError(f"backbone {self.name!r}: released {self.released!r} is not of the form 'module:object'")
         unknown = sorted(set(self.offers) - set(OFFERS))
         if unknown:
             raise PluginError(f"backbone {self.name!r}: unknown offers {unknown}; known are {list(OFFERS)}")

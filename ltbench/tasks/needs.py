@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from ltbench.data.base import DataRoot, DataSet
 from ltbench.data.getting.bring import bring
-from ltbench.data.getting.here import is_begun
+from ltbench.data.getting.here import is_begun, is_here
 from ltbench.data.getting.needs import Needs, Piece
 from ltbench.data.getting.plan import Plan, plan
 from ltbench.data.getting.sources import Source
@@ -105,21 +105,24 @@ def plan_of_run(task: Task, root: DataRoot) -> Plan:
     pieces: list[Piece] = []
     for data_set, parts in parts_of(task).items():
         needed = pieces_of(data_set, parts)
-        if needed and _opens(data_set, parts, root):
+        # Names of files are looked at first: to open a data set takes time, and leaves what was read in the cache.
+        if all(is_here(piece, root) for piece in needed):
+            continue
+        if _opens(data_set, parts, root):
             needed = [piece for piece in needed if is_begun(piece, root)]
         pieces += needed
     return plan(Needs(task.address, tuple(sources_of(task)), tuple(pieces)), root)
 
 
 def bring_missing(task: Task, root: DataRoot) -> None:
-    """Download what a run of the task lacks; the size is told first. Nothing is done offline.
+    """Download what a run of the task lacks; the size is told first. Offline, a mirror folder alone is asked.
 
     Raises:
         UserError: something could not be brought.
     """
-    if root.offline:
-        return
     wanted = plan_of_run(task, root)
+    if root.offline and not any(item.mirrored for item in wanted.missing):
+        return
     if not wanted.complete:
         bring(wanted, root)
 

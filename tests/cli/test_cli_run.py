@@ -57,7 +57,7 @@ def test_json_is_clean_while_progress_goes_to_stderr(cli: Cli) -> None:
     assert run["record"]["limit"] == 8
     assert run["reused"] is False
     assert Path(run["path"]).is_file()
-    assert "zero-shot on shapes-micro, tiny-clip, seed 0" in said.err
+    assert "zero-shot on shapes-micro, tiny-clip (the bundled one, made for shapes), seed 0" in said.err
 
 
 def test_a_dry_run_writes_nothing(cli: Cli, tmp_path: Path) -> None:

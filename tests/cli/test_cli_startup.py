@@ -39,6 +39,8 @@ def imported(process: Cli, *args: str) -> set[str]:
         ("list", "datasets"),
         ("list", "methods"),
         ("plugins",),
+        ("show", "method", "lmpt"),
+        ("show", "method", "focal", "--json"),
         ("--version",),
     ],
     ids=" ".join,

@@ -207,7 +207,8 @@ def _dry(
         for table in chosen
         for line in table.lines
     }
-    lacking = [*lacking_data(runs, _root(how["data_root"])), *lacking_weights(runs, how["weights"])]
+    root = _root(how["data_root"])
+    lacking = [*lacking_data(runs, root), *lacking_weights(runs, root, how["weights"])]
     if form == "json":
         print_json({"rows": rows, "seeds": document["seeds"], "missing": lacking})
         return

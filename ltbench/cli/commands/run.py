@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,8 +30,9 @@ from ltbench.cli.options import (
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
-    from ltbench.data.progress import Reporter
-    from ltbench.engine.run import Finished, RunRequest
+    from ltbench.engine.preflight import Preflight
+    from ltbench.engine.request import RunRequest
+    from ltbench.engine.run import Finished
 
 OPTIONS = [
     task_option,
@@ -81,9 +81,20 @@ def run(
     go_offline(offline)
     requests = build_requests(address, backbone, seeds, parse_overrides(pairs), **options)
     says = reporter()
+    from ltbench.cli.preflight import preflight_lines
+    from ltbench.data.base import default_offline
+    from ltbench.engine.preflight import clear, preflight
+
+    checked = [preflight(request) for request in requests]
     if dry_run:
-        show_plans(requests, says, as_json)
+        show_plans(checked, as_json)
         return
+    clear(checked, default_offline())
+    for number, each in enumerate(checked, 1):
+        lines = preflight_lines(each)
+        count = f"[{number}/{len(requests)}] " if len(requests) > 1 else ""
+        for line in (f"{count}{lines[0]}", *lines[1:]):
+            says.line(line)
     from ltbench.cli.output import print_json
     from ltbench.cli.results import print_results, results_json
     from ltbench.engine.run import run_one
@@ -97,8 +108,8 @@ def run(
             print_results(finished)
 
     for number, request in enumerate(requests, 1):
-        count = f"[{number}/{len(requests)}] " if len(requests) > 1 else ""
-        says.line(f"{count}{request.method} on {request.task.address}, {_short(request.backbone)}, seed {request.seed}")
+        if number > 1:
+            says.line(f"[{number}/{len(requests)}] {request.headline}")
         try:
             finished.append(run_one(request, says))
         except UserError:
@@ -121,30 +132,43 @@ def build_requests(
 ) -> list[RunRequest]:
     """One request for each setting and seed; unknown names are refused before torch is imported."""
     from ltbench.cli.names import check_names
-    from ltbench.tasks.defaults import default_backbone
+    from ltbench.engine.choose import choose_backbone
+    from ltbench.engine.request import RunRequest
     from ltbench.tasks.registry import resolve
 
     tasks = resolve(address)
-    named = [(task, backbone or default_backbone(task)) for task in tasks]
-    for _, name in named:
-        check_names(method, name)
-    from ltbench.engine.request import RunRequest
-
+    check_names(method, backbone)
+    how = {"preset": rest["preset"], "variant": rest["variant"], "overrides": overrides}
+    chosen = [(task, choose_backbone(task, method, backbone, **how)) for task in tasks]
     return [
-        RunRequest(task=task, method=method, backbone=name, seed=seed, overrides=overrides, **rest)
-        for task, name in named
+        RunRequest(
+            task=task,
+            method=method,
+            backbone=one.name,
+            why_backbone=one.why,
+            seed=seed,
+            overrides=overrides,
+            **rest,
+        )
+        for task, one in chosen
         for seed in seeds
     ]
 
 
-def show_plans(requests: list[RunRequest], says: Reporter, as_json: bool) -> None:
-    """Print what would run."""
-    from ltbench.cli.output import print_facts, print_json
+def show_plans(checked: list[Preflight], as_json: bool) -> None:
+    """Print what would run, what it needs and what it would take."""
+    from ltbench.cli.output import note, print_facts, print_json
+    from ltbench.cli.preflight import preflight_json, preflight_lines
+
+    if not as_json:
+        for each in checked:
+            for line in preflight_lines(each):
+                note(line)
     from ltbench.engine.run import plan
 
-    plans = [plan(request, says) for request in requests]
+    plans = [plan(each.request) for each in checked]
     if as_json:
-        print_json(plans)
+        print_json([{**facts, **preflight_json(each)} for facts, each in zip(plans, checked, strict=True)])
         return
     for number, facts in enumerate(plans):
         if number:
@@ -158,9 +182,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else str(value)
-
-
-def _short(backbone: str) -> str:
-    """A backbone's name without the folders of its file."""
-    head, colon, argument = backbone.partition(":")
-    return f"{head}:{Path(argument).name}" if colon and head == "precomputed" else backbone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,7 +10,7 @@ from ltbench.cli.options import json_option
 from ltbench.cli.output import Column, print_facts, print_json, print_markdown, print_table
 
 if TYPE_CHECKING:
-    from ltbench.method import MethodConfig, Needs, Preset
+    from ltbench.method.config import Needs, Preset
     from ltbench.plugin.specs import MethodSpec
 
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 @json_option
 def method(name: str, as_json: bool) -> None:
     """A method's card, options and presets."""
-    from ltbench.method.config import build_config, load_presets
+    from ltbench.method.config import load_presets
+    from ltbench.method.facts import facts_of
     from ltbench.plugin.manager import registry
 
     item = registry().methods.get(name)
     spec = item.spec
-    cls = spec.load()
-    config = build_config(cls.Config, spec.name, spec.config)
-    needs: Needs = cls(config).needs()
+    facts = facts_of(spec)
+    needs, options = facts.needs, [option.model_dump() for option in facts.options]
     presets = load_presets(spec)
     card = _card(spec)
     if as_json:
@@ -40,7 +40,7 @@ def method(name: str, as_json: bool) -> None:
                 "variants": list(spec.variants),
                 "deterministic": spec.deterministic,
                 "needs": needs.model_dump(mode="json"),
-                "options": _options(config),
+                "options": options,
                 "presets": [preset.model_dump(mode="json") for preset in presets],
                 "card": card,
             }
@@ -57,7 +57,6 @@ def method(name: str, as_json: bool) -> None:
         }
     )
     click.echo()
-    options = _options(config)
     if options:
         print_table(
             [Column("option", whole=True), "value", "what it is"],
@@ -86,16 +85,6 @@ def _card(spec: MethodSpec) -> str:
         return resources.files(spec.package).joinpath(spec.card).read_text(encoding="utf-8")
     except (OSError, ModuleNotFoundError):
         return f"(the card {spec.card} is missing from {spec.package})"
-
-
-def _options(config: MethodConfig) -> list[dict[str, Any]]:
-    from pydantic_core import to_jsonable_python
-
-    # Not its dump, from which a configuration may leave out what it does not use.
-    return [
-        {"name": name, "value": to_jsonable_python(getattr(config, name)), "description": field.description or ""}
-        for name, field in type(config).model_fields.items()
-    ]
 
 
 def _needs(needs: Needs) -> str:

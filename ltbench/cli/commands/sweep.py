@@ -76,15 +76,17 @@ def sweep(
 
     Runs that are recorded already are not run again, so a stopped sweep goes on where it stopped.
     """
-    from ltbench.cli.output import print_json
+    from ltbench.cli.output import note, print_json
     from ltbench.cli.reporting import reporter
 
     go_offline(offline)
     plan = _plan(ctx, plan_file, tasks, methods, rest)
-    from ltbench.engine.sweep import SweepOptions, expand
+    from ltbench.engine.sweep import SweepOptions, chosen_backbones, expand
     from ltbench.engine.sweep import sweep as run_sweep
 
     if dry_run:
+        for line in chosen_backbones(plan):
+            note(line)
         labels = [cell.label for cell in expand(plan)]
         print_json(labels) if as_json else click.echo("\n".join(labels))
         return
@@ -115,8 +117,6 @@ def _plan(
     """The plan of the file or of the options; a plan file says everything that decides results."""
     from ltbench.cli.names import check_names
     from ltbench.engine.sweep import SweepPlan
-    from ltbench.tasks.defaults import common_backbone
-    from ltbench.tasks.registry import resolve
 
     if plan_file is not None:
         typed = [
@@ -130,10 +130,7 @@ def _plan(
     elif not tasks or not methods:
         raise UserError("a sweep needs --tasks and --methods, or --plan FILE", "ltbench sweep --help")
     else:
-        found = [task for address in tasks for task in resolve(address)]
         given = {name: value for name, value in rest.items() if value is not None}
-        given.setdefault("backbone", None)
-        given["backbone"] = given["backbone"] or common_backbone(found)
         plan = SweepPlan.of(tasks, methods, **given)
     for item in plan.items:
         check_names(item.method, item.backbone or plan.backbone)

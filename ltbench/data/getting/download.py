@@ -38,9 +38,10 @@ class GaveUp(Exception):
 class _Stumble(Exception):
     """An attempt failed in a way that another may not."""
 
-    def __init__(self, reason: str, wait: float | None = None) -> None:
+    def __init__(self, reason: str, wait: float | None = None, silent: bool = False) -> None:
         super().__init__(reason)
         self.wait = wait
+        self.silent = silent
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,18 @@ class Patience:
 
     Attributes:
         tries: attempts in a row that bring nothing new (less than 1 MiB).
+        silent: of these, attempts that got no answer at all, where no other has.
         first_wait: seconds before the second attempt; doubled each time, plus up to a quarter at random.
         longest_wait: bound of the waits, of those that a server asks for too.
         connect, read: seconds until a silent server counts as a failure.
     """
 
     tries: int = 4
+    silent: int = 2
     first_wait: float = 1.0
     longest_wait: float = 60.0
-    connect: float = 15.0
-    read: float = 60.0
+    connect: float = 5.0
+    read: float = 15.0
 
 
 PATIENCE = Patience()
@@ -92,7 +95,7 @@ def download(
         OSError: the part cannot be written.
     """
     limits = patience or PATIENCE
-    failures = 0
+    failures, heard = 0, False
     while True:
         before = _size(part)
         try:
@@ -100,7 +103,8 @@ def download(
             return
         except _Stumble as problem:
             failures = 1 if _size(part) - before >= ENOUGH else failures + 1
-            if failures >= limits.tries:
+            heard = heard or not problem.silent
+            if failures >= (limits.tries if heard else limits.silent):
                 raise GaveUp(str(problem)) from problem
             wait = problem.wait if problem.wait is not None else limits.first_wait * 2 ** (failures - 1)
             wait = min(limits.longest_wait, wait) * random.uniform(1.0, 1.25)
@@ -123,8 +127,10 @@ def _attempt(url: str, part: Path, size: int | None, pinned: bool, progress: Pro
         headers["Range"] = f"bytes={have}-"
         if validator:
             headers["If-Range"] = validator
+    answered = False
     try:
         with requests.get(url, headers=headers, stream=True, timeout=(patience.connect, patience.read)) as answer:
+            answered = True
             if answer.status_code == 416 and have:
                 _after_the_end(answer, part, have)
                 return
@@ -137,9 +143,9 @@ def _attempt(url: str, part: Path, size: int | None, pinned: bool, progress: Pro
                 write_atomic(_meta(part), json.dumps(note))
             _receive(answer, part, start, total, progress)
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.TooManyRedirects) as error:
-        raise NotThere(_line(error)) from error
+        raise NotThere(line_of(error)) from error
     except requests.RequestException as error:
-        raise _Stumble(_line(error)) from error
+        raise _Stumble(line_of(error), silent=not answered) from error
 
 
 def _receive(answer: Response, part: Path, start: int, total: int | None, progress: Progress) -> None:
@@ -223,10 +229,10 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _line(error: Exception) -> str:
+def line_of(error: Exception) -> str:
     """The inmost reason of a chain of errors, in one line."""
     inmost: BaseException = error
     while inmost.__cause__ or (inmost.__context__ and not inmost.__suppress_context__):
         inmost = inmost.__cause__ or inmost.__context__ or inmost
     reason = getattr(inmost, "strerror", None) or str(inmost) or type(inmost).__name__
-    return " ".join(str(reason).split())[:200]
+    return " ".join(str(reason).split())

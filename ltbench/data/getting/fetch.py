@@ -14,7 +14,7 @@ from ltbench.data.getting.download import GaveUp, NotThere, download, forget
 from ltbench.data.getting.hashes import WrongFile, likely_cause, sha256_of
 from ltbench.data.getting.mirror import VARIABLE, mirror, nearby
 from ltbench.data.getting.notes import cached, expected, remember
-from ltbench.data.getting.sources import Source
+from ltbench.data.getting.sources import HUB, Source
 from ltbench.data.progress import Advance, Reporter
 from ltbench.plugin.errors import UserError
 
@@ -92,17 +92,23 @@ def _bring(source: Source, target: Path, root: DataRoot) -> Path:
         root.reporter.line(f"{source.name}{tried.replace(';', ':', 1)}; asking its origin")
     again = f"the same command again later, or {VARIABLE}=DIR with the right file"
     try:
-        return _from_web(source, source.url, target, root, again)
+        return _from_web(source, address(source), target, root, again)
     except NotThere as problem:
         raise UserError(
-            f"{source.name} is not to be had from {source.url} ({problem}){tried}",
+            f"{source.name} is not to be had from {address(source)} ({problem}){tried}",
             f"{VARIABLE}=DIR with {source.layout}",
         ) from problem
     except GaveUp as problem:
         raise UserError(
-            f"{source.name} could not be downloaded from {source.url} ({problem}){tried}",
+            f"{source.name} could not be downloaded from {address(source)} ({problem}){tried}",
             f"the same command again: what has arrived is kept; or {VARIABLE}=DIR",
         ) from problem
+
+
+def address(source: Source) -> str:
+    """The web address that a file is asked at; ``HF_ENDPOINT`` stands for the hub, as for the hub's own client."""
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/")
+    return source.url.replace(HUB, endpoint, 1) if endpoint and source.url.startswith(f"{HUB}/") else source.url
 
 
 def _from_folder(source: Source, near: Path, target: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import Literal
 from ltbench.data.base import DataRoot
 from ltbench.data.getting.disk import in_words
 from ltbench.data.getting.here import Found, here
+from ltbench.data.getting.mirror import nearby
 from ltbench.data.getting.needs import Needs, Piece
 from ltbench.data.getting.sources import Source
 
@@ -46,6 +47,11 @@ class Item:
     def address(self) -> str:
         """Web address of the file; empty where a person has to get it."""
         return self.source.url if self.source is not None else ""
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the mirror folder that ``LTBENCH_MIRROR`` names has the file."""
+        return self.source is not None and nearby(self.source.layout) is not None
 
 
 @dataclass(frozen=True)

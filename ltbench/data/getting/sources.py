@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote, unquote, urlsplit
 
+HUB = "https://huggingface.co"
+"""The hub that most weights lie on."""
 Unpack = Literal["tar", "zip"]
 
 _GITHUB = re.compile(r"^github:(?P<owner>[\w.-]+)/(?P<repo>[\w.-]+)@(?P<commit>[0-9a-f]{40}):(?P<path>[^\\\0]+)$")

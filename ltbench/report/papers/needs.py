@@ -51,7 +51,7 @@ def needs_of_table(table: PaperTable, root: DataRoot, shelf: Shelf) -> TableNeed
         rows=(runnable, len(table.lines)),
         runs=tuple(runs),
         tasks={name: not missing_data(_some(runs, name), root) for name in names},
-        backbones={name: _weights(name) for name in dict.fromkeys(run.backbone for run in runs)},
+        backbones={name: _weights(name, root) for name in dict.fromkeys(run.backbone for run in runs)},
         seconds=sum(known) if known and len(known) == len(runs) else None,
         known=len(known),
     )
@@ -75,8 +75,8 @@ def _in_mirror(item: Item) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _weights(name: str) -> bool:
-    return weights_at_hand(name)
+def _weights(name: str, root: DataRoot) -> bool:
+    return weights_at_hand(name, root)
 
 
 def lacking_data(runs: Sequence[PlannedRun], root: DataRoot) -> list[str]:
@@ -89,7 +89,7 @@ def lacking_data(runs: Sequence[PlannedRun], root: DataRoot) -> list[str]:
     return said
 
 
-def lacking_weights(runs: Sequence[PlannedRun], weights: str | None) -> list[str]:
+def lacking_weights(runs: Sequence[PlannedRun], root: DataRoot, weights: str | None) -> list[str]:
     """One line for each backbone whose released weights are not here.
 
     Args:
@@ -97,7 +97,9 @@ def lacking_weights(runs: Sequence[PlannedRun], weights: str | None) -> list[str
     """
     names = dict.fromkeys(run.backbone for run in runs) if weights is None else {}
     return [
-        f"{name}: released weights → run once with a network, or --weights FILE" for name in names if not _weights(name)
+        f"{name}: released weights → run once with a network, or --weights FILE"
+        for name in names
+        if not _weights(name, root)
     ]
 
 
@@ -112,7 +114,7 @@ def bring_all(runs: Sequence[PlannedRun], root: DataRoot, weights: str | None, a
     """
     said = lacking_data(runs, root)
     if root.offline:
-        said += lacking_weights(runs, weights)
+        said += lacking_weights(runs, root, weights)
     elif said:
         for line in said:
             root.reporter.line(f"missing: {line}")

@@ -56,7 +56,5 @@ def test_the_suggested_command_names_a_backbone_where_there_is_no_default(order:
     np.savez(tmp_path / "features.npz", files=files, features=np.zeros((5, 3), dtype=np.float32))
     other = create_task(replace(order, name="with-features", features=tmp_path / "features.npz")).task
     assert suggested_run(other, "with-features") == "ltbench run --task with-features --method linear-probe-lbfgs"
-    assert suggested_run(resolve("voc-lt")[0], "voc-lt") == (
-        "ltbench run --task voc-lt --method zero-shot --backbone clip-rn50"
-    )
+    assert suggested_run(resolve("voc-lt")[0], "voc-lt") == "ltbench run --task voc-lt --method zero-shot"
     assert suggested_run(resolve("shapes-lt")[0], "shapes-lt") == "ltbench run --task shapes-lt --method zero-shot"

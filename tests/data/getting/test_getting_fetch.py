@@ -166,8 +166,8 @@ def test_several_processes_at_once_bring_it_once(web: Web, root: DataRoot) -> No
     for child in children:
         child.start()
     ready.set()
-    found = [answers.get(timeout=60) for _ in children]
+    found = [answers.get(timeout=180) for _ in children]
     for child in children:
-        child.join(timeout=20)
+        child.join(timeout=60)
     assert found == [source.sha256] * 3
     assert len(web.asked) == 1

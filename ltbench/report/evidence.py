@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ltbench.plugin.files import write_atomic
-from ltbench.records.logits import file_sha256
 from ltbench.records.marks import NAME, marks_text, read_marks
 from ltbench.records.record import RunRecord
+from ltbench.report.pairs import logits_in
 from ltbench.report.write import board_folder, board_records
 
 
@@ -30,7 +30,7 @@ class Evidence:
 
 def kept_logits(folder: Path) -> set[str]:
     """Hashes of the files of logits of a leaderboard, by their content, whatever their names promise."""
-    return {file_sha256(path) for path in sorted((folder / "logits").glob("*.safetensors"))}
+    return set(logits_in([folder / "logits"]))
 
 
 def without_logits(folder: Path, records: Iterable[RunRecord]) -> list[RunRecord]:

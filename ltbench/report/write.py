@@ -97,7 +97,10 @@ def write_board(
     folder = board_folder(leaderboards, task, version)
     written = []
     if open_truth is not None:
-        write_atomic(folder / COMPARISONS, _compared(folder, task, version, open_truth).to_json())
+        write_atomic(
+            folder / COMPARISONS,
+            _compared(folder, board_records(folder, task, version), (task, version), open_truth).to_json(),
+        )
         written.append(folder / COMPARISONS)
     board = load_board(leaderboards, task, version)
     written += write_figures(board, folder)
@@ -125,7 +128,7 @@ def check_board(leaderboards: Path, task: str, version: int, open_truth: OpenTru
     records, stored = board_records(folder, task, version), Comparisons.read(folder)
     stale, comparisons = [], stored
     if open_truth is not None:
-        comparisons = _compared(folder, task, version, open_truth)
+        comparisons = _compared(folder, records, (task, version), open_truth)
         # The page must be what the logits give; what the file says is used where it says the same.
         if stored.differences(comparisons):
             stale.append(folder / COMPARISONS)
@@ -138,9 +141,9 @@ def check_board(leaderboards: Path, task: str, version: int, open_truth: OpenTru
     return [*stale, *stale_figures(board, folder)]
 
 
-def _compared(folder: Path, task: str, version: int, open_truth: OpenTruth) -> Comparisons:
-    """Comparisons of a leaderboard, from the logits in its folder."""
-    board = build_board(board_records(folder, task, version), task, version)
+def _compared(folder: Path, records: list[RunRecord], of: tuple[str, int], open_truth: OpenTruth) -> Comparisons:
+    """Comparisons of a leaderboard, from its records and the logits in its folder."""
+    board = build_board(records, *of)
     return Comparisons.of(
         [section.compared.rows for section in board.sections], logits_in([folder / "logits"]), open_truth
     )

@@ -26,6 +26,16 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield cache
 
 
+@pytest.fixture(autouse=True)
+def online() -> Iterator[None]:
+    """``--offline`` holds for a process, and so would for every later test, and its children, of a worker's."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("LTBENCH_OFFLINE", "HF_HUB_OFFLINE"):
+            patch.setenv(name, "")
+            patch.delenv(name)
+        yield
+
+
 @pytest.fixture
 def shared() -> Path:
     """The folder with real data, or a skip that says what is missing."""

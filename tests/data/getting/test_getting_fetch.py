@@ -152,7 +152,8 @@ def test_a_disk_without_room(web: Web, root: DataRoot, monkeypatch: pytest.Monke
 def _fetch_in_child(cache: str, url: str, sha256: str, size: int, ready: Any, answers: Any) -> None:
     ready.wait(20)
     source = Source("list.txt", url, sha256, size, "CC0")
-    answers.put(hashlib.sha256(fetch(source, DataRoot(cache=Path(cache), root=None)).read_bytes()).hexdigest())
+    root = DataRoot(cache=Path(cache), root=None, offline=False)
+    answers.put(hashlib.sha256(fetch(source, root).read_bytes()).hexdigest())
 
 
 def test_several_processes_at_once_bring_it_once(web: Web, root: DataRoot) -> None:

@@ -14,6 +14,7 @@ from ltbench.cli.output import Column, fold, print_facts, print_table, seconds, 
 if TYPE_CHECKING:
     from ltbench.engine.run import Finished
     from ltbench.records.record import RunRecord
+from ltbench.tasks.overlap import why_unranked
 
 SUBSETS = ("total", "head", "medium", "tail", "gzsl", "zsl", "seen", "unseen")
 
@@ -143,7 +144,7 @@ def _why_unranked(record: RunRecord) -> list[str]:
         reasons.append("the task is made for tests")
     if record.task.unpinned:
         reasons.append(f"the task is not pinned ({', '.join(sorted(record.task.unpinned))})")
-    return reasons
+    return [*reasons, *why_unranked(record.task.name, record.method.origin, record.backbone.pretraining)]
 
 
 def _count(number: int) -> str:

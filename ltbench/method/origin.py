@@ -68,7 +68,7 @@ class Origin:
             return f"{self}: the preset is for {', '.join(tasks) or 'any task'}, so what is not {home} is transferred"
         if self.kind == "transferred" and not self.what and home in named:
             return f"{self}: the preset is for {home} itself, so say from what (another preset, recipe or variant)"
-        if self.kind == "published" and any(name.startswith("shapes") for name in named):
+        if self.kind == "published" and any(name.startswith(("shapes-", "photos-")) for name in named):
             return f"{self}: nothing was published for {', '.join(sorted(named))}"
         return ""
 

@@ -13,6 +13,7 @@ from ltbench.metrics.contract import METRICS
 from ltbench.metrics.judged import TOTAL
 from ltbench.records.canonical import sha256_of
 from ltbench.records.record import RunRecord
+from ltbench.tasks.overlap import why_unranked
 
 #: Order in which subsets are shown; others follow by name.
 SUBSETS = ("total", "head", "medium", "tail", "gzsl", "zsl", "seen", "unseen")
@@ -154,7 +155,7 @@ def why_not_ranked(record: RunRecord) -> tuple[str, ...]:
         reasons.append(f"unpinned: {', '.join(sorted(record.task.unpinned))}")
     if not record.task.ranked:
         reasons.append("this task is not ranked")
-    return tuple(reasons)
+    return (*reasons, *why_unranked(record.task.name, record.method.origin, record.backbone.pretraining))
 
 
 def make_rows(records: Iterable[RunRecord]) -> list[Row]:

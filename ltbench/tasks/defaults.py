@@ -9,6 +9,8 @@ from ltbench.plugin.errors import UserError
 from ltbench.tasks.task import Task
 
 BUNDLED = "tiny-clip"
+PHOTOS = "lite0-minilm"
+"""Image and text tower from two packages of the extra ``photos``."""
 CLIP = {"ltml": "clip-rn50", "plt": "clip-rn50", "spml": "clip-rn50", "partial": "clip-rn101", "zero-shot": "clip-rn50"}
 """By family, the CLIP of most rows of its papers: LMPT, HSPNet and DualCoOp on unseen classes RN50, DualCoOp on partial
 labels RN101."""
@@ -45,6 +47,8 @@ def default_backbone(task: Task, wanted: Collection[str] = ()) -> Chosen:
     """
     if task.data_set == "shapes":
         return Chosen(BUNDLED, "the bundled one, made for shapes")
+    if task.name.startswith("photos-"):
+        return Chosen(PHOTOS, "default of photos-* tasks")
     if task.family == "custom":
         from ltbench.tasks.own.custom import features_of, folder_of
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ltbench.plugin import TaskSpec, hookimpl
 
 _SHAPES = "ltbench.tasks.official.shapes"
+_NOT_OFFICIAL = "not an official task of any paper"
 PLT_SETTINGS = ("mr0", "mr30", "mr40", "mr50")
 PARTIAL_SETTINGS = tuple(f"p{share}" for share in range(10, 100, 10))
 SPML_SETTINGS = ("largeloss", "splc")
@@ -36,6 +37,16 @@ _PAPERS: dict[tuple[str, str, tuple[str, ...]], tuple[tuple[str, str, str], ...]
     ),
 }
 
+#: Task, family, settings and summary of the tasks that VOC2007's test archive alone serves.
+_PHOTOS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
+    ("photos-lt", "ltml", (), "long-tailed: 1,141 training photographs, 20 classes (6 head, 6 medium, 8 tail)"),
+    ("photos-plt", "plt", PLT_SETTINGS, "photos-lt with a share of its positive labels removed and no negatives"),
+    ("photos-spml", "spml", (), "one positive label a photograph, 2,438 training photographs"),
+    ("photos-partial", "partial", PARTIAL_SETTINGS, "10 to 90 % of all labels known, 2,438 training photographs"),
+    ("photos-zsl", "zero-shot", (), "15 seen classes in training, 5 more at test, most of them among ImageNet's"),
+    ("photos-micro", "ltml", (), "60 photographs, 6 classes: for a first try, never ranked"),
+)
+
 
 @hookimpl
 def ltbench_tasks() -> list[TaskSpec]:
@@ -53,6 +64,19 @@ def ltbench_tasks() -> list[TaskSpec]:
             )
             for (module, family, settings), tasks in _PAPERS.items()
             for name, data_set, summary in tasks
+        ),
+        *(
+            TaskSpec(
+                name=name,
+                target=f"ltbench.tasks.official.photos:{name.replace('-', '_')}",
+                summary=f"{summary} ({_NOT_OFFICIAL})",
+                family=family,
+                version=1,
+                data_set="voc2007",
+                settings=settings,
+                ranked=name != "photos-micro",
+            )
+            for name, family, settings, summary in _PHOTOS
         ),
         TaskSpec(
             name="shapes-lt",

@@ -176,7 +176,8 @@ class Task(Frozen):
         unseen: zero-shot only: classes that appear at test only. Training keeps the rows selected by ``train_rows``.
         train_rows: ``all``; ``any-seen``: rows that show a seen class; ``seen-only``: those of them that show no unseen
             one.
-        difficult: Pascal VOC only: how objects marked "difficult" count, in training and test.
+        difficult: Pascal VOC only: how objects marked "difficult" count, in training and test; ``unjudged``: as present
+            in training, and not at all (unknown) at test.
         protocol: how complete labels become observed ones.
         mask_seed: seed of the masks; belongs to the version, not to the run.
         mask_namespace: name under which masks are drawn; by default ``<name>.v<version>``, the same for all settings.
@@ -208,7 +209,7 @@ class Task(Frozen):
     classes: tuple[str, ...]
     unseen: tuple[str, ...] = ()
     train_rows: Literal["all", "any-seen", "seen-only"] = "all"
-    difficult: Literal["positive", "negative", "unknown"] | None = None
+    difficult: Literal["positive", "negative", "unknown", "unjudged"] | None = None
     protocol: LabelProtocol
     mask_seed: int = 0
     mask_namespace: str | None = None

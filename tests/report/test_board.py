@@ -100,6 +100,23 @@ NEVER: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"method": b.method_facts(origin="tuned(8, on photos-lt)")}, "values made on photos-lt"),
+        ({"method": b.method_facts(origin="transferred(photos-plt@mr0)")}, "values made on photos-plt@mr0"),
+        ({"backbone": b.backbone_facts(pretraining="ImageNet, then photos-spml")}, "an encoder made on photos-spml"),
+    ],
+)
+def test_what_saw_the_test_images_of_a_task_never_ranks_there(changes: dict[str, Any], says: str) -> None:
+    on_voc = {"task": b.task_facts().model_copy(update={"name": "voc-lt"})}
+    record = b.record(mAP=99.0, **on_voc, **changes)
+    assert why_not_ranked(record) == (f"{says}, whose images are tested on here",)
+    board = build_board([b.record(mAP=50.0, **on_voc), record], "voc-lt", 1)
+    assert order(board) == [("coop", 1, False)]
+    assert why_not_ranked(b.record(mAP=99.0, **changes)) == ()
+
+
 @pytest.mark.parametrize("why", list(NEVER))
 def test_what_is_shown_but_never_ranked(why: str) -> None:
     changes, says = NEVER[why]

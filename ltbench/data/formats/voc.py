@@ -8,7 +8,8 @@ part of its own:
 * ``…+difficult-unknown``: a class that only difficult objects show is 0, unknown (as the VOC development kit judges);
 * ``…+difficult-negative``: such a class is absent (HCP, DualCoOp, and the ``1`` of ``Main/<class>_<part>.txt``).
 
-VOC2012 has no annotated ``test``.
+VOC2012 has no annotated ``test``. That of VOC2007 is cut into ``test+photos-train``, ``test+photos-val`` and
+``test+photos-test`` besides (:mod:`~ltbench.data.formats.voc_split`), with the same endings.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 from ltbench.data.base import DataRoot, DataSet, FileImages, Labels, Part
 from ltbench.data.formats.layouts import Layout, find, first, layout_status, locate, need, read_lines, refuse_repeated
 from ltbench.data.formats.names import VOC_CLASSES, VOC_GROUPS
+from ltbench.data.formats.voc_split import PHOTOS, rows_of
 from ltbench.data.formats.voc_xml import read_objects
 from ltbench.data.status import DataStatus
 from ltbench.plugin.errors import UserError
@@ -30,6 +32,8 @@ from ltbench.plugin.errors import UserError
 DIFFICULT = {"": 1, "+difficult-unknown": 0, "+difficult-negative": -1}
 
 _PARTS = {"2007": ("train", "val", "trainval", "test"), "2012": ("train", "val", "trainval")}
+#: Parts that a list of another part is cut into.
+_CUT = {"2007": tuple(f"test{suffix}" for suffix in PHOTOS), "2012": ()}
 
 
 def voc_layout(year: str) -> Layout:
@@ -56,7 +60,7 @@ def _open(year: str, root: DataRoot) -> DataSet:
     return DataSet(
         name=layout.data_set,
         class_names=VOC_CLASSES,
-        parts=tuple(part + suffix for part in _PARTS[year] for suffix in DIFFICULT),
+        parts=tuple(part + suffix for part in (*_PARTS[year], *_CUT[year]) for suffix in DIFFICULT),
         open_part=partial(_open_part, folder, layout),
         label_groups=dict(VOC_GROUPS),
     )
@@ -69,17 +73,19 @@ def _folder(root: DataRoot, layout: Layout, year: str) -> Path:
 
 
 def _open_part(folder: Path, layout: Layout, name: str) -> Part:
-    part, plus, how = name.partition("+")
+    part, *suffixes = name.replace("+", " +").split()
     what = "VOCtest_06-Nov-2007.tar has it" if part == "test" else f"the list of part {part}"
     lines = read_lines(folder / "ImageSets" / "Main" / f"{part}.txt", what, layout)
     ids = tuple(line.split()[0] for line in lines)
     refuse_repeated(ids, f"ImageSets/Main/{part}.txt", layout)
+    for suffix in suffixes:
+        ids = rows_of(suffix, ids) if suffix in PHOTOS else ids
     images = need(folder / "JPEGImages", "the photographs", layout)
     return Part(
         name=name,
         ids=ids,
         images=FileImages([images / f"{row}.jpg" for row in ids]),
-        read_labels=_labels_reader(folder, layout, ids, DIFFICULT[plus + how]),
+        read_labels=_labels_reader(folder, layout, ids, DIFFICULT["".join(set(suffixes) & set(DIFFICULT))]),
     )
 
 

@@ -5,6 +5,7 @@ Tasks name them as ``ltbench.tasks.official.rules:<name>``.
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Sequence
 
@@ -62,3 +63,18 @@ def labelled_by_number(ids: Sequence[str], labels: Labels) -> list[int]:
 def by_id(ids: Sequence[str], labels: Labels) -> list[int]:
     """All rows, sorted by id."""
     return sorted(range(len(ids)), key=lambda row: ids[row])
+
+
+def photos_micro_train(ids: Sequence[str], labels: Labels) -> list[int]:
+    """40 rows that show a class, by hash of the id."""
+    return _few(ids, labels, 40)
+
+
+def photos_micro_test(ids: Sequence[str], labels: Labels) -> list[int]:
+    """20 rows that show a class, by hash of the id."""
+    return _few(ids, labels, 20)
+
+
+def _few(ids: Sequence[str], labels: Labels, count: int) -> list[int]:
+    drawn = sorted(labelled(ids, labels), key=lambda row: hashlib.sha256(f"photos-micro|{ids[row]}".encode()).digest())
+    return sorted(drawn[:count])

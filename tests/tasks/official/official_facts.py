@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -18,9 +19,10 @@ from ltbench.data.base import DataSet, Part
 from ltbench.data.formats.cub_names import CUB_CLASSES
 from ltbench.data.formats.names import COCO_CLASSES, VG200_CLASSES, VOC_CLASSES
 from ltbench.data.formats.nus_names import NUS_CLASSES
+from ltbench.data.formats.voc_split import PHOTOS, rows_of
 from ltbench.tasks.protocols import fingerprint
 from ltbench.tasks.task import Fingerprints, PublishedFile, Task
-from ltbench.tasks.views import open_truth
+from ltbench.tasks.views import open_train, open_truth
 from ltbench.tasks.views.opened import TaskData
 from ltbench.tasks.views.rows import held_out, test_rows, training_rows
 from tests.conftest import SHARED
@@ -29,6 +31,8 @@ Labels = npt.NDArray[np.int8]
 MIRROR = SHARED / "data" / "mirror"
 GOLDEN = SHARED / "golden" / "limited-labels"
 FAMILIES = {"ltml": "ltml", "plt": "plt", "spml": "spml", "partial": "partial", "zero-shot": "zero_shot"}
+#: Tasks that are of no paper: family → start of their names.
+OURS = {"photos": "photos-"}
 
 
 class NoImages:
@@ -83,6 +87,27 @@ def voc2012() -> dict[str, tuple[tuple[str, ...], Labels]]:
     return parts
 
 
+@lru_cache(maxsize=1)
+def photos() -> dict[str, tuple[tuple[str, ...], Labels]]:
+    """Ids and labels of the parts that VOC2007's test part is cut into, by part; difficult objects count as present,
+    or are unknown."""
+    with (SHARED / "data" / "voc2007_test_labels.csv").open(newline="") as file:
+        lines = list(csv.reader(file))[1:]
+    ids = tuple(line[0] for line in lines)
+    listed = np.array([[int(word) for word in line[1:]] for line in lines])
+    known = {
+        "": np.where(listed == 0, -1, 1).astype(np.int8),
+        "+difficult-unknown": np.select([listed == 1, listed == 0], [1, -1], 0).astype(np.int8),
+    }
+    position = {name: row for row, name in enumerate(ids)}
+    parts = {}
+    for cut in PHOTOS:
+        names = rows_of(cut, ids)
+        for suffix, labels in known.items():
+            parts[f"test{cut}{suffix}"] = names, labels[[position[name] for name in names]]
+    return parts
+
+
 def labelled_rows(name: str, part: str) -> dict[str, tuple[str, ...]]:
     """Row id → names of the classes present, of a part whose labels are known."""
     source = data_set(name)
@@ -122,6 +147,7 @@ def data_set(name: str) -> DataSet:
             "test": (ids, _matrix(lines, 20)),
             "test+difficult-negative": (ids, None),
             "trainval+difficult-negative": (few, None),
+            **photos(),
         }
         return _data_set(name, VOC_CLASSES, parts)
     if name == "coco2017":
@@ -205,7 +231,7 @@ def known_counts(task: Task) -> dict[str, Any]:
     held = held_out(task, rows.ids) if task.validation.kind == "holdout" and final else None
     made["train_rows"] = len(rows.ids) - (0 if held is None else int(held.sum()))
     if final:
-        made["val_rows"] = task.validation.unused if held is None else int(held.sum())
+        made["val_rows"] = int(held.sum()) if held is not None else task.validation.unused or _rows_of_validation(task)
     if "observed_labels" in open_ids:
         observed = golden_coco_single()[1] if task.address == "spml-coco@largeloss" else rows.observed
         made["observed"] = (observed[~held if held is not None else slice(None)] == 1).sum(axis=0).tolist()
@@ -214,11 +240,26 @@ def known_counts(task: Task) -> dict[str, Any]:
     return made
 
 
+def _rows_of_validation(task: Task) -> int:
+    validation = open_train(task, task_data(task)).validation
+    assert validation is not None
+    return len(validation)
+
+
 def official_tasks(family: str) -> list[Task]:
-    """All settings of the papers' tasks of a family."""
+    """All settings of the papers' tasks of a family, or of those that are of no paper."""
     from ltbench.tasks.plugin import ltbench_tasks
 
-    specs = [spec for spec in ltbench_tasks() if spec.family == family and not spec.name.startswith("shapes")]
+    ours = ("shapes-", *OURS.values())
+    specs = [
+        spec
+        for spec in ltbench_tasks()
+        if (
+            spec.name.startswith(OURS[family])
+            if family in OURS
+            else spec.family == family and not spec.name.startswith(ours)
+        )
+    ]
     return [spec.load()(setting) for spec in specs for setting in spec.settings or (None,)]
 
 
@@ -247,7 +288,7 @@ def as_text(pins: dict[str, Any]) -> str:
 def main() -> None:
     """Write the pins."""
     folder = Path(__file__).resolve().parents[3] / "ltbench" / "tasks" / "official"
-    for family, name in FAMILIES.items():
+    for family, name in (FAMILIES | {name: name for name in OURS}).items():
         (folder / f"{name}.json").write_text(as_text(document(family)), encoding="utf-8")
         print(f"{name}.json")
 

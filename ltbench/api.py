@@ -53,6 +53,7 @@ def run(
     *,
     seed: int | Iterable[int] = 0,
     weights: str | None = None,
+    image_size: int | None = None,
     preset: str | None = None,
     options: Mapping[str, Any] | None = None,
     variant: Literal["paper", "code"] | None = None,
@@ -73,6 +74,7 @@ def run(
         method: name.
         backbone: name; None takes that of the preset made for the task and method, else the task's default.
         seed: one or several.
+        image_size: side of the square images in pixels; None takes that of the preset, else the backbone's own.
         options: configuration fields of the method.
         validation: labels of validation rows, for methods that ask for such; ``clean`` ones make the row say so.
 
@@ -101,6 +103,7 @@ def run(
                 backbone=chosen.name,
                 why_backbone=chosen.why,
                 weights=weights,
+                image_size=image_size,
                 seed=number,
                 preset=preset,
                 overrides=overrides,

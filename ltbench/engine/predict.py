@@ -28,6 +28,7 @@ from ltbench.engine.needs import behind_preprocessing
 from ltbench.engine.phase1 import Phase1
 from ltbench.engine.prepare import pick_device
 from ltbench.engine.setup import Setup
+from ltbench.engine.sizes import differs
 from ltbench.method import Augment, Method, Needs
 from ltbench.method.config import build_config
 from ltbench.plugin.errors import UserError
@@ -164,6 +165,8 @@ def again(record: RunRecord) -> str:
     words += ["--backbone", record.backbone.name, "--seed", str(record.seed)]
     if record.backbone.weights == "random":
         words += ["--weights", "random"]
+    if differs(record.backbone.image_size, record.backbone.name):
+        words += ["--image-size", str(record.backbone.image_size)]
     return shlex.join([*words, "--overwrite", "always"])
 
 

@@ -9,7 +9,8 @@ import pytest
 from ltbench.backbones.registry import find_backbone
 from ltbench.engine.choose import choose_backbone
 from ltbench.engine.needs import backbone_problems, task_problems
-from ltbench.engine.sweep import PlanItem, SweepPlan, backbone_of, chosen_backbones, expand
+from ltbench.engine.sweep import backbone_of, chosen_backbones, expand
+from ltbench.engine.sweep_plan import PlanItem, SweepPlan
 from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench.method.facts import facts_of
 from ltbench.plugin.manager import registry

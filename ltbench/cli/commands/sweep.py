@@ -15,6 +15,7 @@ from ltbench.cli.options import (
     data_root_option,
     device_option,
     go_offline,
+    image_size_option,
     json_option,
     limit_option,
     offline_option,
@@ -27,7 +28,8 @@ from ltbench.cli.options import (
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
-    from ltbench.engine.sweep import CellResult, SweepPlan
+    from ltbench.engine.sweep import CellResult
+    from ltbench.engine.sweep_plan import SweepPlan
 
 OPTIONS = [
     click.option("--plan", "plan_file", type=PATH, default=None, help="YAML with tasks, methods, seeds, backbone."),
@@ -36,6 +38,7 @@ OPTIONS = [
     click.option("--seeds", type=SeedList(), default=None, help="Seeds. [default: 0,1,2]"),
     backbone_option,
     weights_option,
+    image_size_option,
     click.option(
         "--jobs", type=click.IntRange(1), metavar="N", default=None, help="Runs at a time. [default: CPUs/threads]"
     ),
@@ -116,12 +119,12 @@ def _plan(
 ) -> SweepPlan:
     """The plan of the file or of the options; a plan file says everything that decides results."""
     from ltbench.cli.names import check_names
-    from ltbench.engine.sweep import SweepPlan
+    from ltbench.engine.sweep_plan import SweepPlan
 
     if plan_file is not None:
         typed = [
-            f"--{name}"
-            for name in ("tasks", "methods", "seeds", "backbone", "weights", "threads", "limit")
+            f"--{name.replace('_', '-')}"
+            for name in ("tasks", "methods", "seeds", "backbone", "weights", "image_size", "threads", "limit")
             if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         ]
         if typed:

@@ -13,6 +13,7 @@ from ltbench.plugin.manager import registry
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ltbench.backbones.options import EncodeDtype
     from ltbench.engine.run import Finished
     from ltbench.tasks.task import Task
 
@@ -53,6 +54,7 @@ def run(
     *,
     seed: int | Iterable[int] = 0,
     weights: str | None = None,
+    dtype: EncodeDtype = "float32",
     preset: str | None = None,
     options: Mapping[str, Any] | None = None,
     variant: Literal["paper", "code"] | None = None,
@@ -73,6 +75,7 @@ def run(
         method: name.
         backbone: name; None takes that of the preset made for the task and method, else the task's default.
         seed: one or several.
+        dtype: arithmetic of the backbone's towers; rows of different ones rank apart.
         options: configuration fields of the method.
         validation: labels of validation rows, for methods that ask for such; ``clean`` ones make the row say so.
 
@@ -101,6 +104,7 @@ def run(
                 backbone=chosen.name,
                 why_backbone=chosen.why,
                 weights=weights,
+                dtype=dtype,
                 seed=number,
                 preset=preset,
                 overrides=overrides,

@@ -9,11 +9,12 @@ import timm
 import torch
 from timm.data.config import resolve_model_data_config
 from timm.data.transforms_factory import create_transform
+from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
 from ltbench.backbones.base import Backbone, BackboneCard
-from ltbench.backbones.options import ENCODER_VERSION, BackboneOptions
-from ltbench.backbones.precision import arithmetic
+from ltbench.backbones.options import BackboneOptions
+from ltbench.backbones.precision import arithmetic, channels_last, encoder_revision, laid_out
 from ltbench.backbones.released import Released, hub_files, released_of, web_file
 from ltbench.backbones.weights import load_into, read_checkpoint, seeded, state_sha256, unfit
 from ltbench.data.base import DataRoot
@@ -31,10 +32,12 @@ class TimmBackbone(Backbone):
         card: facts for the record.
         visual: the model, [n, 3, H, W] → [n, dim].
         transform: timm's evaluation transform for it.
+        inner_channels: images are encoded channels-last.
     """
 
-    def __init__(self, card: BackboneCard, visual: nn.Module, transform: Any) -> None:
+    def __init__(self, card: BackboneCard, visual: nn.Module, transform: Any, inner_channels: bool = False) -> None:
         super().__init__(card, visual, None)
+        self._inner_channels = inner_channels
         self.tower = visual
         self._transform = transform
 
@@ -46,9 +49,7 @@ class TimmBackbone(Backbone):
     def encode_global(self, images: Tensor) -> Tensor:
         """Images [n, 3, H, W] → pooled features float32 [n, dim], not normalised."""
         with arithmetic(self.card.dtype, images.device):
-            if self.card.dtype != "float32":
-                images = images.contiguous(memory_format=torch.channels_last)
-            features: Tensor = self.tower(images)
+            features: Tensor = self.tower(laid_out(images, self._inner_channels))
         return features.float()
 
     def encode_regions(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,10 +62,8 @@ class TimmBackbone(Backbone):
             TypeError: the model ends in tokens.
         """
         with arithmetic(self.card.dtype, images.device):
-            if self.card.dtype != "float32":
-                images = images.contiguous(memory_format=torch.channels_last)
             tower: Any = self.tower
-            last: Tensor = tower.forward_features(images)
+            last: Tensor = tower.forward_features(laid_out(images, self._inner_channels))
             if last.ndim != 4 or last.shape[1] != tower.num_features:
                 return super().encode_regions(images)
             pooled: Tensor = tower.forward_head(last)
@@ -103,15 +102,15 @@ def open_timm(name: str, options: BackboneOptions) -> TimmBackbone:
         load_into(model, state, name, may_miss=tuple(f"{h}." for h in heads))
         weights, pretraining = f"file {path.name}", f"unknown (local file {path.name})"
     model.eval().requires_grad_(False)
-    size = options.image_size or config["input_size"][-1]
+    native = config["input_size"][-1]
+    size = options.image_size or native
     config["input_size"] = (3, size, size)
     transform = create_transform(**config, is_training=False)
     with torch.no_grad():
         dim = int(model(torch.zeros(1, 3, size, size)).shape[1])
     digest = state_sha256(model)
     model.to(options.device)
-    if options.dtype != "float32":
-        model.to(memory_format=torch.channels_last)
+    inner = channels_last(options.dtype, options.device, isinstance(model, ResNet), native)
     card = BackboneCard(
         name=name,
         offers=("image", "global"),
@@ -120,13 +119,13 @@ def open_timm(name: str, options: BackboneOptions) -> TimmBackbone:
         weights=weights,
         weights_sha256=digest,
         transform=_words(transform),
-        revision=f"ltbench-encoder-{ENCODER_VERSION} timm-{timm.__version__}",
+        revision=encoder_revision(inner, f"timm-{timm.__version__}"),
         pretraining=pretraining,
         dtype=options.dtype,
-        ranked=not options.random and options.dtype == "float32",
+        ranked=not options.random,
         licence=str(card_of.get("license") or ""),
     )
-    return TimmBackbone(card, model, transform)
+    return TimmBackbone(card, model, transform, inner)
 
 
 def _build(wanted: str, options: BackboneOptions) -> nn.Module:

@@ -116,6 +116,13 @@ backbone_option = click.option(
 weights_option = click.option(
     "--weights", default=None, metavar="FILE", help="A checkpoint, or 'random', in place of the released weights."
 )
+dtype_option = click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Arithmetic of the backbone's towers; rows of bfloat16 rank apart.",
+)
 preset_option = click.option(
     "--preset",
     default=None,

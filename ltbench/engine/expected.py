@@ -39,7 +39,9 @@ class Expected:
         return sum(each or 0.0 for each in (self.encode_seconds, self.train_seconds, self.evaluate_seconds))
 
 
-def expected(task: Task, method: str, backbone: str, out: Path, device: str = "auto") -> Expected | None:
+def expected(
+    task: Task, method: str, backbone: str, out: Path, device: str = "auto", dtype: str = "float32"
+) -> Expected | None:
     """What a run is going to take; None where no run like it is recorded.
 
     Runs of this machine in ``out`` come first, then records that ltbench's own tree ships, with their machine named.
@@ -47,16 +49,14 @@ def expected(task: Task, method: str, backbone: str, out: Path, device: str = "a
     Args:
         out: folder of runs.
         device: ``cpu`` and ``cuda`` count runs on such a device only.
+        dtype: arithmetic of the backbone; runs with another do not count.
     """
-    alike = [
-        one
-        for one in _costs(_own(task, method, out), (task.name, task.setting, method, backbone), device)
-        if one["machine"] == cpu_model()
-    ]
+    like = (task.name, task.setting, method, backbone, dtype)
+    alike = [one for one in _costs(_own(task, method, out), like, device) if one["machine"] == cpu_model()]
     if alike:
         return _of(alike, f"on this machine, in {out}")
     shipped: dict[str, list[dict[str, Any]]] = {}
-    for one in _costs(_shipped(task, method), (task.name, task.setting, method, backbone), device):
+    for one in _costs(_shipped(task, method), like, device):
         shipped.setdefault(one["device"], []).append(one)
     if not shipped:
         return None
@@ -77,7 +77,7 @@ def _costs(paths: Iterable[Path], like: tuple[str | None, ...], device: str) -> 
     """Costs of the completed, unlimited runs among records, each with its machine.
 
     Args:
-        like: task, setting, method and backbone that they are of.
+        like: task, setting, method, backbone and its arithmetic that they are of.
     """
     for path in paths:
         try:
@@ -88,6 +88,7 @@ def _costs(paths: Iterable[Path], like: tuple[str | None, ...], device: str) -> 
                 record["task"]["setting"],
                 record["method"]["name"],
                 record["backbone"]["name"],
+                record["backbone"]["dtype"],
             )
             if whole and of == like and device in ("auto", record["device"]):
                 yield {**record["cost"], "machine": record["environment"]["machine"]}

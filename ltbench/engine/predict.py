@@ -164,6 +164,8 @@ def again(record: RunRecord) -> str:
     words += ["--backbone", record.backbone.name, "--seed", str(record.seed)]
     if record.backbone.weights == "random":
         words += ["--weights", "random"]
+    if record.backbone.dtype != "float32":
+        words += ["--dtype", record.backbone.dtype]
     return shlex.join([*words, "--overwrite", "always"])
 
 

@@ -109,7 +109,7 @@ def preflight(request: RunRequest, reporter: Reporter = SILENT) -> Preflight:
         request,
         lacks,
         _rooms(lacks, root),
-        expected(request.task, request.method, request.backbone, request.out, request.device),
+        expected(request.task, request.method, request.backbone, request.out, request.device, request.dtype),
     )
 
 

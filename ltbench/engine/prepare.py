@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from ltbench.backbones.acceleration import unaccelerated
 from ltbench.backbones.base import Backbone
 from ltbench.backbones.registry import find_backbone, open_backbone
 from ltbench.backbones.released import bring_weights
@@ -62,6 +63,8 @@ def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True
     torch.set_num_threads(request.threads)
     resolved = resolve_method(request)
     device = pick_device(request.device)
+    if note := unaccelerated(request.dtype, device.type):
+        reporter.line(note)
     needs = resolved.method.needs()
     if request.validation == "clean" and not needs.validation:
         raise UserError(f"method {request.method} asks for no validation rows", "leave --validation out")
@@ -72,7 +75,13 @@ def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True
     root = request.root(reporter)
     if bring and request.weights is None:
         bring_weights(request.backbone, root)
-    backbone = open_backbone(request.backbone, weights=request.weights, device=str(device), offline=default_offline())
+    backbone = open_backbone(
+        request.backbone,
+        weights=request.weights,
+        dtype=request.dtype,
+        device=str(device),
+        offline=default_offline(),
+    )
     backbone = behind_preprocessing(backbone, needs)
     if bring:
         bring_missing(request.task, root)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from ltbench.backbones.options import EncodeDtype
 from ltbench.data.base import DataRoot
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.method.config import (
@@ -37,6 +38,7 @@ class RunRequest:
     Attributes:
         method: recipe name.
         weights: None for the released weights, ``random``, or a checkpoint file.
+        dtype: arithmetic of the backbone's towers; part of the run's key. What is trained on top is float32.
         preset: a name, a YAML file (as ``ltbench tune`` writes), None to take the one made for this task, or ``none``.
         overrides: configuration fields given on the command line.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -53,6 +55,7 @@ class RunRequest:
     method: str
     backbone: str
     weights: str | None = None
+    dtype: EncodeDtype = "float32"
     seed: int = 0
     preset: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -75,7 +78,8 @@ class RunRequest:
         # Without the folders of its file.
         shown = f"{head}:{Path(argument).name}" if colon and head == "precomputed" else self.backbone
         chosen = Chosen(shown, self.why_backbone)
-        return f"{self.method} on {self.task.address}, {chosen}, seed {self.seed}"
+        how = "" if self.dtype == "float32" else f", {self.dtype}"
+        return f"{self.method} on {self.task.address}, {chosen}{how}, seed {self.seed}"
 
     def root(self, reporter: Reporter = SILENT) -> DataRoot:
         """Where the data set is looked for."""

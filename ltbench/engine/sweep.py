@@ -1,7 +1,4 @@
-"""Tasks x recipes x seeds, in processes of one thread each that share the cache.
-
-Resumable: a finished key is not run again.
-"""
+"""Tasks x recipes x seeds in processes of one thread each that share the cache; a finished key is not run again."""
 
 from __future__ import annotations
 
@@ -20,6 +17,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ltbench.backbones.acceleration import unaccelerated
+from ltbench.backbones.options import EncodeDtype
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.choose import choose_backbone
 from ltbench.method.config import first_problem
@@ -68,6 +67,7 @@ class SweepPlan(BaseModel):
     seeds: tuple[int, ...] = (0, 1, 2)
     backbone: str | None = None
     weights: str | None = None
+    dtype: EncodeDtype = "float32"
     threads: int = 1
     limit: int | None = None
 
@@ -205,7 +205,7 @@ def chosen_backbones(plan: SweepPlan) -> list[str]:
 def sweep(plan: SweepPlan, options: SweepOptions, reporter: Reporter = SILENT) -> list[CellResult]:
     """Run a plan; one line a run. A run that fails, is refused or whose process dies never stops the others."""
     cells = expand(plan)
-    for line in chosen_backbones(plan):
+    for line in filter(None, [*chosen_backbones(plan), unaccelerated(plan.dtype, options.device)]):
         reporter.line(line)
     jobs = options.jobs or max(1, usable_cores() // plan.threads)
     results: dict[Cell, CellResult] = {}
@@ -253,8 +253,7 @@ def _all(cells: Sequence[Cell], plan: SweepPlan, options: SweepOptions, jobs: in
 
 
 def _one_thread(threads: int) -> None:
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(threads)
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
 
 
 def _work(cell: Cell, plan: SweepPlan, options: SweepOptions) -> CellResult:
@@ -272,6 +271,7 @@ def _work(cell: Cell, plan: SweepPlan, options: SweepOptions) -> CellResult:
                 backbone=chosen.name,
                 why_backbone=chosen.why,
                 weights=plan.weights,
+                dtype=plan.dtype,
                 seed=cell.seed,
                 preset=cell.item.preset,
                 overrides=cell.item.options,

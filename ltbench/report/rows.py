@@ -63,6 +63,11 @@ class Equals:
         )
 
     @property
+    def made_with(self) -> tuple[str, ...]:
+        """Backbone, its arithmetic unless that is float32, and extras: what names a class of equals to people."""
+        return (self.backbone, *([] if self.dtype == "float32" else [self.dtype]), *self.extras)
+
+    @property
     def sort_key(self) -> tuple[Any, ...]:
         """Settings in natural order, then backbones and extras by name."""
         rest = (self.extras, self.weights, self.weights_sha256, self.dtype, self.pretraining, self.contract, self.data)

@@ -14,6 +14,7 @@ from ltbench.cli.options import (
     backbone_option,
     data_root_option,
     device_option,
+    dtype_option,
     go_offline,
     json_option,
     limit_option,
@@ -36,6 +37,7 @@ OPTIONS = [
     click.option("--seeds", type=SeedList(), default=None, help="Seeds. [default: 0,1,2]"),
     backbone_option,
     weights_option,
+    dtype_option,
     click.option(
         "--jobs", type=click.IntRange(1), metavar="N", default=None, help="Runs at a time. [default: CPUs/threads]"
     ),
@@ -121,7 +123,7 @@ def _plan(
     if plan_file is not None:
         typed = [
             f"--{name}"
-            for name in ("tasks", "methods", "seeds", "backbone", "weights", "threads", "limit")
+            for name in ("tasks", "methods", "seeds", "backbone", "weights", "dtype", "threads", "limit")
             if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         ]
         if typed:

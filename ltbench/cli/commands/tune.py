@@ -10,6 +10,7 @@ from ltbench.cli.options import (
     backbone_option,
     data_root_option,
     device_option,
+    dtype_option,
     go_offline,
     json_option,
     limit_option,
@@ -44,6 +45,7 @@ OPTIONS = [
     click.option("--space", "spaces", multiple=True, metavar="KEY=[A,B,…]", help="Values to try; repeatable."),
     backbone_option,
     weights_option,
+    dtype_option,
     click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of the search."),
     preset_option,
     pairs_option,
@@ -95,7 +97,8 @@ def tune(
     else:
         _print(report, requests[0].task.headline)
         request = requests[0]
-        click.echo(f"Use it: ltbench run --task {address} --method {request.method} --preset {report.preset}")
+        how = "" if request.dtype == "float32" else f" --dtype {request.dtype}"
+        click.echo(f"Use it: ltbench run --task {address} --method {request.method} --preset {report.preset}{how}")
 
 
 def _json(report: TuneReport) -> dict[str, Any]:

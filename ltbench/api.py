@@ -13,6 +13,7 @@ from ltbench.plugin.manager import registry
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ltbench.backbones.options import EncodeDtype
     from ltbench.engine.run import Finished
     from ltbench.tasks.task import Task
 
@@ -54,6 +55,7 @@ def run(
     seed: int | Iterable[int] = 0,
     weights: str | None = None,
     image_size: int | None = None,
+    dtype: EncodeDtype = "float32",
     preset: str | None = None,
     options: Mapping[str, Any] | None = None,
     variant: Literal["paper", "code"] | None = None,
@@ -75,6 +77,7 @@ def run(
         backbone: name; None takes that of the preset made for the task and method, else the task's default.
         seed: one or several.
         image_size: side of the square images in pixels; None takes that of the preset, else the backbone's own.
+        dtype: arithmetic of the backbone's towers; rows of different ones rank apart.
         options: configuration fields of the method.
         validation: labels of validation rows, for methods that ask for such; ``clean`` ones make the row say so.
 
@@ -104,6 +107,7 @@ def run(
                 why_backbone=chosen.why,
                 weights=weights,
                 image_size=image_size,
+                dtype=dtype,
                 seed=number,
                 preset=preset,
                 overrides=overrides,

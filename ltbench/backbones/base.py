@@ -33,7 +33,7 @@ class BackboneCard(BaseModel):
         transform: preprocessing in words; its hash is ``transform_sha256``.
         revision: version of the encoder code and its library.
         pretraining: what the weights saw.
-        dtype: arithmetic of the image tower; the features are float32 in any case.
+        dtype: arithmetic of the towers; the features are float32 in any case.
         ranked: rows may be ranked.
     """
 

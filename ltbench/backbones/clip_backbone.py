@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from open_clip.transform import image_transform
 from torch import Tensor, nn
 
 from ltbench.backbones.base import Backbone, BackboneCard
-from ltbench.backbones.options import ENCODER_VERSION, BackboneOptions
-from ltbench.backbones.precision import arithmetic
+from ltbench.backbones.options import BackboneOptions
+from ltbench.backbones.precision import arithmetic, channels_last, encoder_revision, laid_out
 from ltbench.backbones.regions import attention_pool, mean_token_offset, region_kind, token_regions, trunk
 from ltbench.backbones.text import ClipTextTower, text_part
 from ltbench.backbones.weights import state_sha256
@@ -79,20 +78,28 @@ class ClipBackbone(Backbone):
         visual: image tower.
         text: text tower, or None.
         preprocessing: the evaluation transform.
+        inner_channels: images are encoded channels-last.
 
     Attributes:
         any_size: the image tower takes squares of any size (a ResNet, whose pool resizes its positions).
     """
 
-    def __init__(self, card: BackboneCard, visual: nn.Module, text: ClipTextTower | None, preprocessing: Preprocessing):
+    def __init__(
+        self,
+        card: BackboneCard,
+        visual: nn.Module,
+        text: ClipTextTower | None,
+        preprocessing: Preprocessing,
+        inner_channels: bool = False,
+    ):
         super().__init__(card, visual, text, (preprocessing.mean, preprocessing.std))
+        self._inner_channels = inner_channels
         self.tower = visual
         self.preprocessing = preprocessing
         self._transform = preprocessing.build()
         self._kind = region_kind(visual)
         self.any_size = self._kind == "attnpool"
-        native = getattr(visual, "image_size", preprocessing.size)
-        self._side = native[0] if isinstance(native, (tuple, list)) else native
+        self._side = native_side(visual, preprocessing.size)
 
     def preprocess(self, image: Image) -> Tensor:
         """One RGB image → float32 [3, H, W]."""
@@ -104,7 +111,7 @@ class ClipBackbone(Backbone):
         if self._kind == "attnpool" and images.shape[-1] != self._side:
             return self.encode_regions(images)[0]
         with arithmetic(self.card.dtype, images.device):
-            features = self.tower(self._laid_out(images))
+            features = self.tower(laid_out(images, self._inner_channels))
         pooled: Tensor = features[0] if isinstance(features, tuple) else features
         return pooled.float()
 
@@ -118,7 +125,7 @@ class ClipBackbone(Backbone):
         if not self._kind:
             return super().encode_regions(images)
         with arithmetic(self.card.dtype, images.device):
-            images = self._laid_out(images)
+            images = laid_out(images, self._inner_channels)
             if self._kind == "tokens":
                 pooled, regions = token_regions(self.tower, images)
             else:
@@ -141,10 +148,12 @@ class ClipBackbone(Backbone):
         offset = mean_token_offset(self.tower.attnpool, side, side).detach()
         return regions.mean(dim=1) + offset.to(regions)
 
-    def _laid_out(self, images: Tensor) -> Tensor:
-        if self.card.dtype == "float32":
-            return images
-        return images.contiguous(memory_format=torch.channels_last)
+
+def native_side(visual: nn.Module, otherwise: int) -> int:
+    """Side in pixels of the input that an image tower was made for."""
+    native = getattr(visual, "image_size", otherwise)
+    side: int = native[0] if isinstance(native, (tuple, list)) else native
+    return side
 
 
 def assemble(
@@ -162,11 +171,12 @@ def assemble(
     """
     model.eval().requires_grad_(False)
     visual: nn.Module = model.visual
-    text = ClipTextTower(model, tokenizer) if tokenizer is not None and text_part(model) is not None else None
+    has_text = tokenizer is not None and text_part(model) is not None
+    text = ClipTextTower(model, tokenizer, options.dtype) if has_text else None
     digest = digest or state_sha256(model)
     visual.to(options.device)
-    if options.dtype != "float32":
-        visual.to(memory_format=torch.channels_last)
+    resnet, side = region_kind(visual) == "attnpool", native_side(visual, preprocessing.size)
+    inner = channels_last(options.dtype, options.device, resnet, side)
     if text is not None:
         text.to(options.device).eval()
     offers: list[Literal["image", "global", "region", "text"]] = ["image", "global"]
@@ -183,10 +193,10 @@ def assemble(
         weights=facts.weights,
         weights_sha256=digest,
         transform=preprocessing.words(),
-        revision=f"ltbench-encoder-{ENCODER_VERSION} {facts.library}",
+        revision=encoder_revision(inner, facts.library),
         pretraining=facts.pretraining,
         dtype=options.dtype,
-        ranked=not options.random and options.dtype == "float32",
+        ranked=not options.random,
         licence=facts.licence,
     )
-    return ClipBackbone(card, visual, text, preprocessing)
+    return ClipBackbone(card, visual, text, preprocessing, inner)

@@ -19,7 +19,7 @@ class BackboneOptions:
     Attributes:
         argument: what follows the colon of a prefix (``resnet18`` of ``timm:resnet18``); empty otherwise.
         weights: None for the released weights, ``random``, or the path of a checkpoint file.
-        dtype: arithmetic of the image tower; official rows use float32. Features are float32 in any case.
+        dtype: arithmetic of the towers; official rows use float32. Features are float32 in any case.
         device: where the towers live.
         seed: seed of ``random`` weights.
         offline: take released weights only from the download caches that are already on this machine.

@@ -72,7 +72,7 @@ def open_precomputed(name: str, options: BackboneOptions) -> PrecomputedBackbone
     if options.weights is not None:
         raise UserError(f"backbone {shown} has no weights to choose", "leave --weights out")
     if options.dtype != "float32":
-        raise UserError(f"backbone {shown} computes nothing, so it has no dtype", "leave the dtype out")
+        raise UserError(f"backbone {shown} computes nothing, so it has no dtype", "leave --dtype out")
     files, features = _read(path)
     card = BackboneCard(
         name=shown,

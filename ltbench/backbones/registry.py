@@ -84,7 +84,7 @@ def open_backbone(
         name: ``tiny-clip``, ``clip-rn50`` …, ``open_clip:MODEL/TAG``, ``timm:NAME`` or ``precomputed:FILE.npz``.
         weights: None for the released weights (downloaded through open_clip or timm unless already cached), ``random``
             for a seeded initialisation of the true architecture (never ranked), or a checkpoint file.
-        dtype: arithmetic of the image tower; features are float32 in any case. ``float16`` needs CUDA.
+        dtype: arithmetic of the towers; features are float32 in any case. ``float16`` needs CUDA.
         device: ``cpu``, ``cuda``, ``cuda:1`` …
         seed: seed of random weights.
         offline: never download.

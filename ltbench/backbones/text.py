@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ltbench.backbones.base import TextTower
+from ltbench.backbones.options import EncodeDtype
+from ltbench.backbones.precision import arithmetic
 
 
 def text_part(model: nn.Module) -> nn.Module | None:
@@ -32,17 +34,19 @@ class ClipTextTower(TextTower):
     Args:
         model: the open_clip model; its modules are shared, not copied.
         tokenizer: texts → int64 [n, context_length]; has ``encode``, ``sot_token_id`` and ``eot_token_id``.
+        dtype: arithmetic of transformer and projection; features and gradients of embeddings are float32 in any case.
 
     Raises:
         TypeError: the model's text tower is not causal or does not read the end-of-text token.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Any) -> None:
+    def __init__(self, model: nn.Module, tokenizer: Any, dtype: EncodeDtype = "float32") -> None:
         super().__init__()
         part: Any = text_part(model)
         if part is None:
             raise TypeError(f"the text tower of {type(model).__name__} is not causal, so it cannot be cut")
         self.tokenizer = tokenizer
+        self.dtype: EncodeDtype = dtype
         self.token_embedding: nn.Embedding = part.token_embedding
         self.positional_embedding: nn.Parameter = part.positional_embedding
         self.transformer: nn.Module = part.transformer
@@ -105,16 +109,19 @@ class ClipTextTower(TextTower):
         if length > embeddings.shape[1]:
             raise ValueError(f"end-of-text position {length - 1} lies outside of {embeddings.shape[1]} tokens")
         x = embeddings[:, :length] + self.positional_embedding[:length].to(embeddings.dtype)
-        hidden: Tensor = self.transformer(x, attn_mask=self.attn_mask[:length, :length].to(x.dtype))
+        with arithmetic(self.dtype, x.device):
+            hidden: Tensor = self.transformer(x, attn_mask=self.attn_mask[:length, :length].to(x.dtype))
         return hidden
 
     def _projected(self, hidden: Tensor) -> Tensor:
         """Features [..., dim] of tokens [..., width]."""
-        x: Tensor = self.ln_final(hidden)
-        if isinstance(self.text_projection, nn.Linear):
-            projected: Tensor = self.text_projection(x)
-            return projected
-        return x if self.text_projection is None else x @ self.text_projection
+        with arithmetic(self.dtype, hidden.device):
+            x: Tensor = self.ln_final(hidden)
+            if isinstance(self.text_projection, nn.Linear):
+                x = self.text_projection(x)
+            elif self.text_projection is not None:
+                x = x @ self.text_projection
+        return x if self.dtype == "float32" else x.float()
 
     def unknown_parts(self, names: Sequence[str]) -> dict[str, str]:
         """Names that the tokenizer cuts off, or that hold words without a token of their own, with the reason."""

@@ -9,11 +9,12 @@ import timm
 import torch
 from timm.data.config import resolve_model_data_config
 from timm.data.transforms_factory import create_transform
+from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
 from ltbench.backbones.base import Backbone, BackboneCard, Statistics
-from ltbench.backbones.options import ENCODER_VERSION, BackboneOptions
-from ltbench.backbones.precision import arithmetic
+from ltbench.backbones.options import BackboneOptions
+from ltbench.backbones.precision import arithmetic, channels_last, encoder_revision, laid_out
 from ltbench.backbones.registry import unresizable
 from ltbench.backbones.released import Released, hub_files, released_of, web_file
 from ltbench.backbones.weights import load_into, read_checkpoint, seeded, state_sha256, unfit
@@ -33,10 +34,19 @@ class TimmBackbone(Backbone):
         visual: the model, [n, 3, H, W] → [n, dim].
         transform: timm's evaluation transform for it.
         statistics: mean and deviation that the transform normalises by.
+        inner_channels: images are encoded channels-last.
     """
 
-    def __init__(self, card: BackboneCard, visual: nn.Module, transform: Any, statistics: Statistics) -> None:
+    def __init__(
+        self,
+        card: BackboneCard,
+        visual: nn.Module,
+        transform: Any,
+        statistics: Statistics,
+        inner_channels: bool = False,
+    ) -> None:
         super().__init__(card, visual, None, statistics)
+        self._inner_channels = inner_channels
         self.tower = visual
         self._transform = transform
 
@@ -48,9 +58,7 @@ class TimmBackbone(Backbone):
     def encode_global(self, images: Tensor) -> Tensor:
         """Images [n, 3, H, W] → pooled features float32 [n, dim], not normalised."""
         with arithmetic(self.card.dtype, images.device):
-            if self.card.dtype != "float32":
-                images = images.contiguous(memory_format=torch.channels_last)
-            features: Tensor = self.tower(images)
+            features: Tensor = self.tower(laid_out(images, self._inner_channels))
         return features.float()
 
     def encode_regions(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,10 +71,8 @@ class TimmBackbone(Backbone):
             TypeError: the model ends in tokens.
         """
         with arithmetic(self.card.dtype, images.device):
-            if self.card.dtype != "float32":
-                images = images.contiguous(memory_format=torch.channels_last)
             tower: Any = self.tower
-            last: Tensor = tower.forward_features(images)
+            last: Tensor = tower.forward_features(laid_out(images, self._inner_channels))
             if last.ndim != 4 or last.shape[1] != tower.num_features:
                 return super().encode_regions(images)
             pooled: Tensor = tower.forward_head(last)
@@ -113,8 +119,7 @@ def open_timm(name: str, options: BackboneOptions) -> TimmBackbone:
     transform = create_transform(**config, is_training=False)
     dim = _width(model, size) if size == own else _resized(model, name, size, own)
     model.to(options.device)
-    if options.dtype != "float32":
-        model.to(memory_format=torch.channels_last)
+    inner = channels_last(options.dtype, options.device, isinstance(model, ResNet), own)
     card = BackboneCard(
         name=name,
         offers=("image", "global"),
@@ -123,13 +128,13 @@ def open_timm(name: str, options: BackboneOptions) -> TimmBackbone:
         weights=weights,
         weights_sha256=digest,
         transform=_words(transform),
-        revision=f"ltbench-encoder-{ENCODER_VERSION} timm-{timm.__version__}",
+        revision=encoder_revision(inner, f"timm-{timm.__version__}"),
         pretraining=pretraining,
         dtype=options.dtype,
-        ranked=not options.random and options.dtype == "float32",
+        ranked=not options.random,
         licence=str(card_of.get("license") or ""),
     )
-    return TimmBackbone(card, model, transform, (tuple(config["mean"]), tuple(config["std"])))
+    return TimmBackbone(card, model, transform, (tuple(config["mean"]), tuple(config["std"])), inner)
 
 
 def _width(model: nn.Module, size: int) -> int:

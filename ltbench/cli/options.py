@@ -123,6 +123,13 @@ image_size_option = click.option(
     default=None,
     help="Side of the square images in pixels. [default: the preset's, else the backbone's own]",
 )
+dtype_option = click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Arithmetic of the backbone's towers; rows of bfloat16 rank apart.",
+)
 preset_option = click.option(
     "--preset",
     default=None,

@@ -41,7 +41,13 @@ class Expected:
 
 
 def expected(
-    task: Task, method: str, backbone: str, out: Path, device: str = "auto", image_size: int | None = None
+    task: Task,
+    method: str,
+    backbone: str,
+    out: Path,
+    device: str = "auto",
+    image_size: int | None = None,
+    dtype: str = "float32",
 ) -> Expected | None:
     """What a run is going to take; None where no run like it is recorded.
 
@@ -52,8 +58,9 @@ def expected(
         device: ``cpu`` and ``cuda`` count runs on such a device only.
         image_size: side of the images in pixels, of which runs count only; None for what backbone and method take
             unasked.
+        dtype: arithmetic of the backbone; runs with another do not count.
     """
-    like = (task.name, task.setting, method, backbone)
+    like = (task.name, task.setting, method, backbone, dtype)
     alike = [one for one in _costs(_own(task, method, out), like, device, image_size) if one["machine"] == cpu_model()]
     if alike:
         return _of(alike, f"on this machine, in {out}")
@@ -81,7 +88,7 @@ def _costs(
     """Costs of the completed, unlimited runs among records, each with its machine.
 
     Args:
-        like: task, setting, method and backbone that they are of.
+        like: task, setting, method, backbone and its arithmetic that they are of.
     """
     for path in paths:
         try:
@@ -92,6 +99,7 @@ def _costs(
                 record["task"]["setting"],
                 record["method"]["name"],
                 record["backbone"]["name"],
+                record["backbone"]["dtype"],
             )
             if whole and of == like and device in ("auto", record["device"]) and _sized(record, image_size):
                 yield {**record["cost"], "machine": record["environment"]["machine"]}

@@ -167,6 +167,8 @@ def again(record: RunRecord) -> str:
         words += ["--weights", "random"]
     if differs(record.backbone.image_size, record.backbone.name):
         words += ["--image-size", str(record.backbone.image_size)]
+    if record.backbone.dtype != "float32":
+        words += ["--dtype", record.backbone.dtype]
     return shlex.join([*words, "--overwrite", "always"])
 
 

@@ -117,6 +117,7 @@ def preflight(request: RunRequest, reporter: Reporter = SILENT) -> Preflight:
             request.out,
             request.device,
             asked_size(request.image_size, resolve_preset(request)[2]),
+            request.dtype,
         ),
     )
 

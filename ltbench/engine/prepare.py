@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from ltbench.backbones.acceleration import unaccelerated
 from ltbench.backbones.base import Backbone
 from ltbench.backbones.registry import find_backbone, open_backbone, own_size
 from ltbench.backbones.released import bring_weights
@@ -63,6 +64,8 @@ def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True
     torch.set_num_threads(request.threads)
     resolved = resolve_method(request)
     device = pick_device(request.device)
+    if note := unaccelerated(request.dtype, device.type):
+        reporter.line(note)
     needs = resolved.method.needs()
     if request.validation == "clean" and not needs.validation:
         raise UserError(f"method {request.method} asks for no validation rows", "leave --validation out")
@@ -76,6 +79,7 @@ def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True
     backbone = open_backbone(
         request.backbone,
         weights=request.weights,
+        dtype=request.dtype,
         device=str(device),
         offline=default_offline(),
         image_size=resolved.image_size,

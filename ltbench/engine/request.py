@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from ltbench.backbones.options import EncodeDtype
 from ltbench.backbones.registry import find_backbone, own_size
 from ltbench.data.base import DataRoot
 from ltbench.data.progress import SILENT, Reporter
@@ -40,6 +41,7 @@ class RunRequest:
         method: recipe name.
         weights: None for the released weights, ``random``, or a checkpoint file.
         image_size: side of the square images in pixels; None takes that of the preset, else the backbone's own.
+        dtype: arithmetic of the backbone's towers; part of the run's key. What is trained on top is float32.
         preset: a name, a YAML file (as ``ltbench tune`` writes), None to take the one made for this task, or ``none``.
         overrides: configuration fields given on the command line.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -56,6 +58,7 @@ class RunRequest:
     method: str
     backbone: str
     weights: str | None = None
+    dtype: EncodeDtype = "float32"
     seed: int = 0
     preset: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -82,7 +85,8 @@ class RunRequest:
         asked = asked_size(self.image_size, resolve_preset(self)[2])
         own = find_backbone(self.backbone)[0].spec.image_size
         size = "" if asked in (None, own) else f", {in_words(asked)}"
-        return f"{self.method} on {self.task.address}, {chosen}{size}, seed {self.seed}"
+        how = "" if self.dtype == "float32" else f", {self.dtype}"
+        return f"{self.method} on {self.task.address}, {chosen}{size}{how}, seed {self.seed}"
 
     def root(self, reporter: Reporter = SILENT) -> DataRoot:
         """Where the data set is looked for."""

@@ -73,6 +73,7 @@ def request_of(record: RunRecord, out: Path, data_root: Path | None = None) -> R
         backbone=record.backbone.name,
         weights="random" if record.backbone.weights == "random" else None,
         image_size=record.backbone.image_size,
+        dtype=record.backbone.dtype,  # type: ignore[arg-type]
         seed=record.seed,
         preset="none",
         overrides=record.method.config,

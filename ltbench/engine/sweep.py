@@ -1,7 +1,4 @@
-"""Tasks x recipes x seeds, in processes of one thread each that share the cache.
-
-Resumable: a finished key is not run again.
-"""
+"""Tasks x recipes x seeds in processes of one thread each that share the cache; a finished key is not run again."""
 
 from __future__ import annotations
 
@@ -17,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ltbench.backbones.acceleration import unaccelerated
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.choose import choose_backbone
 from ltbench.engine.sweep_plan import PlanItem, SweepPlan
@@ -125,7 +123,7 @@ def chosen_backbones(plan: SweepPlan) -> list[str]:
 def sweep(plan: SweepPlan, options: SweepOptions, reporter: Reporter = SILENT) -> list[CellResult]:
     """Run a plan; one line a run. A run that fails, is refused or whose process dies never stops the others."""
     cells = expand(plan)
-    for line in chosen_backbones(plan):
+    for line in filter(None, [*chosen_backbones(plan), unaccelerated(plan.dtype, options.device)]):
         reporter.line(line)
     jobs = options.jobs or max(1, usable_cores() // plan.threads)
     results: dict[Cell, CellResult] = {}
@@ -173,8 +171,7 @@ def _all(cells: Sequence[Cell], plan: SweepPlan, options: SweepOptions, jobs: in
 
 
 def _one_thread(threads: int) -> None:
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(threads)
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
 
 
 def _work(cell: Cell, plan: SweepPlan, options: SweepOptions) -> CellResult:
@@ -193,6 +190,7 @@ def _work(cell: Cell, plan: SweepPlan, options: SweepOptions) -> CellResult:
                 why_backbone=chosen.why,
                 weights=plan.weights,
                 image_size=plan.image_size if cell.item.image_size is None else cell.item.image_size,
+                dtype=plan.dtype,
                 seed=cell.seed,
                 preset=cell.item.preset,
                 overrides=cell.item.options,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ltbench.backbones.options import EncodeDtype
 from ltbench.method.config import first_problem
 from ltbench.plugin.errors import UserError
 
@@ -55,6 +56,7 @@ class SweepPlan(BaseModel):
     backbone: str | None = None
     weights: str | None = None
     image_size: int | None = Field(None, ge=32)
+    dtype: EncodeDtype = "float32"
     threads: int = 1
     limit: int | None = None
 

@@ -121,6 +121,8 @@ def tune(
     identity = seed_for(
         request.seed, request.task.address, request.task.version, request.method, request.backbone,
         json.dumps(base, sort_keys=True), repr(sorted(chosen.items())), request.threads, resolved.variant, *sized,
+        # Searches in float32 are found again where they were before there was a choice.
+        *([] if request.dtype == "float32" else [request.dtype]),
     )  # fmt: skip
     folder = request.out / "tuning" / request.task.address / request.method / f"{identity:016x}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -165,6 +167,7 @@ def _search(
             "method": request.method,
             "backbone": request.backbone,
             "image_size": size,
+            "dtype": request.dtype,
             "seed": request.seed,
             "seconds_per_trial": seconds_per_trial,
             "base": base,

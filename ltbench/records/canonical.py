@@ -34,15 +34,24 @@ def without_paths(text: str) -> str:
 def find_path(value: Any, where: str = "") -> str | None:
     """Name of the first leaf whose text holds an absolute path, or ``None``."""
     if isinstance(value, str):
-        return (where or "value") if _PATH.search(value) else None
+        return (where or "value") if _holds_path(value) else None
     items: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, dict):
         items = value.items()
     elif isinstance(value, list | tuple):
         items = enumerate(value)
     for key, item in items:
+        # Most leaves are numbers, most keys numbers or plain words: their places are not spelled out.
+        plain = isinstance(key, int) or not _holds_path(str(key))
+        if plain and not isinstance(item, str | dict | list | tuple):
+            continue
         inside = f"{where}.{key}" if where else str(key)
-        found = find_path(str(key), inside) or find_path(item, inside)
+        found = find_path(item, inside) if plain else inside
         if found:
             return found
     return None
+
+
+def _holds_path(text: str) -> bool:
+    # Every path has a slash or a backslash; the expression is slow to say so.
+    return ("/" in text or "\\" in text) and _PATH.search(text) is not None

@@ -162,7 +162,7 @@ def _scores(rows: Sequence[Row], headline: str) -> Cell:
         marks = [
             *([apart] if apart else []),
             *([row.equals.encoder] if row.equals.encoder != BACKBONE else []),
-            *(f"+{extra}" for extra in row.equals.extras),
+            *(f"+{what}" for what in row.equals.made_with[1:]),
         ]
         parts.append(" ".join([score_cell(row.score(headline, TOTAL)).text, *marks]))
     return Cell("; ".join(parts))

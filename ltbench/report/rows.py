@@ -74,6 +74,11 @@ class Equals:
         return f"{self.backbone} at {self.image_size} x {self.image_size}"
 
     @property
+    def made_with(self) -> tuple[str, ...]:
+        """Encoder, its arithmetic unless that is float32, and extras: what names a class of equals to people."""
+        return (self.encoder, *([] if self.dtype == "float32" else [self.dtype]), *self.extras)
+
+    @property
     def sort_key(self) -> tuple[Any, ...]:
         """Settings in natural order, then backbones and extras by name."""
         same = (self.weights, self.weights_sha256, self.dtype, self.pretraining, self.contract, self.data)

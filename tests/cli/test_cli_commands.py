@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from ltbench.cli.checks import CHECKS, Check, all_checks
+from ltbench.cli.presets import backbones_of, preset_lines
+from ltbench.method.config import Preset
 from ltbench.plugin import UserError
 from tests.cli.conftest import Cli
 
@@ -81,6 +83,36 @@ def test_show_method_gives_options_with_their_source_and_the_card(cli: Cli) -> N
     assert {option["name"] for option in document["options"]} >= {"lr", "epochs", "lambda_cls"}
     assert all(option["description"] for option in document["options"])
     assert document["needs"]["text"] is True
+
+
+def test_show_method_puts_the_card_first_and_tells_presets_apart(cli: Cli) -> None:
+    out = cli("show", "method", "lmpt").out
+    assert out.index("presets for") < out.index("# lmpt") < out.index("Options (-o") < out.index("Presets (--preset")
+    assert "presets for  clip-rn50, clip-vit-b16, tiny-clip" in out
+    presets = out[out.index("Presets (--preset") :]
+    assert "table2-bce: for voc-lt, clip-vit-b16, variant paper" in presets
+    assert "as voc-lt, but loss=bce" in presets
+    told = json.loads(cli("show", "method", "lmpt", "--json").out)["presets"]
+    assert sum(f"{preset['name']}: for " in presets for preset in told) == len(told)
+
+
+def test_differences_of_presets_give_their_options_again() -> None:
+    presets = [
+        Preset(name="a", origin="default", tasks=("voc-lt",), overrides={"lr": 1, "loss": "db", "epochs": 3}),
+        Preset(name="a", origin="default", tasks=("coco-lt",), overrides={"lr": 2, "loss": "db", "epochs": 3}),
+        Preset(name="b", origin="default", overrides={"lr": 2, "epochs": 3}),
+        Preset(name="c", origin="default", overrides={"bias": True}),
+        Preset(name="d", origin="default", backbones=("tiny-clip",), overrides={"bias": True}),
+    ]
+    assert list(preset_lines(presets))[1::2] == [
+        "    lr=1 loss=db epochs=3",
+        "    as a (voc-lt), but lr=2",
+        "    as a (coco-lt), but loss=(default)",
+        "    bias=True",
+        "    as c",
+    ]
+    assert backbones_of(presets) == "tiny-clip, any backbone (4 of 5)"
+    assert backbones_of([]) == "none"
 
 
 def test_show_backbone_takes_names_and_prefixes(cli: Cli) -> None:

@@ -80,3 +80,17 @@ def test_an_item_may_have_a_backbone_and_tasks_of_its_own(tmp_path: Path) -> Non
     file.write_text(text + item.replace("shapes-plt@mr40", "shapes-lt"), encoding="utf-8")
     with pytest.raises(UserError, match="runs on shapes-lt, the plan does not"):
         expand(SweepPlan.read(file))
+
+
+def test_a_plan_may_ask_for_bfloat16(tmp_path: Path) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text(
+        "tasks: [shapes-micro]\nmethods: [zero-shot]\nseeds: [0]\nweights: random\ndtype: bfloat16\n", encoding="utf-8"
+    )
+    (result,) = sweep(SweepPlan.read(file), SweepOptions(out=tmp_path / "runs", jobs=1))
+    assert result.status == "completed", result.reason
+    (entry,) = all_records([tmp_path / "runs"]).records
+    assert entry.record.backbone.dtype == "bfloat16"
+    file.write_text("tasks: [shapes-micro]\nmethods: [zero-shot]\ndtype: float8\n", encoding="utf-8")
+    with pytest.raises(UserError, match="dtype"):
+        SweepPlan.read(file)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ltbench.backbones.options import DTYPES
 from ltbench.data.base import DataRoot
 from ltbench.engine import tune as tuning
 from ltbench.engine.request import RunRequest, resolve_method
@@ -53,6 +54,12 @@ def test_every_trial_is_recorded_and_the_best_becomes_a_preset(tmp_path: Path, m
     assert resolved.origin == f"tuned(3, on {preset['tasks'][0]})"
     for name, value in report.best.overrides.items():
         assert getattr(resolved.config, name) == value
+
+
+def test_searches_of_two_arithmetics_stand_apart(tmp_path: Path) -> None:
+    exact, quick = (tuning.tune(request(tmp_path, dtype=dtype), 1, 60.0, space=SPACE) for dtype in DTYPES[:2])
+    assert exact.record != quick.record
+    assert [json.loads(report.record.read_text())["dtype"] for report in (exact, quick)] == ["float32", "bfloat16"]
 
 
 def test_a_stopped_search_goes_on_with_the_next_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

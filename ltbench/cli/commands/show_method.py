@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ltbench.cli.options import json_option
-from ltbench.cli.output import Column, print_facts, print_json, print_markdown, print_table
+from ltbench.cli.output import fold, print_facts, print_json, print_markdown
+from ltbench.cli.presets import backbones_of, preset_lines
 
 if TYPE_CHECKING:
-    from ltbench.method.config import Needs, Preset
+    from ltbench.method.config import Needs
     from ltbench.plugin.specs import MethodSpec
 
 
@@ -54,25 +55,23 @@ def method(name: str, as_json: bool) -> None:
             "variants": ", ".join(spec.variants),
             "needs": _needs(needs),
             "seed": "changes nothing" if spec.deterministic else "matters",
+            "presets for": backbones_of(presets),
         }
     )
-    click.echo()
-    if options:
-        print_table(
-            [Column("option", whole=True), "value", "what it is"],
-            [[option["name"], str(option["value"]), option["description"]] for option in options],
-            "Options (-o option=value)",
-        )
-    if presets:
-        click.echo()
-        print_table(
-            [Column("preset", whole=True), "for", "origin", "options"],
-            [[preset.name, _made_for(preset), preset.origin, _overrides(preset)] for preset in presets],
-            "Presets (--preset name)",
-        )
     if card:
         click.echo()
         print_markdown(card)
+    # Text, not tables: what draws tables takes as long to import as all the rest.
+    if options:
+        click.echo("\nOptions (-o option=value)")
+    for option in options:
+        click.echo(f"{option['name']} = {option['value']}")
+        if option["description"]:
+            click.echo(fold(f"    {option['description']}", "    "))
+    if presets:
+        click.echo(f"\nPresets (--preset name), {len(presets)}")
+    for line in preset_lines(presets):
+        click.echo(line)
 
 
 def _card(spec: MethodSpec) -> str:
@@ -102,13 +101,3 @@ def _needs(needs: Needs) -> str:
     ]
     classes = "also answers for classes first seen at test" if needs.classes == "open" else "its training classes only"
     return f"{', '.join(parts)}; {classes}"
-
-
-def _made_for(preset: Preset) -> str:
-    made_for = [*preset.tasks, *preset.backbones, *([f"variant {preset.variant}"] if preset.variant else [])]
-    return ", ".join(made_for) or "any task"
-
-
-def _overrides(preset: Preset) -> str:
-    size = [] if preset.image_size is None else [f"--image-size {preset.image_size}"]
-    return " ".join([*size, *(f"{name}={value}" for name, value in preset.overrides.items())]) or "none"

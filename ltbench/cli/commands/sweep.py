@@ -14,6 +14,7 @@ from ltbench.cli.options import (
     backbone_option,
     data_root_option,
     device_option,
+    dtype_option,
     go_offline,
     image_size_option,
     json_option,
@@ -39,6 +40,7 @@ OPTIONS = [
     backbone_option,
     weights_option,
     image_size_option,
+    dtype_option,
     click.option(
         "--jobs", type=click.IntRange(1), metavar="N", default=None, help="Runs at a time. [default: CPUs/threads]"
     ),
@@ -124,7 +126,7 @@ def _plan(
     if plan_file is not None:
         typed = [
             f"--{name.replace('_', '-')}"
-            for name in ("tasks", "methods", "seeds", "backbone", "weights", "image_size", "threads", "limit")
+            for name in ("tasks", "methods", "seeds", "backbone", "weights", "image_size", "dtype", "threads", "limit")
             if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         ]
         if typed:

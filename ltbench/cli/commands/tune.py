@@ -10,6 +10,7 @@ from ltbench.cli.options import (
     backbone_option,
     data_root_option,
     device_option,
+    dtype_option,
     go_offline,
     image_size_option,
     json_option,
@@ -46,6 +47,7 @@ OPTIONS = [
     backbone_option,
     weights_option,
     image_size_option,
+    dtype_option,
     click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of the search."),
     preset_option,
     pairs_option,
@@ -97,7 +99,8 @@ def tune(
     else:
         _print(report, requests[0].task.headline)
         request = requests[0]
-        click.echo(f"Use it: ltbench run --task {address} --method {request.method} --preset {report.preset}")
+        how = "" if request.dtype == "float32" else f" --dtype {request.dtype}"
+        click.echo(f"Use it: ltbench run --task {address} --method {request.method} --preset {report.preset}{how}")
 
 
 def _json(report: TuneReport) -> dict[str, Any]:

@@ -32,7 +32,8 @@ class Shelf:
 
     def row(self, run: PlannedRun) -> Row | None:
         """What was measured for a run: of several rows (other weights, fewer training rows, older code) the one that
-        least keeps from being ranked, then the one with most seeds, then the newest; None where there is none.
+        least keeps from being ranked, then one of float32, then the one with most seeds, then the newest; None where
+        there is none.
         """
         near = self._records.get((run.address, run.method, run.variant, run.backbone), [])
         version = load_task(run.address).version if near else 0
@@ -54,7 +55,7 @@ class Shelf:
 
 def _standing(row: Row) -> tuple[Any, ...]:
     newest = max(record.created for record in row.records)
-    return len(row.why_not), -len(row.records), [-ord(letter) for letter in newest]
+    return len(row.why_not), row.equals.dtype != "float32", -len(row.records), [-ord(letter) for letter in newest]
 
 
 def _same_settings(record: RunRecord, run: PlannedRun) -> bool:

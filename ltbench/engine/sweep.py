@@ -22,6 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.choose import choose_backbone
+from ltbench.engine.how import SweepOptions
+from ltbench.engine.request import RunRequest
 from ltbench.method.config import first_problem
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import registry
@@ -107,18 +109,6 @@ class SweepPlan(BaseModel):
             return cls.model_validate(fields)
         except ValidationError as error:
             raise UserError(f"plan {name}: {first_problem(error)}", "ltbench sweep --help") from error
-
-
-@dataclass(frozen=True)
-class SweepOptions:
-    """How a sweep runs; none of it decides a result."""
-
-    out: Path = Path("ltbench-runs")
-    overwrite: Literal["never", "failed", "always"] = "never"
-    device: str = "auto"
-    data_root: Path | None = None
-    jobs: int = 0
-    audit_selection: bool = False
 
 
 @dataclass(frozen=True)
@@ -257,34 +247,40 @@ def _one_thread(threads: int) -> None:
         os.environ[name] = str(threads)
 
 
+def request_of(cell: Cell, plan: SweepPlan, options: SweepOptions) -> RunRequest:
+    """One run of a plan as it would be typed.
+
+    Raises:
+        UserError: as :func:`backbone_of`.
+    """
+    chosen = backbone_of(cell, plan)
+    return RunRequest(
+        task=load_task(cell.task),
+        method=cell.item.method,
+        backbone=chosen.name,
+        why_backbone=chosen.why,
+        weights=plan.weights,
+        seed=cell.seed,
+        preset=cell.item.preset,
+        overrides=cell.item.options,
+        variant=cell.item.variant,
+        device=options.device,
+        threads=plan.threads,
+        data_root=options.data_root,
+        out=options.out,
+        limit=plan.limit,
+        overwrite=options.overwrite,
+        audit_selection=options.audit_selection,
+    )
+
+
 def _work(cell: Cell, plan: SweepPlan, options: SweepOptions) -> CellResult:
     """One run, in a worker process."""
-    from ltbench.engine.request import RunRequest
     from ltbench.engine.run import run_one
 
     started = time.monotonic()
     try:
-        chosen = backbone_of(cell, plan)
-        finished = run_one(
-            RunRequest(
-                task=load_task(cell.task),
-                method=cell.item.method,
-                backbone=chosen.name,
-                why_backbone=chosen.why,
-                weights=plan.weights,
-                seed=cell.seed,
-                preset=cell.item.preset,
-                overrides=cell.item.options,
-                variant=cell.item.variant,
-                device=options.device,
-                threads=plan.threads,
-                data_root=options.data_root,
-                out=options.out,
-                limit=plan.limit,
-                overwrite=options.overwrite,
-                audit_selection=options.audit_selection,
-            )
-        )
+        finished = run_one(request_of(cell, plan, options))
     except UserError as error:
         return CellResult(cell, "refused", time.monotonic() - started, reason=str(error))
     record = finished.record

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ltbench.data.base import DataRoot
+    from ltbench.engine.how import SweepOptions
     from ltbench.engine.sweep import CellResult, SweepPlan
     from ltbench.report.papers.book import PaperTable
     from ltbench.report.papers.runs import PlannedRun
@@ -128,7 +129,7 @@ def reproduce(
     elif dry_run:
         _dry(chosen, runs, document, how, form)
     else:
-        _run(ctx, chosen, runs, document, how, form, " ".join(addresses))
+        _run(ctx, chosen, document, how, form)
 
 
 def _chosen(addresses: Iterable[str], tasks: tuple[str, ...]) -> list[PaperTable]:
@@ -196,59 +197,65 @@ def _plan(document: dict[str, Any]) -> SweepPlan:
 def _dry(
     chosen: list[PaperTable], runs: list[PlannedRun], document: dict[str, Any], how: dict[str, Any], form: str
 ) -> None:
-    """Rows with their runs, or why there is none; then what the runs lack."""
-    from ltbench.cli.output import fold, note, print_json
-    from ltbench.report.papers.needs import lacking_data, lacking_weights
+    """Rows with their runs, or why there is none; then what the runs lack and take together."""
+    from ltbench.cli.output import fold, print_json
+    from ltbench.cli.planned import show
+    from ltbench.cli.preflight import whole_json
     from ltbench.report.papers.runs import runs_of
 
-    _plan(document)
     rows = {
         f"{table.address}/{line.name}": {address: _said(run) for address, run in runs_of(line).items()}
         for table in chosen
         for line in table.lines
     }
-    root = _root(how["data_root"])
-    lacking = [*lacking_data(runs, root), *lacking_weights(runs, root, how["weights"])]
+    whole = show(_plan(document), _options(how), _named(chosen))
     if form == "json":
-        print_json({"rows": rows, "seeds": document["seeds"], "missing": lacking})
+        print_json({"rows": rows, "seeds": document["seeds"], **whole_json(whole)})
         return
     for row, found in rows.items():
         click.echo(row)
         for address, run in found.items():
             click.echo(fold(f"  {address}: {run}", "    "))
     click.echo(f"{len(runs)} runs with each of {len(document['seeds'])} seeds.")
-    for line in lacking:
-        note(f"missing: {line}")
 
 
 def _said(run: PlannedRun | str) -> str:
     return f"not run: {run}" if isinstance(run, str) else str(run)
 
 
-def _run(
-    ctx: click.Context,
-    chosen: list[PaperTable],
-    runs: list[PlannedRun],
-    document: dict[str, Any],
-    how: dict[str, Any],
-    form: str,
-    named: str,
-) -> None:
-    from ltbench.cli.output import note
-    from ltbench.cli.papers import show_tables
-    from ltbench.engine.sweep import SweepOptions, sweep
-    from ltbench.report.papers.needs import bring_all
+def _options(how: dict[str, Any]) -> SweepOptions:
+    from ltbench.engine.how import SweepOptions
 
-    root = _root(how["data_root"])
-    bring_all(runs, root, how["weights"], named)
-    options = SweepOptions(
+    return SweepOptions(
         out=how["out"],
         overwrite=how["overwrite"],
         device=how["device"],
         data_root=how["data_root"],
         jobs=how["jobs"] or 0,
     )
-    results = sweep(_plan(document), options, root.reporter)
+
+
+def _named(chosen: list[PaperTable]) -> str:
+    return ", ".join(dict.fromkeys(table.address for table in chosen))
+
+
+def _run(
+    ctx: click.Context,
+    chosen: list[PaperTable],
+    document: dict[str, Any],
+    how: dict[str, Any],
+    form: str,
+) -> None:
+    from ltbench.cli.output import note
+    from ltbench.cli.papers import show_tables
+    from ltbench.cli.planned import begin
+    from ltbench.cli.reporting import reporter
+
+    plan, options, says = _plan(document), _options(how), reporter()
+    begin(plan, options, says, _named(chosen))
+    from ltbench.engine.sweep import sweep
+
+    results = sweep(plan, options, says)
     show_tables(chosen, _shelf([how["out"]]), form)
     failed = [result for result in results if result.status != "completed"]
     for result in _each_reason_once(failed):

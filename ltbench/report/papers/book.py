@@ -12,10 +12,10 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from ltbench.plugin.errors import UnknownName
+from ltbench.plugin.yaml_text import read_yaml
 from ltbench.report.published import PAPERS, Published, published
 
 #: What a row is known by in ``published.csv``: method, variant, backbone, each as printed.
@@ -159,7 +159,7 @@ def book() -> dict[str, PaperTable]:
     made: dict[str, PaperTable] = {}
     for paper in PAPERS:
         text = resources.files("ltbench.report.papers").joinpath(f"{paper}.yaml").read_text(encoding="utf-8")
-        said = _Paper.model_validate(yaml.safe_load(text))
+        said = _Paper.model_validate(read_yaml(text))
         own = [entry for entry in published() if entry.paper == paper]
         numbers = list(dict.fromkeys(entry.table for entry in own))
         if set(numbers) != set(said.tables):

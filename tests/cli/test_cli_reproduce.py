@@ -88,6 +88,20 @@ def test_three_figures_a_cell(cli: Cli, tmp_path: Path) -> None:
     assert "coco-lt" not in table
 
 
+def test_a_curve_is_a_table_and_a_picture(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    said = cli("reproduce", "lmpt:fig7", "--records", "none", "--plots", "plots", "--json")
+    assert cells(said.out)["lmpt:fig7/lambda-0.5", "voc-lt", "total"]["published"] == 87.88
+    assert cells(said.out)["lmpt:fig7/lambda-0.1", "voc-lt", "total"]["published"] is None
+    assert said.err == f"wrote {Path('plots', 'lmpt-fig7.svg')}\n"
+    assert "weight lambda of the classification loss" in (tmp_path / "plots" / "lmpt-fig7.svg").read_text("utf-8")
+    said = cli("reproduce", "dr:table5", "--records", "none", "--plots", "plots", "--json")
+    assert "note: dr:table5 has no plot: it has no axis" in said.err
+    said = cli("reproduce", "dr:fig3")
+    assert said.code == 2
+    assert said.err.startswith("error: dr:fig3 cannot be made again: it draws the gradients of the losses")
+
+
 def test_only_runs_of_the_row_count(cli: Cli, tmp_path: Path) -> None:
     """Another learning rate is another row; random weights and few rows are shown where nothing else is, and said."""
     row = "lmpt:table1/lmpt-rn50"

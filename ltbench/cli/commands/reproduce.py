@@ -39,6 +39,7 @@ OPTIONS = [
     click.argument("addresses", metavar="[PAPER:TABLE[/ROW]]...", nargs=-1),
     click.option("--tasks", type=NameList(), default=(), help="Only these tasks of the tables, without @setting."),
     click.option("--records", multiple=True, type=PATH, help="Show records at hand, and run nothing; repeatable."),
+    click.option("--plots", type=PATH, default=None, metavar="DIR", help="Also draw curves, and tables over settings."),
     click.option("--plan", "plan_file", type=PATH, default=None, help="Write the runs for ltbench sweep --plan."),
     click.option("--dry-run", is_flag=True, help="List the runs and what they lack, and run nothing."),
     click.option(
@@ -86,6 +87,7 @@ def reproduce(
     tasks: tuple[str, ...],
     variant: Literal["paper", "code"] | None,
     records: tuple[Path, ...],
+    plots: Path | None,
     plan_file: Path | None,
     dry_run: bool,
     form: str,
@@ -113,15 +115,14 @@ def reproduce(
 
         list_tables(chosen, _root(how["data_root"]), _shelf(records or [how["out"]]), form)
         return
-    from ltbench.cli.papers import show_tables
     from ltbench.report.papers.runs import planned
 
     runs = planned(chosen)
     if records:
-        show_tables(chosen, _shelf(records, strict=True), form)
+        _show(chosen, _shelf(records, strict=True), form, plots)
         return
     if not runs:
-        show_tables(chosen, _shelf([]), form)
+        _show(chosen, _shelf([]), form, plots)
         raise UserError(f"nothing of {' '.join(addresses)} can be run, for the reasons above", "ltbench reproduce")
     document = _document(runs, how)
     if plan_file is not None:
@@ -129,7 +130,7 @@ def reproduce(
     elif dry_run:
         _dry(chosen, runs, document, how, form)
     else:
-        _run(ctx, chosen, document, how, form)
+        _run(ctx, chosen, document, how, form, plots)
 
 
 def _chosen(addresses: Iterable[str], tasks: tuple[str, ...]) -> list[PaperTable]:
@@ -223,6 +224,14 @@ def _said(run: PlannedRun | str) -> str:
     return f"not run: {run}" if isinstance(run, str) else str(run)
 
 
+def _show(chosen: list[PaperTable], shelf: Shelf, form: str, plots: Path | None) -> None:
+    from ltbench.cli.papers import draw_tables, show_tables
+
+    show_tables(chosen, shelf, form)
+    if plots is not None:
+        draw_tables(chosen, shelf, plots)
+
+
 def _options(how: dict[str, Any]) -> SweepOptions:
     from ltbench.engine.how import SweepOptions
 
@@ -245,9 +254,9 @@ def _run(
     document: dict[str, Any],
     how: dict[str, Any],
     form: str,
+    plots: Path | None,
 ) -> None:
     from ltbench.cli.output import note
-    from ltbench.cli.papers import show_tables
     from ltbench.cli.planned import begin
     from ltbench.cli.reporting import reporter
 
@@ -256,7 +265,7 @@ def _run(
     from ltbench.engine.sweep import sweep
 
     results = sweep(plan, options, says)
-    show_tables(chosen, _shelf([how["out"]]), form)
+    _show(chosen, _shelf([how["out"]]), form, plots)
     failed = [result for result in results if result.status != "completed"]
     for result in _each_reason_once(failed):
         note(f"{result.cell.label}: {result.status} ({result.reason})")

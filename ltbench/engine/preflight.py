@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ltbench.backbones.registry import find_backbone
@@ -14,6 +15,7 @@ from ltbench.engine.needs import check_fit
 from ltbench.engine.request import RunRequest, resolve_preset
 from ltbench.engine.room import Room, rooms_of
 from ltbench.method.facts import facts_of
+from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
     from ltbench.engine.measure import Measured
@@ -60,7 +62,7 @@ def preflight(request: RunRequest, reporter: Reporter = SILENT, look: Look | Non
         look: of several runs of a plan, which share what they find.
 
     Raises:
-        UserError: the method and the task do not fit together.
+        UserError: the method and the task do not fit together, or the file of weights does not exist.
     """
     _fit(request)
     root = request.root(reporter)
@@ -79,6 +81,8 @@ def preflight(request: RunRequest, reporter: Reporter = SILENT, look: Look | Non
 def _fit(request: RunRequest) -> None:
     """Refuse what cannot work, as far as it can be told without the method's code: of its base configuration."""
     registered, _, preset = resolve_preset(request)
+    if request.weights not in (None, "random") and not Path(str(request.weights)).is_file():
+        raise UserError(f"weights file {Path(str(request.weights)).name} does not exist", "--weights FILE")
     if request.overrides or (preset is not None and preset.overrides):
         return
     needs, offers = facts_of(registered.spec).needs, find_backbone(request.backbone)[0].spec.offers

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from ltbench.backbones.registry import open_backbone
 from ltbench.backbones.released import ALTERNATIVES, bring_weights
 from ltbench.data.getting.mirror import VARIABLE, mirror
 from ltbench.data.getting.reach import silent
@@ -115,7 +116,8 @@ def bring(whole: Whole, reporter: Reporter) -> None:
     """Bring what the runs of a plan lack before the first of them begins, so that no two of them wait for it.
 
     Raises:
-        UserError: something could not be brought; the others were, and ``details`` says why.
+        UserError: something could not be brought; the others were, and ``details`` says why. A file of weights does not
+            fit a backbone; nothing is brought.
     """
     if not whole.lacks:
         return
@@ -127,8 +129,12 @@ def bring(whole: Whole, reporter: Reporter) -> None:
         except UserError as error:
             problems.extend([f"{what}: {error}", *(f"  {line}" for line in error.details)])
 
-    for one in {one.request.backbone: one.request for one in whole.found if one.request.weights is None}.values():
-        tried(partial(bring_weights, one.backbone, one.root(reporter)), one.backbone)
+    for one in {one.request.backbone: one.request for one in whole.found}.values():
+        if one.weights is None:
+            tried(partial(bring_weights, one.backbone, one.root(reporter)), one.backbone)
+        elif one.weights != "random":
+            # A file that does not fit is told before gigabytes are brought for it.
+            open_backbone(one.backbone, weights=one.weights, offline=True)
     for one in {one.request.task.address: one.request for one in whole.found}.values():
         tried(partial(bring_missing, one.task, one.root(reporter)), one.task.address)
     if problems:
@@ -147,16 +153,23 @@ def _why_not(absent: Sequence[Lack], offline: bool) -> str:
 
 
 def _no_network(absent: Sequence[Lack]) -> str:
-    """Why nothing can be downloaded; empty when some host answers."""
+    """Why some of it cannot be downloaded: none of its hosts answers; empty when each thing has one that does."""
     asked = [each for lack in absent for each in lack.addresses]
     known = mirror()
     if known is not None and known.address:
         asked.insert(0, known.address)
     mute = silent(asked)
-    hosts = len({each.split("/")[2] for each in asked})
-    if not mute or len(mute) < hosts:
+    if not mute or (known is not None and known.address and _host(known.address) not in mute):
         return ""
-    return f"no network answers: {'; '.join(f'{host}: {why}' for host, why in mute.items())}"
+    told = "; ".join(f"{host}: {why}" for host, why in mute.items())
+    if len(mute) == len({_host(each) for each in asked}):
+        return f"no network answers: {told}"
+    beyond = [lack for lack in absent if lack.addresses and all(_host(each) in mute for each in lack.addresses)]
+    return f"no host of {', '.join(lack.name for lack in beyond)} answers: {told}" if beyond else ""
+
+
+def _host(address: str) -> str:
+    return address.split("/")[2]
 
 
 def _commands(whole: Whole) -> list[str]:

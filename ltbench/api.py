@@ -89,8 +89,8 @@ def run(
     """
     from ltbench.data.base import default_offline
     from ltbench.engine.choose import choose_backbone
-    from ltbench.engine.preflight import clear, preflight
     from ltbench.engine.request import RunRequest
+    from ltbench.engine.whole import clear, look_at
     from ltbench.tasks.registry import resolve
 
     found = resolve(task) if isinstance(task, str) else [task]
@@ -122,7 +122,7 @@ def run(
                 validation=validation,
             )
             requests.append(request)
-    clear([preflight(request) for request in requests], default_offline())
+    clear(look_at(requests), default_offline())
     from ltbench.engine.run import run_one
 
     finished = []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ import torch
 from ltbench.backbones.base import Backbone
 from ltbench.backbones.encode import Encoder, Job, Kind
 from ltbench.backbones.features import FeatureRows, Features
+from ltbench.backbones.limit import LIMIT, limit_bytes, row_bytes
 from ltbench.backbones.precomputed import PrecomputedBackbone
 from ltbench.backbones.shards import Index, ShardFolder
 from ltbench.backbones.views import View, flip, identity, seeded_view
@@ -24,12 +23,8 @@ from ltbench.data.progress import SILENT, Reporter
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.system import slug
 
-__all__ = ["FeatureCache", "Features", "Kind", "View", "flip", "identity", "seeded_view"]
+__all__ = ["FeatureCache", "Features", "Kind", "View", "flip", "identity", "limit_bytes", "seeded_view"]
 
-LIMIT = "LTBENCH_CACHE_LIMIT"
-"""Environment variable: most bytes that one call may add (``20G``, ``500M``, a plain number of bytes)."""
-
-DEFAULT_LIMIT = 50 * 2**30
 _SPARE = 64 * 2**20
 
 
@@ -125,7 +120,7 @@ class FeatureCache:
     def _check_disk(
         self, backbone: Backbone, missing: int, total: int, width: int, reporter: Reporter, max_bytes: int | None
     ) -> None:
-        need = missing * (width * 4 + 100)
+        need = missing * row_bytes(width)
         limit = limit_bytes() if max_bytes is None else max_bytes
         reporter.line(
             f"feature cache: {missing} of {total} rows to encode with {backbone.card.name}, {human(need)} on disk"
@@ -141,21 +136,6 @@ class FeatureCache:
                 f"the features of {missing} rows need {human(need)} on disk, {human(free)} are free",
                 "set LTBENCH_CACHE to a folder on another disk, or free space",
             )
-
-
-def limit_bytes() -> int:
-    """The limit of ``LTBENCH_CACHE_LIMIT`` in bytes, 50 GiB where it is unset.
-
-    Raises:
-        UserError: the value is no size.
-    """
-    text = os.environ.get(LIMIT, "").strip()
-    if not text:
-        return DEFAULT_LIMIT
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
-    if match is None:
-        raise UserError(f"{LIMIT}={text!r} is no size", f"{LIMIT}=20G")
-    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
 
 
 def human(size: float, whole: bool = False) -> str:

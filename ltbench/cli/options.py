@@ -180,6 +180,9 @@ validation_option = click.option(
     show_default=True,
     help="Labels of validation rows, for methods that ask for such; the row says clean.",
 )
+measure_option = click.option(
+    "--measure", is_flag=True, help="Time a few rows on this machine first, and say how long all will take."
+)
 offline_option = click.option("--offline", is_flag=True, help="Never reach for the network.")
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ltbench.data.base import DataRoot
     from ltbench.report.papers.book import PaperTable
     from ltbench.report.papers.needs import TableNeeds
@@ -33,6 +35,21 @@ def show_tables(chosen: list[PaperTable], shelf: Shelf, form: str) -> None:
             click.echo()
         for sentence in sentences(each):
             click.echo(fold(sentence, "  "))
+
+
+def draw_tables(chosen: list[PaperTable], shelf: Shelf, folder: Path) -> None:
+    """Draw what can be drawn over an axis, one file a table, and say where nothing can be."""
+    from ltbench.cli.output import note
+    from ltbench.report.papers.drawing import save_plot
+    from ltbench.report.papers.measured import compare
+
+    for table in chosen:
+        path = save_plot(compare(table, shelf), folder)
+        if path is not None:
+            note(f"wrote {path}")
+        else:
+            why = "nothing of it is printed or measured" if table.axis else "it has no axis"
+            note(f"note: {table.address} has no plot: {why}")
 
 
 def list_tables(chosen: list[PaperTable], root: DataRoot, shelf: Shelf, form: str) -> None:

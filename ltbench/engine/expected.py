@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from ltbench.backbones.registry import own_size
+from ltbench.engine.request import RunRequest, resolve_preset
+from ltbench.engine.settled import options_of
+from ltbench.engine.shipped import Cost, as_one, cost_of_record, shipped
+from ltbench.engine.sizes import asked_size
 from ltbench.plugin.errors import UserError
 from ltbench.records.environment import cpu_model
 from ltbench.records.read import RECORD_NAME, load_document
-from ltbench.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -40,91 +44,124 @@ class Expected:
         return sum(each or 0.0 for each in (self.encode_seconds, self.train_seconds, self.evaluate_seconds))
 
 
-def expected(
-    task: Task,
-    method: str,
-    backbone: str,
-    out: Path,
-    device: str = "auto",
-    image_size: int | None = None,
-    dtype: str = "float32",
-) -> Expected | None:
+def expected(request: RunRequest) -> Expected | None:
     """What a run is going to take; None where no run like it is recorded.
 
-    Runs of this machine in ``out`` come first, then records that ltbench's own tree ships, with their machine named.
-
-    Args:
-        out: folder of runs.
-        device: ``cpu`` and ``cuda`` count runs on such a device only.
-        image_size: side of the images in pixels, of which runs count only; None for what backbone and method take
-            unasked.
-        dtype: arithmetic of the backbone; runs with another do not count.
+    Runs of this machine in the folder of runs come first: of the same setting and options, of the same setting, of
+    another setting of the task. Then the times that ltbench ships, with their machine named; those are of whole runs
+    in float32 on images of the backbone's own size.
     """
-    like = (task.name, task.setting, method, backbone, dtype)
-    alike = [one for one in _costs(_own(task, method, out), like, device, image_size) if one["machine"] == cpu_model()]
-    if alike:
-        return _of(alike, f"on this machine, in {out}")
-    shipped: dict[str, list[dict[str, Any]]] = {}
-    for one in _costs(_shipped(task, method), like, device, image_size):
-        shipped.setdefault(one["device"], []).append(one)
-    if not shipped:
+    mine = [one for one in _own(request) if _is_alike(one, request)]
+    if mine:
+        costs, which = _nearest(mine, request)
+        return _of(costs, f"on this machine, in {request.out}{which}")
+    if request.limit is not None:
         return None
-    name, costs = max(shipped.items(), key=lambda item: len(item[1]))
-    return _of(costs, f"on {name}, in leaderboards")
+    task, preset = request.task, resolve_preset(request)[2]
+    if request.dtype != "float32" or asked_size(request.image_size, preset) not in (None, own_size(request.backbone)):
+        return None
+    found = shipped(task.name, task.version, task.setting, request.method, request.backbone)
+    known = [one for one in found if request.device in ("auto", one.kind)]
+    if not known:
+        return None
+    here = [one for one in known if one.device == cpu_model()]
+    best = max(here or known, key=lambda one: one.runs)
+    return _of([best], f"on {best.device}, in the times that ltbench ships")
 
 
-def _own(task: Task, method: str, out: Path) -> Iterator[Path]:
-    yield from sorted((out / task.address / method).glob(f"*/*/{RECORD_NAME}"))
+def is_recorded(request: RunRequest) -> bool:
+    """Whether a run of the same task, configuration, backbone, seed, threads and rows is finished.
 
-
-def _shipped(task: Task, method: str) -> Iterator[Path]:
-    folder = Path(__file__).resolve().parents[2] / "leaderboards" / task.name / f"v{task.version}" / "records"
-    yield from sorted(folder.glob(f"*{method}*.json"))
-
-
-def _costs(
-    paths: Iterable[Path], like: tuple[str | None, ...], device: str, image_size: int | None
-) -> Iterator[dict[str, Any]]:
-    """Costs of the completed, unlimited runs among records, each with its machine.
-
-    Args:
-        like: task, setting, method, backbone and its arithmetic that they are of.
+    The key of a run holds the fingerprints of data and weights as well, which nobody opens here.
     """
-    for path in paths:
-        try:
-            record = load_document(path)
-            whole = record["status"] == "completed" and record["limit"] is None
-            of = (
-                record["task"]["name"],
-                record["task"]["setting"],
-                record["method"]["name"],
-                record["backbone"]["name"],
-                record["backbone"]["dtype"],
-            )
-            if whole and of == like and device in ("auto", record["device"]) and _sized(record, image_size):
-                yield {**record["cost"], "machine": record["environment"]["machine"]}
-        except (UserError, KeyError, TypeError):
-            # What is wrong with a record is told by those who read it for its scores.
-            continue
+    if request.overwrite != "never":
+        return False
+    drawn = request.weights == "random"
+    like = [
+        one
+        for one in _own(request)
+        if (one["seed"], one["setting"]) == (request.seed, request.task.setting)
+        and _is_alike(one, request)
+        and (one["weights"] == "random") == drawn
+    ]
+    return bool(like) and _plain(options_of(request)) in [one["config"] for one in like]
 
 
-def _sized(record: dict[str, Any], image_size: int | None) -> bool:
-    """Whether a record is of images of a size; of None, whether it is what backbone or method take unasked."""
-    backbone, found = record["backbone"]["name"], record["backbone"].get("image_size")
-    if image_size is not None:
-        return bool(found == image_size)
-    return found in (own_size(backbone), record["method"]["config"].get("image_size"))
+def _own(request: RunRequest) -> list[Mapping[str, Any]]:
+    """Completed runs of the task, in any setting, and the method in the folder of runs."""
+    address = request.task.address
+    folders = sorted({request.out / address, *request.out.glob(f"{request.task.name}@*")})
+    paths = [path for folder in folders for path in sorted((folder / request.method).glob(f"*/*/{RECORD_NAME}"))]
+    found = [_read(path, path.stat().st_mtime_ns) for path in paths]
+    return [one for one in found if one is not None and one["version"] == request.task.version]
 
 
-def _of(costs: list[dict[str, Any]], source: str) -> Expected:
-    def known(name: str) -> list[float]:
-        return [one[name] for one in costs if one[name] is not None]
+@lru_cache(maxsize=4096)
+def _read(path: Path, changed: int) -> Mapping[str, Any] | None:
+    """What of a record is asked here; None of one that is not completed, or damaged."""
+    try:
+        record = load_document(path)
+        if record["status"] != "completed":
+            return None
+        return {
+            "version": record["task"]["version"],
+            "setting": record["task"]["setting"],
+            "variant": record["method"]["variant"],
+            "config": record["method"]["config"],
+            "backbone": record["backbone"]["name"],
+            "dtype": record["backbone"]["dtype"],
+            "image_size": record["backbone"].get("image_size"),
+            "weights": record["backbone"]["weights"],
+            "seed": record["seed"],
+            "threads": record["threads"],
+            "limit": record["limit"],
+            "machine": record["environment"]["machine"],
+            "cost": cost_of_record(record),
+        }
+    except (UserError, KeyError, TypeError):
+        # What is wrong with a record is told by those who read it for its scores.
+        return None
 
-    return Expected(
-        runs=len(costs),
-        source=source,
-        encode_seconds=max(known("encode_seconds"), default=None),
-        train_seconds=median(known("train_seconds")) if known("train_seconds") else None,
-        evaluate_seconds=median(known("evaluate_seconds")) if known("evaluate_seconds") else None,
-        memory_bytes=int(max(known("peak_memory_bytes"))) if known("peak_memory_bytes") else None,
+
+def _is_alike(one: Mapping[str, Any], request: RunRequest) -> bool:
+    """Whether a run on this machine took what the request would, but for its options and setting."""
+    return (
+        one["machine"] == cpu_model()
+        and one["backbone"] == request.backbone
+        and one["threads"] == request.threads
+        and one["limit"] == request.limit
+        and one["variant"] == resolve_preset(request)[1]
+        and one["dtype"] == request.dtype
+        and _is_sized(one, request)
+        and request.device in ("auto", one["cost"].kind)
     )
+
+
+def _is_sized(one: Mapping[str, Any], request: RunRequest) -> bool:
+    """Whether a run saw images of the size that is asked for; where none is, of what backbone or method take."""
+    asked = asked_size(request.image_size, resolve_preset(request)[2])
+    if asked is not None:
+        return bool(one["image_size"] == asked)
+    return one["image_size"] in (own_size(request.backbone), one["config"].get("image_size"))
+
+
+def _nearest(mine: Sequence[Mapping[str, Any]], request: RunRequest) -> tuple[list[Cost], str]:
+    """The costs of the runs most like the request, and what is not like it in words."""
+    same = [one for one in mine if one["setting"] == request.task.setting]
+    options = _plain(options_of(request))
+    equal = [one["cost"] for one in same if one["config"] == options]
+    if equal:
+        return equal, ""
+    if same:
+        return [one["cost"] for one in same], ", with other options"
+    return [one["cost"] for one in mine], f", on {request.task.name} in another setting"
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(options, default=str))
+    return plain
+
+
+def _of(costs: Sequence[Cost], source: str) -> Expected:
+    one = as_one(costs)
+    return Expected(one.runs, source, one.encode, one.train, one.evaluate, one.memory)

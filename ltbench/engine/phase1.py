@@ -126,9 +126,9 @@ class Phase1:
             rowset = self.training_rows(stage.augment if isinstance(stage, GradientStage) else PLAIN)
             started = time.perf_counter()
             if isinstance(stage, GradientStage):
-                self._train(number, stage, rowset, path, state, log)
+                self.train(number, stage, rowset, path, state, log)
             else:
-                self._fit(stage, rowset)
+                self.fit(stage, rowset)
             seconds += time.perf_counter() - started
             checkpoint.save(path, {"done": True, "module": self.capture(), "decisions": self.decisions})
             log.write({"stage": stage.name, "done": True, "seconds": time.perf_counter() - started})
@@ -143,7 +143,8 @@ class Phase1:
             epochs=max((stage.epochs for stage in self.stages if isinstance(stage, GradientStage)), default=0),
         )
 
-    def _fit(self, stage: FitStage, rowset: Rowset) -> None:
+    def fit(self, stage: FitStage, rowset: Rowset) -> None:
+        """Fit a stage that has something to fit."""
         assert stage.fit is not None
         device = self.setup.device
         reseed(self.setup.seed, "stage", stage.name)
@@ -164,7 +165,7 @@ class Phase1:
             start(self._stats)
             stage.module.to(self.setup.device)
 
-    def _train(
+    def train(
         self,
         number: int,
         stage: GradientStage,
@@ -173,6 +174,16 @@ class Phase1:
         state: checkpoint.State | None,
         log: RunLog,
     ) -> None:
+        """Train one stage by gradient.
+
+        Args:
+            path: of its checkpoints.
+            state: a checkpoint to go on from; None begins.
+
+        Raises:
+            Diverged: a loss stopped being finite.
+            OutOfTime: the deadline passed.
+        """
         # Imported here because mmengine's runner takes seconds to import and not every method trains by gradient.
         from ltbench.engine._mmengine import run_gradient_stage
 
@@ -197,6 +208,8 @@ class Phase1:
 
         def on_step(number: int) -> None:
             advance(number)
+            if self.setup.after_step is not None:
+                self.setup.after_step()
             if self.setup.deadline is not None and time.monotonic() > self.setup.deadline:
                 raise OutOfTime(f"stage {stage.name!r} was still training at the time cap")
 

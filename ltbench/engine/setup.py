@@ -24,6 +24,7 @@ class Setup:
     Attributes:
         folder: where checkpoints and the log go.
         after_epoch: called after each epoch of the last stage, random state kept around it.
+        after_step: called after each step of a gradient stage.
         deadline: value of ``time.monotonic()`` at which training gives up.
     """
 
@@ -38,6 +39,7 @@ class Setup:
     folder: Path
     reporter: Reporter
     after_epoch: Callable[[int, int], None] | None = None
+    after_step: Callable[[], None] | None = None
     deadline: float | None = None
 
 

@@ -12,29 +12,19 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ltbench.backbones.acceleration import unaccelerated
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.choose import choose_backbone
+from ltbench.engine.how import SweepOptions
+from ltbench.engine.request import RunRequest
 from ltbench.engine.sweep_plan import PlanItem, SweepPlan
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import registry
 from ltbench.plugin.system import usable_cores
 from ltbench.tasks.defaults import Chosen
 from ltbench.tasks.registry import load_task, resolve
-
-
-@dataclass(frozen=True)
-class SweepOptions:
-    """How a sweep runs; none of it decides a result."""
-
-    out: Path = Path("ltbench-runs")
-    overwrite: Literal["never", "failed", "always"] = "never"
-    device: str = "auto"
-    data_root: Path | None = None
-    jobs: int = 0
-    audit_selection: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,36 +164,42 @@ def _one_thread(threads: int) -> None:
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
 
 
+def request_of(cell: Cell, plan: SweepPlan, options: SweepOptions) -> RunRequest:
+    """One run of a plan as it would be typed.
+
+    Raises:
+        UserError: as :func:`backbone_of`.
+    """
+    chosen = backbone_of(cell, plan)
+    return RunRequest(
+        task=load_task(cell.task),
+        method=cell.item.method,
+        backbone=chosen.name,
+        why_backbone=chosen.why,
+        weights=plan.weights,
+        image_size=plan.image_size if cell.item.image_size is None else cell.item.image_size,
+        dtype=plan.dtype,
+        seed=cell.seed,
+        preset=cell.item.preset,
+        overrides=cell.item.options,
+        variant=cell.item.variant,
+        device=options.device,
+        threads=plan.threads,
+        data_root=options.data_root,
+        out=options.out,
+        limit=plan.limit,
+        overwrite=options.overwrite,
+        audit_selection=options.audit_selection,
+    )
+
+
 def _work(cell: Cell, plan: SweepPlan, options: SweepOptions) -> CellResult:
     """One run, in a worker process."""
-    from ltbench.engine.request import RunRequest
     from ltbench.engine.run import run_one
 
     started = time.monotonic()
     try:
-        chosen = backbone_of(cell, plan)
-        finished = run_one(
-            RunRequest(
-                task=load_task(cell.task),
-                method=cell.item.method,
-                backbone=chosen.name,
-                why_backbone=chosen.why,
-                weights=plan.weights,
-                image_size=plan.image_size if cell.item.image_size is None else cell.item.image_size,
-                dtype=plan.dtype,
-                seed=cell.seed,
-                preset=cell.item.preset,
-                overrides=cell.item.options,
-                variant=cell.item.variant,
-                device=options.device,
-                threads=plan.threads,
-                data_root=options.data_root,
-                out=options.out,
-                limit=plan.limit,
-                overwrite=options.overwrite,
-                audit_selection=options.audit_selection,
-            )
-        )
+        finished = run_one(request_of(cell, plan, options))
     except UserError as error:
         return CellResult(cell, "refused", time.monotonic() - started, reason=str(error))
     record = finished.record

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ltbench.method.origin import Origin, parse_origin
 from ltbench.plugin.errors import UnknownName, UserError
 from ltbench.plugin.specs import MethodSpec
+from ltbench.plugin.yaml_text import read_yaml
 
 Variant = Literal["paper", "code"]
 
@@ -152,8 +153,7 @@ def load_presets(spec: MethodSpec) -> tuple[Preset, ...]:
 @lru_cache(maxsize=32)
 def _parsed(text: str) -> dict[str, Any]:
     """The presets of all recipes of a file, which are read by one recipe after the other."""
-    # The parser in C reads the same, several times as fast; not every build of PyYAML has it.
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+    return read_yaml(text) or {}
 
 
 def read_presets(path: Path, recipe: str) -> tuple[Preset, ...]:

@@ -38,7 +38,7 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def _styled(draw: Callable[P, R]) -> Callable[P, R]:
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
     """Run with the house's settings of matplotlib, and leave the user's alone."""
 
     @functools.wraps(draw)
@@ -51,7 +51,7 @@ def _styled(draw: Callable[P, R]) -> Callable[P, R]:
     return inside
 
 
-@_styled
+@styled
 def draw_groups(section: Section, metric: str) -> Figure:
     """Score of every row over all classes and in each group, with intervals over seeds."""
     rows = [ranked.row for ranked in section.ranked]
@@ -70,16 +70,16 @@ def draw_groups(section: Section, metric: str) -> Figure:
             linestyle="none",
             capsize=2,
             label=subset,
-            **_look(number),
+            **look_of(number),
         )
     axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(f"{metric} in percent")
-    _legend(axes)
+    add_legend(axes)
     return figure
 
 
-@_styled
+@styled
 def draw_cost(section: Section, metric: str) -> Figure:
     """Score over all classes against trainable parameters."""
     rows = [ranked.row for ranked in section.ranked]
@@ -89,18 +89,18 @@ def draw_cost(section: Section, metric: str) -> Figure:
         if score.mean is None or parameters is None:
             continue
         spread = [score.half or 0.0]
-        look = {**_look(number), "linestyle": "none", "label": label}
+        look = {**look_of(number), "linestyle": "none", "label": label}
         axes.errorbar([parameters], [score.mean], yerr=spread, capsize=2, **look)
     # A method without parameters has its place at 0, which a plain logarithmic axis lacks.
     axes.set_xscale("symlog", linthresh=100)
     axes.set_xlim(left=-10)
     axes.set_xlabel("trainable parameters")
     axes.set_ylabel(f"{metric} total in percent")
-    _legend(axes)
+    add_legend(axes)
     return figure
 
 
-@_styled
+@styled
 def draw_curves(curves: Sequence[Curve], settings: Sequence[str], metric: str) -> Figure:
     """Score of every recipe over the settings of a task, the interval over seeds shaded.
 
@@ -115,20 +115,20 @@ def draw_curves(curves: Sequence[Curve], settings: Sequence[str], metric: str) -
             at, means = [i for i, _, _ in shown], [mean for _, mean, _ in shown]
             average = "" if curve.average.mean is None else f" ({curve.average.mean:.1f})"
             label = f"{curve.name}, {curve.backbone}{average}"
-            axes.plot(at, means, label=label, markersize=4, **_look(number))
+            axes.plot(at, means, label=label, markersize=4, **look_of(number))
             # A t interval of few seeds may reach beyond what a share can be; the axis should not.
             low = [max(mean - half, 0.0) for _, mean, half in shown]
             high = [min(mean + half, 100.0) for _, mean, half in shown]
             if low != high:
                 axes.fill_between(at, low, high, color=_COLOURS[number], alpha=0.2, linewidth=0)
         axes.set_ylabel(f"{metric} in percent")
-        _legend(axes)
+        add_legend(axes)
     panels[-1].set_xticks(range(len(settings)), settings)
     panels[-1].set_xlabel("setting")
     return figure
 
 
-@_styled
+@styled
 def draw_corrections(runs: Sequence[Corrections], title: str = "") -> Figure:
     """Labels that a method corrected in each epoch: right ones, wrong ones, and how many there were to find.
 
@@ -147,7 +147,9 @@ def draw_corrections(runs: Sequence[Corrections], title: str = "") -> Figure:
         (("right", [run.right for run in runs]), ("wrong", [run.wrong for run in runs]))
     ):
         columns = list(zip(*counts, strict=True))
-        axes.plot(epochs, [sum(column) / len(column) for column in columns], label=label, markersize=3, **_look(number))
+        axes.plot(
+            epochs, [sum(column) / len(column) for column in columns], label=label, markersize=3, **look_of(number)
+        )
         if len(runs) > 1:
             low, high = [min(column) for column in columns], [max(column) for column in columns]
             axes.fill_between(epochs, low, high, color=_COLOURS[number], alpha=0.2, linewidth=0)
@@ -156,11 +158,11 @@ def draw_corrections(runs: Sequence[Corrections], title: str = "") -> Figure:
     axes.set_xlabel("epoch")
     axes.set_ylabel("corrected labels")
     axes.set_title(title)
-    _legend(axes)
+    add_legend(axes)
     return figure
 
 
-@_styled
+@styled
 def draw_critical(panels: Sequence[AverageRanks]) -> Figure:
     """Critical-difference diagrams, one below the other: recipes on a line of average ranks, best on the left.
 
@@ -210,7 +212,7 @@ def _critical(axes: Axes, found: AverageRanks) -> None:
     axes.set_ylim(top + half, -3.2)
 
 
-@_styled
+@styled
 def figure_bytes(figure: Figure, kind: Kind, about: str | None = None) -> bytes:
     """The file of a figure, without anything that changes from day to day.
 
@@ -240,11 +242,11 @@ def _panels(width: float, height: float, count: int) -> tuple[Figure, list[Axes]
     return figure, list(figure.subplots(count, sharex=True, sharey=True, squeeze=False)[:, 0])
 
 
-def _legend(axes: Axes) -> None:
+def add_legend(axes: Axes) -> None:
     """Beside the axes, where it hides nothing; none when nothing is drawn."""
     if axes.get_legend_handles_labels()[1]:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
 
-def _look(number: int) -> dict[str, Any]:
+def look_of(number: int) -> dict[str, Any]:
     return {"color": _COLOURS[number % len(_COLOURS)], "marker": _MARKERS[number % len(_MARKERS)]}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ltbench.data.getting.reach import silent
-from ltbench.engine import preflight as flight
+from ltbench.engine import whole as flight
 from tests.cli.conftest import Cli
 from tests.cli.test_cli_startup import HEAVY, WATCH
 
@@ -158,4 +158,4 @@ def test_records_that_are_shipped_name_their_machine(cli: Cli) -> None:
     line = next(line for line in said.err.splitlines() if line.startswith("  takes "))
     assert line.startswith("  takes about ")
     assert ", as " in line
-    assert line.endswith(", in leaderboards")
+    assert line.endswith(", in the times that ltbench ships")

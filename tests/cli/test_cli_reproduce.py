@@ -11,11 +11,13 @@ import yaml
 from records import builders as b
 
 from ltbench.engine.request import RunRequest, resolve_method
+from ltbench.records.environment import cpu_model
 from ltbench.records.record import RunRecord
 from ltbench.report.papers.pages import FOLDER, stale_pages, write_pages
 from ltbench.tasks.registry import load_task
 from ltbench.testing.task_trees import make_task_tree
 from tests.cli.conftest import Cli
+from tests.cli.test_cli_startup import HEAVY, WATCH
 
 BOARDS = Path(__file__).resolve().parents[2] / "leaderboards"
 
@@ -84,6 +86,20 @@ def test_three_figures_a_cell(cli: Cli, tmp_path: Path) -> None:
     table = cli("reproduce", row, "--records", str(folder), "--tasks", "voc-lt").out
     assert "85.20 ± 0.50" in table
     assert "coco-lt" not in table
+
+
+def test_a_curve_is_a_table_and_a_picture(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    said = cli("reproduce", "lmpt:fig7", "--records", "none", "--plots", "plots", "--json")
+    assert cells(said.out)["lmpt:fig7/lambda-0.5", "voc-lt", "total"]["published"] == 87.88
+    assert cells(said.out)["lmpt:fig7/lambda-0.1", "voc-lt", "total"]["published"] is None
+    assert said.err == f"wrote {Path('plots', 'lmpt-fig7.svg')}\n"
+    assert "weight lambda of the classification loss" in (tmp_path / "plots" / "lmpt-fig7.svg").read_text("utf-8")
+    said = cli("reproduce", "dr:table5", "--records", "none", "--plots", "plots", "--json")
+    assert "note: dr:table5 has no plot: it has no axis" in said.err
+    said = cli("reproduce", "dr:fig3")
+    assert said.code == 2
+    assert said.err.startswith("error: dr:fig3 cannot be made again: it draws the gradients of the losses")
 
 
 def test_only_runs_of_the_row_count(cli: Cli, tmp_path: Path) -> None:
@@ -165,19 +181,39 @@ def test_an_unknown_table_or_row_names_the_nearest(cli: Cli, address: str, neare
     assert nearest in said.err
 
 
-def test_what_is_missing_is_listed_at_once(cli: Cli) -> None:
-    said = cli("reproduce", "lmpt:table1", "--offline")
+def test_what_is_missing_is_listed_at_once_each_thing_once(process: Cli) -> None:
+    said = process("reproduce", "lmpt:table1", "--offline", python=("-c", WATCH))
     assert said.code == 2
-    for name in (
-        "voc-lt: ",
-        "VOCtrainval",
-        "coco-lt: ",
-        "annotations_trainval2017.zip",
-        "clip-rn50: ",
-        "clip-vit-b16: ",
-    ):
-        assert name in said.err
-    assert "--plan FILE" in said.err.splitlines()[-1]
+    *lines, error, modules = said.err.splitlines()
+    assert set(modules.split("|")) & HEAVY == set()
+    things = [line.strip().partition(" (")[0] for line in lines if "in a mirror: " in line]
+    assert len(things) == len(set(things)) == 13
+    assert {"weights of clip-rn50", "weights of clip-vit-b16", "train2017.zip", "VOCtest_06-Nov-2007.tar"} < set(things)
+    assert [line.strip() for line in lines if line.startswith("  bring: ")] == [
+        f"bring: ltbench data bundle {task} --backbone timm:resnet50.tv_in1k --backbone clip-rn50"
+        " --backbone clip-vit-b16 --out DIR"
+        for task in ("voc-lt", "coco-lt")
+    ]
+    assert error.startswith("error: lmpt:table1 cannot start: 13 things that it needs are not here, and the network is")
+
+
+def test_a_dry_run_says_what_all_runs_lack_and_take(cli: Cli, tmp_path: Path) -> None:
+    said = cli("reproduce", "dr:fig4ab", "--tasks", "voc-lt", "--seeds", "0", "--dry-run", "--json")
+    document = json.loads(said.out)
+    assert (document["runs"], document["recorded"], document["runs_of_unknown_time"]) == (10, 0, 10)
+    assert "VOCtrainval_11-May-2012.tar" in [each["name"] for each in document["missing"]]
+    assert said.err.startswith("dr:fig4ab: 10 runs\n  to bring: ")
+    assert "takes nobody knows how long" in said.err
+    # What one seed took on this machine is what the others are said to take.
+    made = record("voc-lt", "dr", "c-lsep-g5", "timm:resnet50.tv_in1k", 0, {"mAP": {"total": 70.0}})
+    made = made.model_copy(update={"environment": made.environment.model_copy(update={"machine": cpu_model()})})
+    place = tmp_path / "ltbench-runs" / "voc-lt" / "dr" / "key" / "attempt-1"
+    place.mkdir(parents=True)
+    (place / "record.json").write_text(made.to_json(), encoding="utf-8")
+    took = made.cost.encode_seconds + made.cost.train_seconds + made.cost.evaluate_seconds
+    document = json.loads(cli("reproduce", "dr:fig4ab/gamma1-5", "--tasks", "voc-lt", "--dry-run", "--json").out)
+    assert (document["runs"], document["recorded"], document["runs_of_unknown_time"]) == (3, 1, 0)
+    assert document["seconds"] == pytest.approx(2 * took)
 
 
 def test_rows_that_cannot_be_run_say_why(cli: Cli) -> None:

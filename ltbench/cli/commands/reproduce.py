@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ltbench.data.base import DataRoot
+    from ltbench.engine.how import SweepOptions
     from ltbench.engine.sweep import CellResult
     from ltbench.engine.sweep_plan import SweepPlan
     from ltbench.report.papers.book import PaperTable
@@ -39,6 +40,7 @@ OPTIONS = [
     click.argument("addresses", metavar="[PAPER:TABLE[/ROW]]...", nargs=-1),
     click.option("--tasks", type=NameList(), default=(), help="Only these tasks of the tables, without @setting."),
     click.option("--records", multiple=True, type=PATH, help="Show records at hand, and run nothing; repeatable."),
+    click.option("--plots", type=PATH, default=None, metavar="DIR", help="Also draw curves, and tables over settings."),
     click.option("--plan", "plan_file", type=PATH, default=None, help="Write the runs for ltbench sweep --plan."),
     click.option("--dry-run", is_flag=True, help="List the runs and what they lack, and run nothing."),
     click.option(
@@ -86,6 +88,7 @@ def reproduce(
     tasks: tuple[str, ...],
     variant: Literal["paper", "code"] | None,
     records: tuple[Path, ...],
+    plots: Path | None,
     plan_file: Path | None,
     dry_run: bool,
     form: str,
@@ -113,15 +116,14 @@ def reproduce(
 
         list_tables(chosen, _root(how["data_root"]), _shelf(records or [how["out"]]), form)
         return
-    from ltbench.cli.papers import show_tables
     from ltbench.report.papers.runs import planned
 
     runs = planned(chosen)
     if records:
-        show_tables(chosen, _shelf(records, strict=True), form)
+        _show(chosen, _shelf(records, strict=True), form, plots)
         return
     if not runs:
-        show_tables(chosen, _shelf([]), form)
+        _show(chosen, _shelf([]), form, plots)
         raise UserError(f"nothing of {' '.join(addresses)} can be run, for the reasons above", "ltbench reproduce")
     document = _document(runs, how)
     if plan_file is not None:
@@ -129,7 +131,7 @@ def reproduce(
     elif dry_run:
         _dry(chosen, runs, document, how, form)
     else:
-        _run(ctx, chosen, runs, document, how, form, " ".join(addresses))
+        _run(ctx, chosen, document, how, form, plots)
 
 
 def _chosen(addresses: Iterable[str], tasks: tuple[str, ...]) -> list[PaperTable]:
@@ -197,60 +199,74 @@ def _plan(document: dict[str, Any]) -> SweepPlan:
 def _dry(
     chosen: list[PaperTable], runs: list[PlannedRun], document: dict[str, Any], how: dict[str, Any], form: str
 ) -> None:
-    """Rows with their runs, or why there is none; then what the runs lack."""
-    from ltbench.cli.output import fold, note, print_json
-    from ltbench.report.papers.needs import lacking_data, lacking_weights
+    """Rows with their runs, or why there is none; then what the runs lack and take together."""
+    from ltbench.cli.output import fold, print_json
+    from ltbench.cli.planned import show
+    from ltbench.cli.preflight import whole_json
     from ltbench.report.papers.runs import runs_of
 
-    _plan(document)
     rows = {
         f"{table.address}/{line.name}": {address: _said(run) for address, run in runs_of(line).items()}
         for table in chosen
         for line in table.lines
     }
-    root = _root(how["data_root"])
-    lacking = [*lacking_data(runs, root), *lacking_weights(runs, root, how["weights"])]
+    whole = show(_plan(document), _options(how), _named(chosen))
     if form == "json":
-        print_json({"rows": rows, "seeds": document["seeds"], "missing": lacking})
+        print_json({"rows": rows, "seeds": document["seeds"], **whole_json(whole)})
         return
     for row, found in rows.items():
         click.echo(row)
         for address, run in found.items():
             click.echo(fold(f"  {address}: {run}", "    "))
     click.echo(f"{len(runs)} runs with each of {len(document['seeds'])} seeds.")
-    for line in lacking:
-        note(f"missing: {line}")
 
 
 def _said(run: PlannedRun | str) -> str:
     return f"not run: {run}" if isinstance(run, str) else str(run)
 
 
-def _run(
-    ctx: click.Context,
-    chosen: list[PaperTable],
-    runs: list[PlannedRun],
-    document: dict[str, Any],
-    how: dict[str, Any],
-    form: str,
-    named: str,
-) -> None:
-    from ltbench.cli.output import note
-    from ltbench.cli.papers import show_tables
-    from ltbench.engine.sweep import SweepOptions, sweep
-    from ltbench.report.papers.needs import bring_all
+def _show(chosen: list[PaperTable], shelf: Shelf, form: str, plots: Path | None) -> None:
+    from ltbench.cli.papers import draw_tables, show_tables
 
-    root = _root(how["data_root"])
-    bring_all(runs, root, how["weights"], named)
-    options = SweepOptions(
+    show_tables(chosen, shelf, form)
+    if plots is not None:
+        draw_tables(chosen, shelf, plots)
+
+
+def _options(how: dict[str, Any]) -> SweepOptions:
+    from ltbench.engine.how import SweepOptions
+
+    return SweepOptions(
         out=how["out"],
         overwrite=how["overwrite"],
         device=how["device"],
         data_root=how["data_root"],
         jobs=how["jobs"] or 0,
     )
-    results = sweep(_plan(document), options, root.reporter)
-    show_tables(chosen, _shelf([how["out"]]), form)
+
+
+def _named(chosen: list[PaperTable]) -> str:
+    return ", ".join(dict.fromkeys(table.address for table in chosen))
+
+
+def _run(
+    ctx: click.Context,
+    chosen: list[PaperTable],
+    document: dict[str, Any],
+    how: dict[str, Any],
+    form: str,
+    plots: Path | None,
+) -> None:
+    from ltbench.cli.output import note
+    from ltbench.cli.planned import begin
+    from ltbench.cli.reporting import reporter
+
+    plan, options, says = _plan(document), _options(how), reporter()
+    begin(plan, options, says, _named(chosen))
+    from ltbench.engine.sweep import sweep
+
+    results = sweep(plan, options, says)
+    _show(chosen, _shelf([how["out"]]), form, plots)
     failed = [result for result in results if result.status != "completed"]
     for result in _each_reason_once(failed):
         note(f"{result.cell.label}: {result.status} ({result.reason})")

@@ -16,6 +16,7 @@ from ltbench.cli.options import (
     image_size_option,
     json_option,
     limit_option,
+    measure_option,
     offline_option,
     out_option,
     overwrite_option,
@@ -55,6 +56,7 @@ OPTIONS = [
     validation_option,
     overwrite_option,
     click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing."),
+    measure_option,
     click.option("--audit-selection", is_flag=True, help="Also report the best epoch on test: shown, never ranked."),
     offline_option,
     json_option,
@@ -72,6 +74,7 @@ def run(
     seeds: tuple[int, ...],
     pairs: tuple[str, ...],
     dry_run: bool,
+    measure: bool,
     offline: bool,
     as_json: bool,
     **options: Any,
@@ -85,15 +88,18 @@ def run(
     go_offline(offline)
     requests = build_requests(address, backbone, seeds, parse_overrides(pairs), **options)
     says = reporter()
+    from ltbench.cli.measuring import measured
     from ltbench.cli.preflight import preflight_lines
     from ltbench.data.base import default_offline
-    from ltbench.engine.preflight import clear, preflight
+    from ltbench.engine.whole import clear, look_at
 
-    checked = [preflight(request) for request in requests]
+    whole = look_at(requests)
+    if not dry_run:
+        clear(whole, default_offline())
+    checked = measured(whole.found) if measure else list(whole.found)
     if dry_run:
         show_plans(checked, as_json)
         return
-    clear(checked, default_offline())
     for number, each in enumerate(checked, 1):
         lines = preflight_lines(each)
         count = f"[{number}/{len(requests)}] " if len(requests) > 1 else ""

@@ -86,15 +86,10 @@ def sweep(
 
     go_offline(offline)
     plan = _plan(ctx, plan_file, tasks, methods, rest)
-    from ltbench.engine.sweep import SweepOptions, chosen_backbones, expand
-    from ltbench.engine.sweep import sweep as run_sweep
+    from ltbench.cli.planned import begin, show
+    from ltbench.engine.how import SweepOptions
+    from ltbench.engine.sweep import chosen_backbones, expand
 
-    if dry_run:
-        for line in chosen_backbones(plan):
-            note(line)
-        labels = [cell.label for cell in expand(plan)]
-        print_json(labels) if as_json else click.echo("\n".join(labels))
-        return
     options = SweepOptions(
         out=out,
         overwrite=overwrite,
@@ -103,7 +98,19 @@ def sweep(
         jobs=jobs or 0,
         audit_selection=audit_selection,
     )
-    results = run_sweep(plan, options, reporter())
+    named = "the sweep" if plan_file is None else f"plan {plan_file.name}"
+    if dry_run:
+        for line in chosen_backbones(plan):
+            note(line)
+        show(plan, options, named)
+        labels = [cell.label for cell in expand(plan)]
+        print_json(labels) if as_json else click.echo("\n".join(labels))
+        return
+    says = reporter()
+    begin(plan, options, says, named)
+    from ltbench.engine.sweep import sweep as run_sweep
+
+    results = run_sweep(plan, options, says)
     if as_json:
         print_json([_json(result) for result in results])
     else:

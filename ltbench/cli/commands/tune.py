@@ -15,6 +15,7 @@ from ltbench.cli.options import (
     image_size_option,
     json_option,
     limit_option,
+    measure_option,
     offline_option,
     out_option,
     pairs_option,
@@ -29,6 +30,7 @@ from ltbench.cli.options import (
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
+    from ltbench.engine.request import RunRequest
     from ltbench.engine.tune import TuneReport
 
 OPTIONS = [
@@ -57,6 +59,8 @@ OPTIONS = [
     data_root_option,
     out_option,
     limit_option,
+    click.option("--dry-run", is_flag=True, help="Say what the search needs and takes, and try nothing."),
+    measure_option,
     offline_option,
     json_option,
 ]
@@ -72,6 +76,8 @@ def tune(
     backbone: str | None,
     seed: int,
     pairs: tuple[str, ...],
+    dry_run: bool,
+    measure: bool,
     offline: bool,
     as_json: bool,
     **options: Any,
@@ -90,6 +96,8 @@ def tune(
     if len(requests) > 1:
         names = ", ".join(request.task.address for request in requests)
         raise UserError(f"{address} stands for {len(requests)} settings: {names}", f"--task {requests[0].task.address}")
+    if not _begin(requests[0], trials, seconds, dry_run, measure, as_json):
+        return
     from ltbench.engine.tune import parse_space
     from ltbench.engine.tune import tune as search
 
@@ -101,6 +109,35 @@ def tune(
         request = requests[0]
         how = "" if request.dtype == "float32" else f" --dtype {request.dtype}"
         click.echo(f"Use it: ltbench run --task {address} --method {request.method} --preset {report.preset}{how}")
+
+
+def _begin(request: RunRequest, trials: int, cap: float, dry_run: bool, measure: bool, as_json: bool) -> bool:
+    """Say what a search needs and takes, and refuse what cannot start; whether to go on."""
+    from dataclasses import replace
+
+    from ltbench.cli.measuring import measured
+    from ltbench.cli.output import note, print_json, seconds
+    from ltbench.cli.preflight import preflight_json, preflight_lines
+    from ltbench.cli.reporting import reporter
+    from ltbench.data.base import default_offline
+    from ltbench.engine.whole import clear, look_at
+
+    says = reporter()
+    # A trial is no run: what runs were recorded says nothing of it but how long such a run takes.
+    whole = look_at([replace(request, overwrite="always")])
+    if not dry_run:
+        clear(whole, default_offline(), f"tuning {request.method} on {request.task.address}")
+    (found,) = measured(whole.found) if measure else whole.found
+    for line in preflight_lines(found):
+        note(line) if dry_run else says.line(line)
+    most = trials * cap
+    known = None if found.seconds is None else min(most, trials * found.seconds)
+    said = "" if known is None else f", about {seconds(known)} if each takes what such a run takes"
+    line = f"  {trials} trials: training takes no more than {seconds(most)}{said}"
+    note(line) if dry_run else says.line(line)
+    if dry_run and as_json:
+        print_json({**preflight_json(found), "trials": trials, "seconds_at_most": most, "seconds": known})
+    return not dry_run
 
 
 def _json(report: TuneReport) -> dict[str, Any]:

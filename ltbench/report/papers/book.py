@@ -12,10 +12,10 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from ltbench.plugin.errors import UnknownName
+from ltbench.plugin.errors import UnknownName, UserError
+from ltbench.plugin.yaml_text import read_yaml
 from ltbench.report.published import PAPERS, Published, published
 
 #: What a row is known by in ``published.csv``: method, variant, backbone, each as printed.
@@ -82,6 +82,8 @@ class _Paper(BaseModel):
     differs: dict[str, str] = Field(default_factory=dict)
     tables: dict[str, _Table]
     figures: dict[str, _Curve] = Field(default_factory=dict)
+    #: Figures that are no runs, and why.
+    left_out: dict[str, str] = Field(default_factory=dict)
     #: Anchors of the file.
     common: dict[str, Any] = Field(default_factory=dict)
 
@@ -158,8 +160,7 @@ def book() -> dict[str, PaperTable]:
     """Every table and curve by its address, in the papers' order."""
     made: dict[str, PaperTable] = {}
     for paper in PAPERS:
-        text = resources.files("ltbench.report.papers").joinpath(f"{paper}.yaml").read_text(encoding="utf-8")
-        said = _Paper.model_validate(yaml.safe_load(text))
+        said = _said(paper)
         own = [entry for entry in published() if entry.paper == paper]
         numbers = list(dict.fromkeys(entry.table for entry in own))
         if set(numbers) != set(said.tables):
@@ -168,6 +169,17 @@ def book() -> dict[str, PaperTable]:
         curves = [_curve(paper, number, curve, said.differs) for number, curve in said.figures.items()]
         made |= {table.address: table for table in (*tables, *curves)}
     return made
+
+
+@lru_cache(maxsize=len(PAPERS))
+def _said(paper: str) -> _Paper:
+    text = resources.files("ltbench.report.papers").joinpath(f"{paper}.yaml").read_text(encoding="utf-8")
+    return _Paper.model_validate(read_yaml(text))
+
+
+def left_out() -> dict[str, str]:
+    """Figures of the papers that are no runs, by address, and why each is none."""
+    return {f"{paper}:fig{number}": why for paper in PAPERS for number, why in _said(paper).left_out.items()}
 
 
 def _table(paper: str, number: str, own: Sequence[Published], said: _Paper) -> PaperTable:
@@ -227,8 +239,11 @@ def find(address: str) -> PaperTable:
 
     Raises:
         UnknownName: no paper, table or row has that name; the nearest are named.
+        UserError: a figure of the paper that is no run.
     """
     place, _, row = address.partition("/")
+    if place in left_out():
+        raise UserError(f"{place} cannot be made again: {left_out()[place]}", LIST)
     if place not in book():
         raise UnknownName("table", place, book(), LIST)
     table = book()[place]

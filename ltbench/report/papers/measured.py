@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ltbench.metrics.bootstrap import seed_interval
 from ltbench.records.record import RunRecord
 from ltbench.report.papers.book import Line, PaperTable
+from ltbench.report.papers.points import with_points
 from ltbench.report.papers.runs import PlannedRun, addresses_of, parts_of, runs_of
 from ltbench.report.papers.shelf import Shelf
 from ltbench.report.published import PARAMETERS, Published
@@ -85,6 +86,7 @@ class ComparedTable:
 
 def compare(table: PaperTable, shelf: Shelf) -> ComparedTable:
     """Lay records beside a printed table."""
+    table = with_points(table)
     return ComparedTable(table, tuple(_line(line, shelf) for line in table.lines))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,11 +10,10 @@ from ltbench.backbones.at_hand import weights_at_hand
 from ltbench.data.base import DataRoot
 from ltbench.data.getting.mirror import nearby
 from ltbench.data.getting.plan import Item
-from ltbench.plugin.errors import UserError
 from ltbench.report.papers.book import PaperTable
 from ltbench.report.papers.runs import PlannedRun, planned, runs_of
 from ltbench.report.papers.shelf import Shelf
-from ltbench.tasks.needs import bring_missing, plan_of_run
+from ltbench.tasks.needs import plan_of_run
 from ltbench.tasks.registry import load_task
 
 
@@ -77,62 +76,3 @@ def _in_mirror(item: Item) -> bool:
 @lru_cache(maxsize=64)
 def _weights(name: str, root: DataRoot) -> bool:
     return weights_at_hand(name, root)
-
-
-def lacking_data(runs: Sequence[PlannedRun], root: DataRoot) -> list[str]:
-    """One line for each task whose data are not here."""
-    said = []
-    for address in dict.fromkeys(run.address for run in runs):
-        missing = missing_data(address, root)
-        if missing:
-            said.append(f"{address}: {', '.join(missing)} → ltbench data prepare {address.partition('@')[0]}")
-    return said
-
-
-def lacking_weights(runs: Sequence[PlannedRun], root: DataRoot, weights: str | None) -> list[str]:
-    """One line for each backbone whose released weights are not here.
-
-    Args:
-        weights: what the runs take in place of released weights; then none are needed.
-    """
-    names = dict.fromkeys(run.backbone for run in runs) if weights is None else {}
-    return [
-        f"{name}: released weights → run once with a network, or --weights FILE"
-        for name in names
-        if not _weights(name, root)
-    ]
-
-
-def bring_all(runs: Sequence[PlannedRun], root: DataRoot, weights: str | None, address: str) -> None:
-    """Bring the data of all runs before the first begins; without a network only look whether all is here.
-
-    Args:
-        address: of the table, for the error.
-
-    Raises:
-        UserError: something is not here and cannot be brought; all of it is listed.
-    """
-    said = lacking_data(runs, root)
-    if root.offline:
-        said += lacking_weights(runs, root, weights)
-    elif said:
-        for line in said:
-            root.reporter.line(f"missing: {line}")
-        said = _brought(runs, root)
-    if said:
-        raise UserError(
-            f"what {address} needs is not all here",
-            f"bring what is listed, or ltbench reproduce {address} --plan FILE for another machine",
-            said,
-        )
-
-
-def _brought(runs: Sequence[PlannedRun], root: DataRoot) -> list[str]:
-    """What could not be brought, task by task."""
-    failed = []
-    for address in dict.fromkeys(run.address for run in runs):
-        try:
-            bring_missing(load_task(address), root)
-        except UserError as error:
-            failed += [f"{address}: {error}", *(f"  {line}" for line in error.details)]
-    return failed

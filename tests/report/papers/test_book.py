@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ltbench.method.config import load_presets
 from ltbench.plugin.manager import registry
-from ltbench.report.papers.book import book
+from ltbench.report.papers.book import book, left_out
+from ltbench.report.papers.points import with_points
 from ltbench.report.papers.runs import PlannedRun, parts_of, planned, runs_of
 from ltbench.report.published import PARAMETERS, published
 from ltbench.tasks.registry import load_task
@@ -87,3 +88,31 @@ def test_a_curve_varies_one_option() -> None:
     assert {len(option) for option in options} == {1}
     curves = {table.address for table in book().values() if table.axis}
     assert {"lmpt:fig6", "lmpt:fig7", "dr:fig4ab", "dr:fig4cd", "dualcoop:fig4", "dualcoop:fig5"} <= curves
+    assert {"dualcoop:fig3", "comic:fig3a", "comic:fig3b"} <= curves
+    assert not {*left_out()} & {*book()}
+
+
+def test_points_of_curves_that_tables_print_have_the_tables_figures() -> None:
+    """Worked out by hand: which row of the paper's tables is the run of which point."""
+
+    def points(address: str, task: str, setting: str = "") -> dict[str, str]:
+        drawn = with_points(book()[address])
+        found = {
+            line.name: figure.value
+            for line in drawn.lines
+            for figure in line.printed
+            if (figure.task, figure.setting) == (task, setting)
+        }
+        return {name: value for name, value in found.items() if value}
+
+    # Table 3 has C-LSEP with gamma 1, 3 and 5; DR's own rows have gamma2 7 on VOC-LT and 10 on COCO-LT.
+    assert points("dr:fig4ab", "voc-lt") == {"gamma1-1": "73.98", "gamma1-3": "74.59", "gamma1-5": "74.93"}
+    assert points("dr:fig4cd", "voc-lt") == {"gamma2-7": "78.01"}
+    assert list(points("dr:fig4cd", "coco-lt")) == ["gamma2-10"]
+    assert points("lmpt:fig7", "coco-lt") == {"lambda-0.5": "66.19"}
+    assert points("dualcoop:fig4", "partial-coco", "p10") == {"N-16": "78.7"}
+    assert points("comic:fig3a", "plt-coco", "mr40") == {"alpha-2": "55.08"}
+    said = next(line.differs for line in with_points(book()["dr:fig4ab"]).lines if line.name == "gamma1-3")
+    assert said["published"].endswith("is printed in table 3, for a run of the same settings")
+    table = book()["dr:table3"]
+    assert with_points(table) is table

@@ -1,0 +1,136 @@
+"""What runs need and is not here, told without bringing, writing or asking for anything. Imports no torch."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ltbench.backbones.released import released_of
+from ltbench.data.base import DataRoot
+from ltbench.data.getting.disk import in_words
+from ltbench.data.getting.fetch import address
+from ltbench.data.getting.notes import cached
+from ltbench.data.getting.plan import Item, Plan
+from ltbench.engine.request import RunRequest
+from ltbench.tasks.needs import plan_of_run
+from ltbench.tasks.task import Task
+
+WEIGHTS = "weights of "
+"""How the name of a lack begins that is a file of weights."""
+
+
+@dataclass(frozen=True)
+class Lack:
+    """One thing that is not here.
+
+    Attributes:
+        name: what people call it.
+        bytes: about how large it is; 0 where nobody says.
+        addresses: where it can be downloaded, any of them; empty where a person has to get it.
+        place: where it would lie.
+        layout: its path in a mirror; empty where a person has to get it.
+        mirrored: the mirror folder has it.
+        todo: what a person has to do.
+        archive: it is unpacked below the data root; other files stay in the cache.
+    """
+
+    name: str
+    bytes: int
+    addresses: tuple[str, ...]
+    place: Path
+    layout: str = ""
+    mirrored: bool = False
+    todo: str = ""
+    archive: bool = False
+
+    @property
+    def line(self) -> str:
+        """Name, size, and where to get it or what to do, one line."""
+        size = f" ({in_words(self.bytes)})" if self.bytes else ""
+        if not self.addresses:
+            return f"{self.name}{size}: {self.todo or self.place}"
+        return f"{self.name}{size}: {' or '.join(self.addresses)}; in a mirror: {self.layout}"
+
+
+class Look:
+    """Looks for data and weights, at each task setting and each backbone once."""
+
+    def __init__(self) -> None:
+        self._data: dict[tuple[str, Path | None], tuple[Lack, ...]] = {}
+        self._weights: dict[str, tuple[Lack, ...]] = {}
+
+    def lacks(self, request: RunRequest, root: DataRoot) -> tuple[Lack, ...]:
+        """What a run lacks.
+
+        Raises:
+            UserError: ``LTBENCH_MIRROR`` is no mirror.
+        """
+        place = (request.task.address, root.root)
+        if place not in self._data:
+            items = _plan(request.task, root).items
+            self._data[place] = tuple(_lack(item) for item in items if item.state != "here")
+        if request.weights is not None:
+            return self._data[place]
+        if request.backbone not in self._weights:
+            self._weights[request.backbone] = _lacking_weights(request.backbone, root)
+        return (*self._weights[request.backbone], *self._data[place])
+
+
+def each_once(lacks: Iterable[Lack]) -> list[Lack]:
+    """What several runs lack, each thing once, in their order."""
+    return list({lack.name: lack for lack in lacks}.values())
+
+
+def _plan(task: Task, root: DataRoot) -> Plan:
+    """What the task needs; what is read on the way is left nowhere."""
+    with tempfile.TemporaryDirectory() as folder:
+        opened = plan_of_run(task, aside(root, Path(folder)))
+    # Files lie in the true cache.
+    items = tuple(_moved(item, root) for item in opened.items)
+    return replace(opened, items=items)
+
+
+def aside(root: DataRoot, folder: Path) -> DataRoot:
+    """A data root that looks where another looks, and writes into a folder of its own."""
+    return _Aside(folder, root.root, root.reporter, root.offline, root.places)
+
+
+@dataclass(frozen=True)
+class _Aside(DataRoot):
+    looked: tuple[Path, ...] = ()
+
+    @property
+    def home(self) -> Path:
+        return self.looked[0]
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        return self.looked
+
+
+def _moved(item: Item, root: DataRoot) -> Item:
+    if item.source is None or item.piece is not None:
+        return item
+    place = cached(item.source, root)
+    return replace(item, place=place, state="here" if place.is_file() else "missing")
+
+
+def _lack(item: Item) -> Lack:
+    if item.source is None:
+        return Lack(item.name, 0, (), item.place, todo=item.todo)
+    archive = item.piece is not None
+    where = (address(item.source),)
+    return Lack(item.name, item.bytes, where, item.place, item.source.layout, item.mirrored, archive=archive)
+
+
+def _lacking_weights(backbone: str, root: DataRoot) -> tuple[Lack, ...]:
+    file = released_of(backbone)
+    if file is None or file.here(root) is not None:
+        return ()
+    near = file.mirrored()
+    place = near or file.places[0]
+    where = tuple(address(each) for each in file.places)
+    name = f"{WEIGHTS}{backbone}"
+    return (Lack(name, file.bytes, where, cached(place, root), place.layout, near is not None),)

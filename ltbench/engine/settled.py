@@ -1,0 +1,31 @@
+"""The options that a run resolves to, told before the method's code and so without torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ltbench.engine.request import RunRequest, resolve_preset
+from ltbench.method.config import Needs
+from ltbench.method.facts import facts_of
+
+
+def options_of(request: RunRequest) -> dict[str, Any]:
+    """Every option's value: the method's own, then the preset's, then those of the request.
+
+    Values are as they were typed, which :func:`ltbench.engine.request.resolve_method` checks and may convert.
+
+    Raises:
+        UserError: as :func:`ltbench.engine.request.resolve_preset`, or the method cannot be loaded.
+    """
+    registered, _, preset = resolve_preset(request)
+    own = {option.name: option.value for option in facts_of(registered.spec).options}
+    return own | dict(preset.overrides if preset is not None else {}) | dict(request.overrides)
+
+
+def needs_of_base(request: RunRequest) -> Needs:
+    """What the method needs in its base configuration.
+
+    Raises:
+        UserError: the method cannot be loaded.
+    """
+    return facts_of(resolve_preset(request)[0].spec).needs

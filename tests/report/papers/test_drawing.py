@@ -1,0 +1,56 @@
+"""What a picture of a curve shows is what its table says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ltbench.report.papers.book import book
+from ltbench.report.papers.drawing import panels_of, save_plot
+from ltbench.report.papers.measured import compare
+from ltbench.report.papers.shelf import Shelf
+from tests.cli.test_cli_reproduce import record
+
+RESNET = "timm:resnet50.tv_in1k"
+
+
+def test_an_option_is_the_axis_of_a_curve(tmp_path: Path) -> None:
+    made = [
+        record(
+            "voc-lt",
+            "dr",
+            "c-lsep-g5",
+            RESNET,
+            seed,
+            {"mAP": {"total": 70.0 + gamma + seed}},
+            options={"gamma1": gamma},
+        )
+        for gamma in (2, 3)
+        for seed in (0, 1)
+    ]
+    compared = compare(book()["dr:fig4ab"].only(tasks=["voc-lt"]), Shelf(made))
+    (panel,) = panels_of(compared)
+    assert (panel.axis, panel.score, panel.ticks) == ("gamma1", "mAP", tuple(str(n) for n in range(1, 11)))
+    (trace,) = panel.traces
+    assert trace.published == ((0, 73.98), (2, 74.59), (4, 74.93))
+    # Student's t for one degree of freedom is 12.706; the standard error of two seeds one apart is one half.
+    assert [(at, mean) for at, mean, _ in trace.measured] == [(1, 72.5), (2, 73.5)]
+    assert all(abs(half - 6.353) < 1e-3 for _, _, half in trace.measured)
+    path = save_plot(compared, tmp_path)
+    assert path == tmp_path / "dr-fig4ab.svg"
+    text = path.read_text(encoding="utf-8")
+    assert "gamma1 of C-LSEP, without NGC: voc-lt" in text
+    assert ">measured<" in text
+
+
+def test_shares_of_labels_are_an_axis_too(tmp_path: Path) -> None:
+    compared = compare(book()["dualcoop:table1"].only(["dualcoop", "sarb-star"], ["partial-coco"]), Shelf())
+    (panel,) = panels_of(compared)
+    assert (panel.axis, panel.ticks[0], panel.ticks[-1]) == ("setting", "p10", "p90")
+    assert [trace.label for trace in panel.traces] == ["sarb-star", "dualcoop"]
+    assert panel.traces[1].published[0] == (0, 78.7)
+    assert len(panel.traces[1].published) == 9
+
+
+def test_what_has_no_axis_is_not_drawn(tmp_path: Path) -> None:
+    assert save_plot(compare(book()["dr:table5"], Shelf()), tmp_path) is None
+    assert list(tmp_path.iterdir()) == []

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ltbench.method.label_graph import LabelGraphConfig
     from ltbench.method.method import Context, Method, Validation
     from ltbench.method.places import Places
+    from ltbench.method.prompted import Prompted, PromptedConfig
     from ltbench.method.search import Choice, SearchSpace, Uniform
     from ltbench.method.stages import (
         Augment,
@@ -48,6 +49,8 @@ __all__ = [
     "ParamGroup",
     "Places",
     "Preset",
+    "Prompted",
+    "PromptedConfig",
     "Reporter",
     "Sampler",
     "Scan",
@@ -88,6 +91,10 @@ _WHERE = {
         "Validation",
     ),
     "ltbench.method.places": ("Places",),
+    "ltbench.method.prompted": (
+        "Prompted",
+        "PromptedConfig",
+    ),
     "ltbench.method.search": (
         "Choice",
         "SearchSpace",

@@ -1,5 +1,6 @@
 """Parts for method authors: prompt learners, necks, heads, samplers, augmentation, templates; all listed is public."""
 
+from ltbench.nn.answers import Score, answer
 from ltbench.nn.attention import AdditiveAttention
 from ltbench.nn.augment import ColourDistortion, DistortedCrop, FixedViews, canvas_for
 from ltbench.nn.branches import TowerBranches
@@ -54,12 +55,14 @@ __all__ = [
     "PromptLearner",
     "RegionAggregation",
     "ResidualGraph",
+    "Score",
     "SemanticDecoupling",
     "Shared",
     "ShuffleSampler",
     "StreamSampler",
     "Tower",
     "TowerBranches",
+    "answer",
     "canvas_for",
     "conditional_cooccurrence",
     "encode_in_chunks",

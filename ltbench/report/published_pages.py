@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,22 @@ def notes(entries: Iterable[Published]) -> list[str]:
     return [text for note, text in meanings.items() if note in present]
 
 
+#: Papers whose mAP is another metric of ours.
+COMPARED_WITH: Mapping[str, str] = {"lmpt": "mAP_softmax"}
+_COMPARED = {
+    "lmpt": (
+        "LMPT's tables rank by the softmax over classes: compare with `mAP_softmax`. Rows of its table 1 that\n"
+        "do not run on CLIP are taken over from other papers, which rank by logits: compare these with `mAP`."
+    ),
+}
+
+
+def comparisons(entries: Iterable[Published]) -> list[str]:
+    """Which metric of ours some tables are to be compared with, where it is not the one of the printed name."""
+    papers = dict.fromkeys(entry.paper for entry in entries if entry.metric == "mAP")
+    return [_COMPARED[paper] for paper in papers if paper in COMPARED_WITH]
+
+
 def pages() -> dict[str, str]:
     """File name → text of everything under ``leaderboards/published``."""
     index = ["# Figures printed in papers", ""]
@@ -110,7 +126,7 @@ def pages() -> dict[str, str]:
 
 
 def _page(title: str, entries: Sequence[Published]) -> str:
-    blocks = [f"# {title}", "Figures as printed, by the paper's own tables.", *notes(entries)]
+    blocks = [f"# {title}", "Figures as printed, by the paper's own tables.", *comparisons(entries), *notes(entries)]
     for table in published_tables(entries):
         blocks += [f"## {table.title}", table_text(table)]
     return "\n\n".join(blocks) + "\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ltbench.report.markdown import table_text
 from ltbench.report.published import Published, published
-from ltbench.report.published_pages import notes, published_tables
+from ltbench.report.published_pages import COMPARED_WITH, comparisons, notes, published_tables
 
 
 def figures_of(task: str) -> list[Published]:
@@ -25,9 +25,8 @@ def figures_in_words(task: str, metric: str) -> str:
         if ranked:
             best = max(ranked, key=lambda entry: entry.number)
             setting = f"@{best.setting}" if best.setting else ""
-            said += (
-                f"; highest {metric}{setting} {best.shown} ({best.method}, {best.backbone or 'backbone not stated'})"
-            )
+            ours = COMPARED_WITH.get(paper, metric) if metric == "mAP" else metric
+            said += f"; highest {ours}{setting} {best.shown} ({best.method}, {best.backbone or 'backbone not stated'})"
         lines.append(said)
     return "\n".join(lines)
 
@@ -40,6 +39,7 @@ def figures_section(task: str) -> str:
     blocks = [
         "## Printed figures",
         "As printed, under conditions that differ from paper to paper; never ranked.",
+        *comparisons(entries),
         *notes(entries),
     ]
     for table in published_tables(entries):

@@ -14,16 +14,16 @@ from ltbench.method import (
     Context,
     Method,
     Needs,
+    PromptedConfig,
     SearchSpace,
     Stage,
-    TrainingConfig,
     Uniform,
     prompt_groups,
 )
-from ltbench.nn import CosineHead, PromptClassifier, PromptLearner, Tower
+from ltbench.nn import PromptClassifier, PromptLearner, Score, Tower
 from ltbench.plugin.errors import UserError
 from ltbench_lmpt.module import CaptionLoss, EncodedCaptions, LMPTModule, TokenCaptions
-from ltbench_lmpt.objectives import CALIBRATED, LossName, SwitchableEmbeddingLoss, classification_loss
+from ltbench_lmpt.objectives import CALIBRATED, LossName, SwitchableEmbeddingLoss, WeightSum, classification_loss
 from ltbench_lmpt.tower import DriftingTower
 
 
@@ -47,7 +47,7 @@ class LMPT(Method):
     followed; the card lists where the two differ.
     """
 
-    class Config(TrainingConfig):
+    class Config(PromptedConfig):
         """Options of ``lmpt``. Sources in brackets; "ours" where neither paper nor repository has such an option."""
 
         init: str | None = Field("a photo of a", description="words the context starts from; null: N(0, 0.02^2) [4.3]")
@@ -91,21 +91,23 @@ class LMPT(Method):
         )
         class_aware_margin: bool = Field(True, description="margin eta n^(-1/4), else eta for all [Eq. 4, Table 3]")
         reweighting: bool = Field(True, description="weights of Eq. 5, else 1 for all [Table 3]")
+        weight_sum: WeightSum = Field(
+            "one",
+            description="weights of Eq. 5 sum to one [Eq. 5], or to the number of classes, which makes L_cse C "
+            "times as large [ours]",
+        )
         logit_bias: bool = Field(False, description="learn a bias that starts at the share of positives [ours]")
-        learn_scale: bool = Field(False, description="learn the scale of the cosine [ours]")
+        score: Score = Field(
+            "softmax",
+            description="what images are ranked by: log p of the softmax over classes [Eq. 2, repository], or logits",
+        )
         batch_norm: Literal["frozen", "drift"] = Field(
             "frozen",
             description="statistics of the image tower: those of pre-training [3.2], or moved by training batches, "
             "which needs images instead of cached features [repository, RN50]",
         )
-        images: Literal["backbone", "square"] = Field(
-            "backbone",
-            description="preprocessing of the backbone, or resized to a square with ImageNet's mean and deviation "
-            "[repository: square]",
-        )
         optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="optimiser [4.2]")
         lr: float = Field(5e-4, gt=0, description="learning rate of the context [4.2: 5e-4 VOC-LT, 1e-4 COCO-LT]")
-        head_lr: float | None = Field(None, gt=0, description="learning rate of bias and log-scale; null: as lr [ours]")
         momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD [repository]")
         weight_decay: float = Field(1e-4, ge=0, description="weight decay of the context [repository]")
         epochs: int = Field(30, ge=1, description="passes over the training rows [4.2]")
@@ -142,7 +144,7 @@ class LMPT(Method):
             text=True,
             captions=config.use_cse,
             classes="fixed" if config.class_specific else "open",
-            calibrated=config.loss in CALIBRATED,
+            calibrated=config.loss in CALIBRATED and config.score == "logits",
             images=config.images,
             without_captions="use_cse=false",
         )
@@ -165,14 +167,15 @@ class LMPT(Method):
             position=config.position,
             seed=context.seed,
         )
-        head = CosineHead(tower.logit_scale, learn_scale=config.learn_scale, learn_bias=config.logit_bias)
+        head = config.head(tower.logit_scale)
         module = LMPTModule(
             PromptClassifier(prompts, head),
             self._criterion(context),
             self._embedding(context, tower) if config.use_cse else None,
             config.lambda_cls,
-            context.stats.log_odds if config.logit_bias else None,
+            config.centre(context.stats),
             DriftingTower(context.backbone) if config.batch_norm == "drift" else None,
+            config.score,
         )
         groups = prompt_groups(config, [prompts.ctx], list(head.parameters()), config.head_lr)
         return [config.stage("train", module, groups)]
@@ -201,6 +204,7 @@ class LMPT(Method):
             reweighting=config.reweighting,
             eta=config.eta,
             gamma=config.cse_gamma,
+            weight_sum=config.weight_sum,
             variant=context.variant,
         )
         if context.variant == "code":

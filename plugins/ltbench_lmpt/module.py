@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ltbench.losses import cosine_distance, token_cosine_distance
-from ltbench.method import Batch, Scan
-from ltbench.nn import PromptClassifier, Shared, Tower
+from ltbench.method import Batch, Prompted, Scan
+from ltbench.nn import PromptClassifier, Score, Shared, Tower
 from ltbench_lmpt.captions import CaptionFeatures, CaptionTable, CaptionTokens, captions_of
 from ltbench_lmpt.tower import DriftingTower
 
@@ -91,7 +90,7 @@ class TokenCaptions(CaptionLoss):
         return loss
 
 
-class LMPTModule(nn.Module):
+class LMPTModule(Prompted):
     """Prompts trained by ``lambda L_cls + (1 - lambda) L_cse``, or by L_cls alone without captions.
 
     Args:
@@ -99,9 +98,11 @@ class LMPTModule(nn.Module):
         criterion: classification loss of logits [B, C] and labels [B, C].
         embedding: the class-specific embedding loss; None for L_cls alone.
         weight: lambda.
-        centre: mean logit that the bias is set to give before the first epoch; None leaves the bias alone.
+        centre, score: see :class:`~ltbench.method.Prompted`.
         tower: where batches hold images; None where they hold features.
     """
+
+    classifier: PromptClassifier
 
     def __init__(
         self,
@@ -111,33 +112,26 @@ class LMPTModule(nn.Module):
         weight: float,
         centre: float | None = None,
         tower: DriftingTower | None = None,
+        score: Score = "softmax",
     ) -> None:
-        super().__init__()
-        self.classifier = classifier
+        super().__init__(classifier, centre, score)
         self.criterion = criterion
         self.embedding = embedding
         self.weight = weight
-        self.centre = centre
         self.tower = tower
 
     def on_epoch_start(self, epoch: int, scan: Scan) -> None:
         """Work out all captions, on the first epoch of this process; centre the logits, on the first of the run."""
         if self.embedding is not None:
             self.embedding.captions.collect(scan)
-        if epoch == 0 and self.centre is not None:
-            self.classifier.centre((self.features(batch) for batch in scan()), self.centre)
+        super().on_epoch_start(epoch, scan)
 
     def features(self, batch: Batch) -> Tensor:
-        """Global image features [n, D]."""
+        """Global image features [n, D]; captions are not looked at."""
         if self.tower is None:
             return batch.features
         features: Tensor = self.tower(batch.features)
         return features
-
-    def logits(self, batch: Batch) -> Tensor:
-        """Logits [n, C]; captions are not looked at."""
-        logits: Tensor = self.classifier(self.features(batch))
-        return logits
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """``loss_cls`` and, with captions, ``loss_cse``; each carries its factor.
@@ -151,7 +145,3 @@ class LMPTModule(nn.Module):
             return {"loss_cls": classification}
         embedding: Tensor = self.embedding(batch, self.classifier, classes)
         return {"loss_cls": self.weight * classification, "loss_cse": (1.0 - self.weight) * embedding}
-
-    def set_classes(self, names: Sequence[str]) -> None:
-        """Put the learned context in front of other class names."""
-        self.classifier.set_classes(names)

@@ -22,6 +22,7 @@ from ltbench.plugin.errors import UserError
 
 LossName: TypeAlias = Literal["db-focal", "db", "r-bce-focal", "r-bce", "cb-focal", "focal", "asl", "bce", "mls"]
 Variant: TypeAlias = Literal["paper", "code"]
+WeightSum: TypeAlias = Literal["one", "classes"]
 CALIBRATED: frozenset[LossName] = frozenset({"bce", "mls"})
 RELEASED: tuple[LossName, ...] = ("db-focal", "db", "asl", "bce", "mls")
 """Losses that the released training script can reach, and DB without focal modulation, an option of its class."""
@@ -142,13 +143,14 @@ class SwitchableEmbeddingLoss(ClassSpecificEmbeddingLoss):
     """LMPT's class-specific embedding loss with the parts that its Table 3 switches on one by one.
 
     Without the class-aware margin every class has margin eta (the mu of Eq. 3); without re-weighting every class has
-    weight 1.
+    weight 1, so that weights then sum to C, and with re-weighting to 1 unless told otherwise.
 
     Args:
         class_counts: positive training rows per class [C], each >= 1.
         class_aware_margin: ``mu_c = eta n_c^(-1/4)``, else eta.
         reweighting: ``w_c = n_c^(-gamma) / sum_j n_j^(-gamma)``, else 1.
         eta, gamma: None: 1 and 1 ("paper"), 0.2 and 2 ("code").
+        weight_sum: what the weights of re-weighting sum to: ``one`` as Eq. 5 prints it, or the number of ``classes`` C.
         variant: see :class:`ltbench.losses.ClassSpecificEmbeddingLoss`.
     """
 
@@ -160,6 +162,7 @@ class SwitchableEmbeddingLoss(ClassSpecificEmbeddingLoss):
         reweighting: bool = True,
         eta: float | None = None,
         gamma: float | None = None,
+        weight_sum: WeightSum = "one",
         variant: Variant = "paper",
     ) -> None:
         own_eta, own_gamma = (1.0, 1.0) if variant == "paper" else (0.2, 2.0)
@@ -171,6 +174,7 @@ class SwitchableEmbeddingLoss(ClassSpecificEmbeddingLoss):
         )
         self.class_aware_margin = class_aware_margin
         self.reweighting = reweighting
+        self.weight_sum: WeightSum = weight_sum
 
     def margins(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """``mu_c`` [C]."""
@@ -180,4 +184,6 @@ class SwitchableEmbeddingLoss(ClassSpecificEmbeddingLoss):
     def weights(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """``w_c`` [C]."""
         weights = super().weights(dtype)
-        return weights if self.reweighting else torch.ones_like(weights)
+        if not self.reweighting:
+            return torch.ones_like(weights)
+        return weights * len(weights) if self.weight_sum == "classes" else weights

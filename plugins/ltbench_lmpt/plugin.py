@@ -12,7 +12,7 @@ def ltbench_methods() -> list[MethodSpec]:
         MethodSpec(
             name="lmpt",
             target="ltbench_lmpt.method:LMPT",
-            summary="learns prompts from captions with a class-specific embedding loss and the DB loss (LMPT)",
+            summary="learns prompts from images, labels and captions: DB loss, class-specific embedding loss (LMPT)",
             families={"ltml"},
             variants=("paper", "code"),
             card="cards/lmpt.md",

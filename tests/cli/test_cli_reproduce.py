@@ -13,7 +13,9 @@ from records import builders as b
 from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.records.environment import cpu_model
 from ltbench.records.record import RunRecord
+from ltbench.report.papers.book import find
 from ltbench.report.papers.pages import FOLDER, stale_pages, write_pages
+from ltbench.report.papers.runs import planned
 from ltbench.tasks.registry import load_task
 from ltbench.testing.task_trees import make_task_tree
 from tests.cli.conftest import Cli
@@ -142,12 +144,14 @@ def test_an_average_needs_all_that_it_is_over(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_plan_is_what_sweep_runs(cli: Cli, tmp_path: Path) -> None:
+    runs = 2 * len(planned([find("lmpt:table1")]))
+    assert runs >= 40, "what runs on CLIP, on two data sets, with two seeds"
     written = cli("reproduce", "lmpt:table1", "--plan", "plan.yaml", "--seeds", "0,7", "--weights", "random")
-    assert "wrote plan.yaml: 36 runs → ltbench sweep --plan plan.yaml" in written.out
+    assert f"wrote plan.yaml: {runs} runs → ltbench sweep --plan plan.yaml" in written.out
     plan = yaml.safe_load((tmp_path / "plan.yaml").read_text(encoding="utf-8"))
     assert (plan["seeds"], plan["weights"]) == ([0, 7], "random")
     lines = cli("sweep", "--plan", "plan.yaml", "--dry-run").out.splitlines()
-    assert len(lines) == len(set(lines)) == 36
+    assert len(lines) == len(set(lines)) == runs
     assert "voc-lt lmpt [voc-lt clip-rn50] seed 7" in lines
     assert "coco-lt lmpt [coco-lt clip-vit-b16] seed 0" in lines
     assert not [line for line in lines if line.startswith("coco-lt lmpt [voc-lt")]
@@ -164,7 +168,7 @@ def test_the_list_says_what_each_table_needs(cli: Cli, tmp_path: Path) -> None:
     assert "lmpt:table9/tai-dpt" in tables["lmpt:table9"]["rows"]
     assert "dualcoop:table1" not in tables
     text = cli("reproduce", "--tasks", "voc-lt", "--records", "at-hand").out
-    assert "unknown (1 of 3 runs are)" in " ".join(text.split())
+    assert "unknown (1 of 5 runs are)" in " ".join(text.split())
 
 
 @pytest.mark.parametrize(
@@ -217,12 +221,22 @@ def test_a_dry_run_says_what_all_runs_lack_and_take(cli: Cli, tmp_path: Path) ->
 
 
 def test_rows_that_cannot_be_run_say_why(cli: Cli) -> None:
-    said = cli("reproduce", "lmpt:table7/ft-1")
+    said = cli("reproduce", "dualcoop:table6/attention-448-tuned")
     assert said.code == 2
-    assert "no recipe fine-tunes CLIP from a head that begins at zero-shot" in " ".join(said.out.split())
-    rows = cli("reproduce", "lmpt:table7", "--dry-run").out
-    assert "lmpt:table7/ft-1\n  voc-lt: not run: no recipe" in rows
-    assert "lmpt, variant paper, preset voc-lt, clip-vit-b16" in " ".join(rows.split())
+    assert "the image tower is fine-tuned, which the recipe does not do" in " ".join(said.out.split())
+    rows = cli("reproduce", "dualcoop:table6", "--dry-run").out
+    assert "dualcoop:table6/attention-448-tuned\n  partial-coco@p10: not run: the image tower" in rows
+    assert "dualcoop, variant code, preset table6-attention-224, clip-rn101" in " ".join(rows.split())
+
+
+def test_every_row_of_lmpt_that_runs_on_clip_is_covered(cli: Cli) -> None:
+    """Table 7's epochs of fine-tuning are one preset with another number of epochs, since its rate is constant."""
+    rows = " ".join(cli("reproduce", "lmpt:table7", "lmpt:table9", "--dry-run").out.split())
+    assert "not run" not in rows
+    for epoch in range(1, 6):
+        assert f"full-fine-tuning, variant paper, preset lmpt-table-7, clip-vit-b16 -o epochs={epoch}" in rows
+    for recipe in ("tai-dpt, variant paper, preset voc-lt", "dualcoop, variant code, preset lmpt-table-1"):
+        assert f"{recipe}, clip-rn50" in rows
 
 
 def test_the_committed_pages_are_current(cli: Cli) -> None:

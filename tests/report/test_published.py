@@ -11,6 +11,7 @@ from ltbench.report.board import build_board
 from ltbench.report.markdown import render_markdown
 from ltbench.report.published import MARKS, PAPERS, PARAMETERS, papers_on, published, published_frame
 from ltbench.report.published_pages import FOLDER, check_published, pages, published_tables, write_published
+from ltbench.report.task_figures import figures_in_words, figures_section
 
 
 def test_every_entry_is_well_formed() -> None:
@@ -86,6 +87,18 @@ def test_pages_are_written_and_checked(tmp_path: Path) -> None:
     assert max(len(line) for line in text.splitlines()) <= 120
     page.write_text(text.replace("85.44", "85.45"), encoding="utf-8")
     assert check_published(tmp_path) == [page]
+
+
+def test_lmpts_figures_are_named_by_the_metric_that_they_are_comparable_with() -> None:
+    """Its output is a softmax over classes; a reader would otherwise hold 85.44 against the mAP of logits."""
+    assert "compare with `mAP_softmax`" in pages()["lmpt.md"]
+    assert all("mAP_softmax" not in pages()[f"{paper}.md"] for paper in PAPERS if paper != "lmpt")
+    for task in ("voc-lt", "coco-lt"):
+        said = {line.partition(" ")[0]: line for line in figures_in_words(task, "mAP").splitlines()}
+        assert "highest mAP_softmax " in said["lmpt"]
+        assert "highest mAP " in said["dr"]
+        assert "compare with `mAP_softmax`" in figures_section(task)
+    assert "mAP_softmax" not in figures_section("plt-coco")
 
 
 def test_printed_spreads_and_averages_are_kept_and_shown() -> None:

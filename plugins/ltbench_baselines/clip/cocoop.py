@@ -13,14 +13,14 @@ from ltbench.method import (
     Context,
     Method,
     Needs,
+    PromptedConfig,
     Scan,
     SearchSpace,
     Stage,
-    TrainingConfig,
     Uniform,
     prompt_groups,
 )
-from ltbench.nn import ConditionalClassifier, ConditionalPrompts, CosineHead, MetaNet, PromptLearner
+from ltbench.nn import ConditionalClassifier, ConditionalPrompts, MetaNet, PromptLearner, Score
 from ltbench_baselines.common.prompts import LOSSES, CoOpModule
 
 
@@ -30,7 +30,7 @@ class CoCoOpModule(CoOpModule):
     Args:
         classifier: gives the logits.
         criterion: loss of logits [B, C] and labels [B, C].
-        centre: mean logit that the bias is set to give before the first epoch; None leaves the bias alone.
+        centre, score: see :class:`~ltbench.method.Prompted`.
         rows: number of training rows.
         centre_rows: the mean is over about so many of them, evenly spaced, since each costs C prompts.
     """
@@ -42,8 +42,9 @@ class CoCoOpModule(CoOpModule):
         centre: float | None,
         rows: int,
         centre_rows: int = 128,
+        score: Score = "logits",
     ) -> None:
-        super().__init__(classifier, criterion, centre)
+        super().__init__(classifier, criterion, centre, score)
         self.stride = max(1, rows // centre_rows)
 
     def centring(self, scan: Scan) -> Iterator[Tensor]:
@@ -66,7 +67,7 @@ class CoCoOp(Method):
     with a learned bias, as in ``coop``.
     """
 
-    class Config(TrainingConfig):
+    class Config(PromptedConfig):
         """Options of ``cocoop``. Sources in brackets; "ours" where the paper has no such option."""
 
         init: str | None = Field(
@@ -80,11 +81,8 @@ class CoCoOp(Method):
             "random", description="its last layer at the start; zero: as coop [CoCoOp's code: random; ours]"
         )
         loss: Literal["bce", "asl", "softmax"] = Field("bce", description="classification loss [softmax: CoCoOp; ours]")
-        logit_bias: bool = Field(True, description="learn a bias that starts at the share of positives [ours]")
-        learn_scale: bool = Field(False, description="learn the scale of the cosine [ours]")
         optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="optimiser [CoCoOp's code: SGD]")
         lr: float = Field(2e-3, gt=0, description="learning rate of context and meta network [CoCoOp 4]")
-        head_lr: float | None = Field(None, gt=0, description="learning rate of bias and log-scale; null: as lr [ours]")
         momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD [CoCoOp's code]")
         weight_decay: float = Field(5e-4, ge=0, description="weight decay of context and meta network [CoCoOp's code]")
         epochs: int = Field(10, ge=1, description="passes over the training rows [CoCoOp 4]")
@@ -105,8 +103,11 @@ class CoCoOp(Method):
         }
 
     def needs(self) -> Needs:
-        """A text tower. Every loss skips unknown labels, so the task's policy stands; only BCE gives probabilities."""
-        return Needs(input="global", text=True, classes="open", calibrated=self.config.loss == "bce")
+        """A text tower. Every loss skips unknown labels, so the task's policy stands; only logits of BCE are
+        probabilities."""
+        config = self.config
+        calibrated = config.loss == "bce" and config.score == "logits"
+        return Needs(input="global", text=True, classes="open", calibrated=calibrated, images=config.images)
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """One gradient stage."""
@@ -117,12 +118,13 @@ class CoCoOp(Method):
             tower, context.class_names, context_tokens=config.context_tokens, init=config.init, seed=context.seed
         )
         meta = MetaNet(context.backbone.card.dim, tower.width, config.meta_hidden, zero=config.meta_start == "zero")
-        head = CosineHead(tower.logit_scale, learn_scale=config.learn_scale, learn_bias=config.logit_bias)
+        head = config.head(tower.logit_scale)
         module = CoCoOpModule(
             ConditionalClassifier(ConditionalPrompts(learner, meta, config.chunk), head),
             LOSSES[config.loss](),
-            context.stats.log_odds if config.logit_bias else None,
+            config.centre(context.stats),
             context.stats.rows,
+            score=config.score,
         )
         groups = prompt_groups(config, [learner.ctx, *meta.parameters()], list(head.parameters()), config.head_lr)
         return [config.stage("train", module, groups)]

@@ -12,13 +12,13 @@ from ltbench.method import (
     Context,
     Method,
     Needs,
+    PromptedConfig,
     SearchSpace,
     Stage,
-    TrainingConfig,
     Uniform,
     prompt_groups,
 )
-from ltbench.nn import CosineHead, PromptClassifier, PromptLearner
+from ltbench.nn import PromptClassifier, PromptLearner
 from ltbench_baselines.common.prompts import LOSSES, CoOpModule
 
 
@@ -32,7 +32,7 @@ class CoOp(Method):
     learned bias, since CLIP's scaled cosines are about 20 for every class.
     """
 
-    class Config(TrainingConfig):
+    class Config(PromptedConfig):
         """Options of ``coop``. Sources in brackets; "ours" where the paper has no such option."""
 
         init: str | None = Field("a photo of a", description="words it starts from; null: N(0, 0.02^2) [CoOp 3.1]")
@@ -40,11 +40,8 @@ class CoOp(Method):
         class_specific: bool = Field(False, description="a context of its own for each class [CoOp Eq. 3]")
         position: Literal["end", "middle", "front"] = Field("end", description="where the class name stands [CoOp 3.1]")
         loss: Literal["bce", "asl", "softmax"] = Field("bce", description="classification loss [softmax: CoOp; ours]")
-        logit_bias: bool = Field(True, description="learn a bias that starts at the share of positives [ours]")
-        learn_scale: bool = Field(False, description="learn the scale of the cosine [ours]")
         optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="optimiser [CoOp 4.1: SGD]")
         lr: float = Field(2e-3, gt=0, description="learning rate of the context [CoOp 4.1]")
-        head_lr: float | None = Field(None, gt=0, description="learning rate of bias and log-scale; null: as lr [ours]")
         momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD [CoOp's code]")
         weight_decay: float = Field(5e-4, ge=0, description="weight decay of the context [CoOp's code]")
         epochs: int = Field(50, ge=1, description="passes over the training rows [CoOp 4.1: 50 to 200]")
@@ -65,13 +62,14 @@ class CoOp(Method):
         }
 
     def needs(self) -> Needs:
-        """A text tower. Every loss skips unknown labels, so the task's policy stands; only BCE gives probabilities."""
+        """A text tower. All losses skip unknown labels: the task's policy stands. Logits of BCE are probabilities."""
         config = self.config
         return Needs(
             input="global",
             text=True,
             classes="fixed" if config.class_specific else "open",
-            calibrated=config.loss == "bce",
+            calibrated=config.loss == "bce" and config.score == "logits",
+            images=config.images,
         )
 
     def stages(self, context: Context) -> Sequence[Stage]:
@@ -88,8 +86,9 @@ class CoOp(Method):
             position=config.position,
             seed=context.seed,
         )
-        head = CosineHead(tower.logit_scale, learn_scale=config.learn_scale, learn_bias=config.logit_bias)
-        centre = context.stats.log_odds if config.logit_bias else None
-        module = CoOpModule(PromptClassifier(prompts, head), LOSSES[config.loss](), centre)
+        head = config.head(tower.logit_scale)
+        module = CoOpModule(
+            PromptClassifier(prompts, head), LOSSES[config.loss](), config.centre(context.stats), config.score
+        )
         groups = prompt_groups(config, [prompts.ctx], list(head.parameters()), config.head_lr)
         return [config.stage("train", module, groups)]

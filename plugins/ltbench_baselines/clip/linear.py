@@ -23,10 +23,11 @@ from ltbench.method import (
     Stage,
     Uniform,
 )
+from ltbench.nn import Score
 from ltbench.plugin import UserError
 from ltbench_baselines.clip.logistic import fit_logistic
 from ltbench_baselines.common.losses_by_name import PROPER, LossConfig, build_loss
-from ltbench_baselines.common.probe import ProbeModule
+from ltbench_baselines.common.probe import BiasStart, Features, ProbeModule, WeightStart
 
 
 class LinearProbe(Method):
@@ -49,8 +50,30 @@ class LinearProbe(Method):
         """
 
         solver: Literal["gradient", "lbfgs"] = Field("gradient", description="how the weights are found")
-        features: Literal["l2", "scaled"] = Field(
-            "scaled", description="divide each feature by its own norm, or all by the root mean square training norm"
+        features: Features = Field(
+            "scaled",
+            description="divide each feature by its own norm, or all by the root mean square training norm; or as they "
+            "are [LMPT's fc.py: raw]",
+        )
+        weight_init: WeightStart = Field(
+            "zero", description="weights at the start: zero, or drawn as torch does; gradient only [fc.py: drawn]"
+        )
+        bias_init: BiasStart = Field(
+            "log-odds",
+            description="biases at the start: log-odds of the labels, zero, or drawn as torch does; gradient only "
+            "[fc.py: drawn]",
+        )
+        score: Score = Field(
+            "logits",
+            description="what images are ranked by: logits, or log p of the softmax over classes [LMPT: softmax]",
+        )
+        images: Literal["backbone", "square"] = Field(
+            "backbone",
+            description="preprocessing of the backbone, or resized to a square with ImageNet's mean and deviation "
+            "[LMPT's repository: square]",
+        )
+        schedule: Literal["cosine", "constant"] = Field(
+            "cosine", description="course of the learning rate; gradient only [fc.py: falls at plateaus on test]"
         )
         lr: float = Field(1e-2, gt=0, description="learning rate of AdamW; gradient only")
         weight_decay: float = Field(1e-4, ge=0, description="decoupled weight decay of the weights; gradient only")
@@ -91,20 +114,29 @@ class LinearProbe(Method):
         config = self.config
         if config.solver == "lbfgs" and config.loss != "bce":
             raise UserError(f"loss={config.loss}: L-BFGS minimises the binary cross-entropy only", "-o solver=gradient")
-        return Needs(input="global", classes="fixed", calibrated=config.loss in PROPER)
+        calibrated = config.loss in PROPER and config.score == "logits"
+        return Needs(input="global", classes="fixed", calibrated=calibrated, images=config.images)
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """One stage."""
         config = self.config
         criterion = build_loss(config, context.stats, context.variant)
-        head = ProbeModule(context.backbone.card.dim, context.stats, config.features, criterion)
+        head = ProbeModule(
+            context.backbone.card.dim,
+            context.stats,
+            config.features,
+            criterion,
+            config.weight_init,
+            config.bias_init,
+            config.score,
+        )
         if config.solver == "lbfgs":
             return [FitStage("fit", head, lambda data: self._fit(head, data), tuple(head.parameters()))]
         return [
             GradientStage(
                 "train",
                 head,
-                head.groups(config.lr, config.weight_decay, Schedule("cosine")),
+                head.groups(config.lr, config.weight_decay, Schedule(config.schedule)),
                 epochs=config.epochs,
                 batch_size=config.batch_size,
                 optimizer="adamw",

@@ -75,7 +75,7 @@ def ltbench_methods() -> list[MethodSpec]:
         ),
         MethodSpec(
             name="full-fine-tuning",
-            target="ltbench_baselines.clip.fine_tuning:FineTune",
+            target="ltbench_baselines.clip.fine_tuning:CLIPFineTuning",
             summary="fine-tunes CLIP's whole image tower with a linear head, as LMPT's comparison does",
             families=EVERY_FAMILY,
             config={

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from ltbench.method import Batch, Choice, Context, FitStage, Method, MethodConfig, Needs, SearchSpace, Stage
-from ltbench.nn import TEMPLATES, CosineHead, Shared, Tower, ensemble_features, imagenet_templates
+from ltbench.nn import TEMPLATES, CosineHead, Score, Shared, Tower, answer, ensemble_features, imagenet_templates
 
 OPENAI_80 = "openai-80"
 SETS = (*TEMPLATES, OPENAI_80)
@@ -27,12 +27,16 @@ class ZeroShotHead(nn.Module):
         tower: the frozen text tower; used, not owned.
         names: class names.
         templates: texts with one ``{}``, or functions of the class name.
+        score: hand in logits, or log p of their softmax over classes.
     """
 
     text: Tensor
 
-    def __init__(self, tower: Tower, names: Sequence[str], templates: Sequence[Template]) -> None:
+    def __init__(
+        self, tower: Tower, names: Sequence[str], templates: Sequence[Template], score: Score = "logits"
+    ) -> None:
         super().__init__()
+        self.score = score
         self._shared = Shared(tower)
         self.templates = tuple(templates)
         self.head = CosineHead(tower.logit_scale)
@@ -45,10 +49,9 @@ class ZeroShotHead(nn.Module):
         self.text = ensemble_features(self._shared.tower, names, self.templates)
 
     def logits(self, batch: Batch) -> Tensor:
-        """Logits [n, C]."""
+        """The answer [n, C]: logits, or log p of their softmax over classes."""
         features = batch.input[0] if isinstance(batch.input, tuple) else batch.input
-        logits: Tensor = self.head(features.float(), self.text)
-        return logits
+        return answer(self.head(features.float(), self.text), self.score)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         self._shared.apply(fn)
@@ -70,6 +73,10 @@ class ZeroShot(Method):
             min_length=1,
             description="texts with one {} for the class name; several are an ensemble; a name stands for a set: "
             + ", ".join(SETS),
+        )
+        score: Score = Field(
+            "logits",
+            description="what images are ranked by: logits, or log p of the softmax over classes [CLIP 3.1: softmax]",
         )
 
         @field_validator("templates")
@@ -94,7 +101,8 @@ class ZeroShot(Method):
     def stages(self, context: Context) -> Sequence[Stage]:
         """One stage with nothing to fit."""
         assert context.backbone.text is not None
-        return [FitStage("name-classes", ZeroShotHead(context.backbone.text, context.class_names, self._templates()))]
+        text, score = context.backbone.text, self.config.score
+        return [FitStage("name-classes", ZeroShotHead(text, context.class_names, self._templates(), score))]
 
     def _templates(self) -> list[Template]:
         found: list[Template] = []

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from ltbench.losses import AsymmetricLoss, BCELoss
-from ltbench.method import Batch, Scan
-from ltbench.nn import ConditionalClassifier, PromptClassifier
+from ltbench.method import Batch, Prompted
+from ltbench.nn import ConditionalClassifier, PromptClassifier, Score
 
 
 class MultiLabelSoftmaxLoss(nn.Module):
@@ -35,41 +35,25 @@ LOSSES: dict[str, Callable[[], nn.Module]] = {"bce": BCELoss, "asl": AsymmetricL
 """Classification losses of learned prompts by name."""
 
 
-class CoOpModule(nn.Module):
+class CoOpModule(Prompted):
     """Prompts, head and classification loss.
 
     Args:
         classifier: gives the logits.
         criterion: loss of logits [B, C] and labels [B, C].
-        centre: mean logit that the bias is set to give before the first epoch; None leaves the bias alone.
+        centre, score: see :class:`~ltbench.method.Prompted`.
     """
 
     def __init__(
-        self, classifier: PromptClassifier | ConditionalClassifier, criterion: nn.Module, centre: float | None
+        self,
+        classifier: PromptClassifier | ConditionalClassifier,
+        criterion: nn.Module,
+        centre: float | None,
+        score: Score = "logits",
     ) -> None:
-        super().__init__()
-        self.classifier = classifier
+        super().__init__(classifier, centre, score)
         self.criterion = criterion
-        self.centre = centre
-
-    def on_epoch_start(self, epoch: int, scan: Scan) -> None:
-        """Centre the logits once; later epochs and resumed runs have the bias in their state."""
-        if epoch == 0 and self.centre is not None:
-            self.classifier.centre(self.centring(scan), self.centre)
-
-    def centring(self, scan: Scan) -> Iterator[Tensor]:
-        """Features [n, D] that the mean logit is over: those of all training rows."""
-        return (batch.features for batch in scan())
-
-    def logits(self, batch: Batch) -> Tensor:
-        """Logits [n, C]."""
-        logits: Tensor = self.classifier(batch.features)
-        return logits
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The classification loss, mean over known labels (``softmax``: over rows with a present class)."""
-        return {"loss_cls": self.criterion(self.logits(batch), batch.observed)}
-
-    def set_classes(self, names: Sequence[str]) -> None:
-        """Put the learned context in front of other class names."""
-        self.classifier.set_classes(names)
+        return {"loss_cls": self.criterion(self.classifier(self.features(batch)), batch.observed)}

@@ -49,6 +49,31 @@ def test_starts_as_zero_shot(make_context, make_batch, full):
     torch.testing.assert_close(module.logits(batch), zero_shot.module.logits(batch), rtol=1e-5, atol=1e-5)
 
 
+def test_it_may_answer_with_the_softmax_over_classes_and_trains_on_logits(make_context, make_batch, full):
+    context, batch = make_context(full), make_batch()
+    (_, raw), (_, softmax) = build(context), build(context, score="softmax")
+    torch.testing.assert_close(softmax.logits(batch), torch.log_softmax(raw.logits(batch), dim=1))
+    assert torch.equal(softmax.loss(batch)["loss_cls"], raw.loss(batch)["loss_cls"])
+    assert not CoOp(CoOp.Config(score="softmax")).needs().calibrated
+    assert CoOp(CoOp.Config(images="square")).needs().images == "square"
+
+
+def test_bias_and_answer_are_the_options_that_lmpt_has(make_context, make_batch, scan_of, full):
+    """One bias, centred in the same way: the two recipes start from the same logits, and answer alike."""
+    from ltbench_lmpt.method import LMPT
+
+    context, batch = make_context(full), make_batch()
+    for options in ({"logit_bias": False}, {"logit_bias": True}, {"logit_bias": True, "score": "softmax"}):
+        _, coop = build(context, **options)
+        (stage,) = LMPT(LMPT.Config(**{"score": "logits", **options}, use_cse=False)).stages(context)
+        for module in (coop, stage.module):
+            module.on_epoch_start(0, scan_of(batch))
+        assert torch.equal(coop.logits(batch), stage.module.logits(batch)), options
+    shared = {"logit_bias", "learn_scale", "head_lr", "score", "images"}
+    assert shared <= set(CoOp.Config.model_fields)
+    assert shared <= set(LMPT.Config.model_fields)
+
+
 def test_training_lowers_the_loss(make_context, make_batch, scan_of, full):
     stage, module = build(make_context(full))
     batch = make_batch()

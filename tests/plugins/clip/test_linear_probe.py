@@ -223,3 +223,45 @@ def test_lbfgs_on_real_photographs(scan_of):
     scored = np.flatnonzero(truth.any(axis=0))
     mean_ap = 100 * np.mean([average_precision_score(truth[:, c], logits[:, c]) for c in scored])
     assert mean_ap >= 46.5
+
+
+def test_raw_features_and_torchs_own_start(make_context, make_batch, full):
+    """What LMPT's fc.py trains: a linear layer of torch's on the features as they are."""
+    context, batch = make_context(full), make_batch()
+    options = {"features": "raw", "weight_init": "drawn", "bias_init": "drawn"}
+    torch.manual_seed(5)
+    (stage,) = LinearProbe(LinearProbe.Config(**options)).stages(context)
+    module, dim = stage.module, context.backbone.card.dim
+    for values in (module.weight, module.bias):
+        assert float(values.detach().abs().max()) <= dim**-0.5
+        assert len(values.detach().unique()) == values.numel()
+    assert float(module.weight.detach().std()) == pytest.approx(dim**-0.5 / 3**0.5, rel=0.2)
+    module.on_epoch_start(0, lambda: pytest.fail("raw features have no scale to measure"))
+    torch.testing.assert_close(module.logits(batch), batch.input @ module.weight.T + module.bias)
+
+
+@pytest.mark.parametrize(("start", "bias"), [("log-odds", None), ("zero", 0.0)])
+def test_the_start_of_the_biases(make_context, full, start, bias):
+    (stage,) = LinearProbe(LinearProbe.Config(bias_init=start)).stages(make_context(full))
+    positives, negatives = (full == 1).sum(axis=0) + 0.5, (full == -1).sum(axis=0) + 0.5
+    expected = np.log(positives / negatives) if bias is None else np.full(full.shape[1], bias)
+    np.testing.assert_allclose(stage.module.bias.detach().numpy(), expected, rtol=1e-6)
+    assert not stage.module.weight.any()
+
+
+def test_it_may_answer_with_the_softmax_over_classes(make_context, make_batch, full):
+    context, batch = make_context(full), make_batch()
+    (raw,) = LinearProbe(LinearProbe.Config()).stages(context)
+    (softmax,) = LinearProbe(LinearProbe.Config(score="softmax")).stages(context)
+    torch.testing.assert_close(softmax.module.logits(batch), torch.log_softmax(raw.module.logits(batch), dim=1))
+    assert torch.equal(softmax.module.loss(batch)["loss_cls"], raw.module.loss(batch)["loss_cls"])
+    assert not LinearProbe(LinearProbe.Config(score="softmax")).needs().calibrated
+    assert LinearProbe(LinearProbe.Config()).needs().calibrated
+
+
+def test_the_rate_may_stay_constant(make_context, full):
+    kinds = {}
+    for schedule in ("cosine", "constant"):
+        (stage,) = LinearProbe(LinearProbe.Config(schedule=schedule)).stages(make_context(full))
+        kinds[schedule] = {group.schedule.kind for group in stage.param_groups}
+    assert kinds == {"cosine": {"cosine"}, "constant": {"constant"}}

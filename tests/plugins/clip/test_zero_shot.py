@@ -26,6 +26,12 @@ def test_logits_are_scaled_cosines(make_context, make_batch, backbone, full):
     torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_it_may_answer_with_the_softmax_over_classes(make_context, make_batch, full):
+    context, batch = make_context(full), make_batch()
+    raw, softmax = head_of(context), head_of(context, score="softmax")
+    torch.testing.assert_close(softmax.logits(batch), torch.log_softmax(raw.logits(batch), dim=1))
+
+
 def test_ensemble_averages_normalised_features(make_context, backbone, full):
     context = make_context(full)
     templates = ("a photo of a {}", "there is a {} here")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -88,7 +90,7 @@ def test_embedding_loss_alone_moves_the_context(make_context, make_batch, full):
 
 def test_without_captions_it_is_the_classification_loss(make_context, make_batch, full):
     context = make_context(full)
-    _, module = build(context, use_cse=False)
+    _, module = build(context, use_cse=False, score="logits")
     batch = make_batch(captions=False)
     terms = module.loss(batch)
     assert set(terms) == {"loss_cls"}
@@ -97,6 +99,29 @@ def test_without_captions_it_is_the_classification_loss(make_context, make_batch
     )
     assert not LMPT(LMPT.Config(use_cse=False)).needs().captions
     assert LMPT(LMPT.Config()).needs().captions
+
+
+@pytest.mark.parametrize("variant", ["paper", "code"])
+def test_the_answer_is_the_softmax_over_classes_and_training_sees_logits(make_context, make_batch, full, variant):
+    context, batch = replace(make_context(full), variant=variant), make_batch()
+    options = {"logit_bias": True, "loss": "bce", "reduction": "mean"}
+    (_, softmax), (_, logits) = build(context, **options), build(context, **options, score="logits")
+    raw = logits.logits(batch)
+    torch.testing.assert_close(softmax.logits(batch), torch.log_softmax(raw, dim=1))
+    order = [raw.argsort(dim=0), softmax.logits(batch).argsort(dim=0)]
+    assert not torch.equal(*order), "images of a class are in another order"
+    for name, value in logits.loss(batch).items():
+        assert torch.equal(value, softmax.loss(batch)[name])
+
+
+def test_weights_that_sum_to_the_classes_make_the_embedding_loss_as_many_times_as_large(make_context, make_batch, full):
+    context, batch = make_context(full), make_batch()
+    (_, one), (_, classes) = build(context), build(context, weight_sum="classes")
+    counted = len(context.class_names)
+    torch.testing.assert_close(classes.loss(batch)["loss_cse"], counted * one.loss(batch)["loss_cse"])
+    assert torch.equal(classes.loss(batch)["loss_cls"], one.loss(batch)["loss_cls"])
+    _, even = build(context, weight_sum="classes", reweighting=False)
+    assert float(even.embedding.loss.weights().sum()) == pytest.approx(counted)
 
 
 def test_training_without_captions_is_an_error(make_context, make_batch, full):
@@ -210,8 +235,9 @@ def test_shared_context_answers_for_new_classes(make_context, make_batch, full):
 
 
 def test_calibration_is_claimed_for_cross_entropy_only():
-    claimed = {loss for loss in LOSSES if LMPT(LMPT.Config(loss=loss)).needs().calibrated}
+    claimed = {loss for loss in LOSSES if LMPT(LMPT.Config(loss=loss, score="logits")).needs().calibrated}
     assert claimed == {"bce", "mls"}
+    assert not any(LMPT(LMPT.Config(loss=loss)).needs().calibrated for loss in LOSSES), "log p of a softmax is below 0"
 
 
 def test_config_forbids_extra_keys():

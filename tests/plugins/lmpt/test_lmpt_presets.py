@@ -157,3 +157,35 @@ def test_the_code_has_a_preset_for_shapes() -> None:
     config = config_of(preset)
     assert (config["batch_norm"], config["images"], config["cse_skip"]) == ("frozen", "square", 2)
     assert preset.origin == "tuned(8, on shapes-lt)"
+
+
+@pytest.mark.parametrize(
+    "backbone", ["clip-rn50", "clip-rn101", "clip-vit-b16", "clip-vit-b32", "open_clip:ViT-B-32/a"]
+)
+@pytest.mark.parametrize("variant", ["paper", "code"])
+def test_constants_of_a_data_set_do_not_hang_on_the_encoder(backbone: str, variant: Any) -> None:
+    for task, constants in (("voc-lt", (0.3, 5.0)), ("coco-lt", (0.2, 2.0))):
+        preset = choose_preset(PRESETS, None, task, None, backbone, variant)
+        assert preset is not None, (task, backbone)
+        config = config_of(preset)
+        assert (config["theta"], config["neg_scale"]) == constants
+        assert (config["images"], config["normalise"], config["score"]) == ("square", "present", "softmax")
+        assert config["lr"] == (1e-4 if (task, variant) == ("coco-lt", "paper") else 5e-4)
+        if backbone not in BACKBONES.values():
+            assert preset.origin == "default", "nothing is printed for this encoder"
+        residual = backbone in ("clip-rn50", "clip-rn101")
+        assert config["batch_norm"] == ("drift" if variant == "code" and residual else "frozen")
+
+
+@pytest.mark.parametrize("task", ["voc-lt", "coco-lt"])
+def test_contexts_of_each_class_differ_from_the_headline_in_nothing_else(task: str) -> None:
+    own = choose_preset(PRESETS, "class-specific", task, None, "clip-vit-b16", "paper")
+    headline = choose_preset(PRESETS, None, task, None, "clip-vit-b16", "paper")
+    assert own is not None
+    assert headline is not None
+    changed = {name: value for name, value in config_of(own).items() if value != config_of(headline)[name]}
+    assert changed == {"class_specific": True}
+
+
+def test_every_preset_is_ranked_by_the_softmax() -> None:
+    assert {config_of(preset)["score"] for preset in PRESETS} == {"softmax"}

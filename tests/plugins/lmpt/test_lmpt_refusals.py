@@ -52,7 +52,14 @@ def test_an_option_that_would_not_be_enough_is_not_offered() -> None:
 @pytest.mark.parametrize(
     ("name", "task", "backbone", "variant", "message", "hint"),
     [
-        ("voc-lt", "voc-lt", "tiny-clip", "paper", "backbones clip-rn50, clip-vit-b16", "--backbone clip-rn50|clip"),
+        (
+            "class-specific",
+            "voc-lt",
+            "tiny-clip",
+            "paper",
+            "backbones clip-rn50, clip-vit-b16",
+            "--backbone clip-rn50|clip",
+        ),
         ("table3-sp", "coco-lt", "clip-rn50", "paper", "coco-lt with backbone clip-rn50", "--backbone clip-vit-b16"),
         ("code-readme", "voc-lt", "clip-rn50", "paper", "variant code", "--variant code"),
         ("voc-lt", "coco-lt", "clip-rn50", "paper", "tasks voc-lt", "ltbench show method lmpt"),

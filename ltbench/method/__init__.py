@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Stage,
     )
     from ltbench.method.training import TrainingConfig, prompt_groups
+    from ltbench.method.views import ViewedConfig
     from ltbench.method.words import WordVectorConfig
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "TrainingConfig",
     "Uniform",
     "Validation",
+    "ViewedConfig",
     "WordVectorConfig",
     "prompt_groups",
 ]
@@ -107,6 +109,7 @@ _WHERE = {
         "TrainingConfig",
         "prompt_groups",
     ),
+    "ltbench.method.views": ("ViewedConfig",),
     "ltbench.method.words": ("WordVectorConfig",),
 }
 

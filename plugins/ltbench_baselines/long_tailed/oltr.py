@@ -17,7 +17,6 @@ from ltbench.method import (
     Batch,
     Choice,
     Context,
-    FineTuneConfig,
     FineTuned,
     Method,
     Needs,
@@ -26,6 +25,7 @@ from ltbench.method import (
     SearchSpace,
     Stage,
     Uniform,
+    ViewedConfig,
 )
 from ltbench.nn import LinearHead, ShuffleSampler
 
@@ -111,7 +111,7 @@ class MemoryModule(FineTuned):
         embedding: MetaEmbedding,
         pull: CentroidLoss,
         weight: float,
-        config: FineTuneConfig,
+        config: ViewedConfig,
     ) -> None:
         super().__init__(backbone, embedding, BCELoss(), batch_norm=config.batch_norm, freeze=config.freeze)
         self.pull = pull
@@ -167,7 +167,7 @@ class OLTR(Method):
     cross-entropy takes its place. Modulated attention and open classes are left out.
     """
 
-    class Config(FineTuneConfig):
+    class Config(ViewedConfig):
         """Options of ``oltr``. Sources in brackets, OLTR: its code; "ours" where that has no such option."""
 
         sampler: Literal["shuffle", "class-aware"] = Field(
@@ -205,7 +205,7 @@ class OLTR(Method):
 
     def needs(self) -> Needs:
         """Images. Class-aware draws move the share of positives, so sigmoids of the logits are no probabilities."""
-        return Needs(input="image", classes="fixed", calibrated=False)
+        return Needs(input="image", classes="fixed", images=self.config.images, calibrated=False)
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """Features first, then the memory."""

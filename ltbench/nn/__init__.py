@@ -1,6 +1,6 @@
 """Parts for method authors: prompt learners, necks, heads, samplers, augmentation, templates; all listed is public."""
 
-from ltbench.nn.attention import AdditiveAttention
+from ltbench.nn.attention import AdditiveAttention, ModulatedAttention
 from ltbench.nn.augment import ColourDistortion, DistortedCrop, FixedViews, canvas_for
 from ltbench.nn.branches import TowerBranches
 from ltbench.nn.classifiers import CosineHead, LinearHead
@@ -48,6 +48,7 @@ __all__ = [
     "GraphStack",
     "LinearHead",
     "MetaNet",
+    "ModulatedAttention",
     "MovingVector",
     "MultiHeadCosine",
     "PromptClassifier",

@@ -10,13 +10,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ltbench.engine.needs import behind_preprocessing
+from ltbench.engine.needs import behind_preprocessing, check_fit
 from ltbench.method import Batch, GradientStage, Preset, ViewedConfig
 from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench.nn import BatchNormNeck, ClassAwareSampler, DistortedCrop
 from ltbench.plugin.manager import registry
 from ltbench.report.papers.book import book
 from ltbench.report.papers.runs import PlannedRun, runs_of
+from ltbench.tasks.registry import load_task
 from tests.plugins.two_stream_toys import SIDE, ToyEncoder, batch_of, context_of, encoder, long_tail, make_trainable
 
 RESNET = "timm:resnet50.tv_in1k"
@@ -48,7 +49,10 @@ def test_every_visual_baseline_sees_whole_distorted_images(recipe: str, task: st
         preset, config = resolved(recipe, task, variant=variant)
         assert preset.backbones == (RESNET,)
         assert (config.images, config.augment) == ("square", "live")
-        assert registry().methods.get(recipe).spec.load()(config).needs().images == "square"
+        needs = registry().methods.get(recipe).spec.load()(config).needs()
+        assert needs.images == "square"
+        # What a model of timm offers: ml-gcn does without names' texts there.
+        check_fit(recipe, needs, load_task(task), False, RESNET, ("image", "global"))
 
 
 @pytest.mark.parametrize("task", DATA)

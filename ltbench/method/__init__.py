@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Stage,
     )
     from ltbench.method.training import TrainingConfig, prompt_groups
+    from ltbench.method.views import ViewedConfig
     from ltbench.method.words import WordVectorConfig
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "TrainingConfig",
     "Uniform",
     "Validation",
+    "ViewedConfig",
     "WordVectorConfig",
     "prompt_groups",
 ]
@@ -114,6 +116,7 @@ _WHERE = {
         "TrainingConfig",
         "prompt_groups",
     ),
+    "ltbench.method.views": ("ViewedConfig",),
     "ltbench.method.words": ("WordVectorConfig",),
 }
 

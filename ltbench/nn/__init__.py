@@ -1,7 +1,7 @@
 """Parts for method authors: prompt learners, necks, heads, samplers, augmentation, templates; all listed is public."""
 
 from ltbench.nn.answers import Score, answer
-from ltbench.nn.attention import AdditiveAttention
+from ltbench.nn.attention import AdditiveAttention, ModulatedAttention
 from ltbench.nn.augment import ColourDistortion, DistortedCrop, FixedViews, canvas_for
 from ltbench.nn.branches import TowerBranches
 from ltbench.nn.classifiers import CosineHead, LinearHead
@@ -49,6 +49,7 @@ __all__ = [
     "GraphStack",
     "LinearHead",
     "MetaNet",
+    "ModulatedAttention",
     "MovingVector",
     "MultiHeadCosine",
     "PromptClassifier",

@@ -8,21 +8,19 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ltbench.backbones.base import Backbone
 from ltbench.method import (
-    Augment,
     Batch,
     Choice,
     Context,
-    FineTuneConfig,
     FineTuned,
     Method,
     Needs,
     SearchSpace,
     Stage,
     Uniform,
+    ViewedConfig,
 )
-from ltbench.nn import BatchNormNeck, DistortedCrop, FixedViews, LinearHead, canvas_for
+from ltbench.nn import BatchNormNeck, LinearHead
 from ltbench_dr.objectives import ObjectiveConfig, WeightedSum, build_objective
 
 
@@ -43,7 +41,7 @@ class DR(Method):
     The released configuration trains an ImageNet ResNet-50; names of frozen parts are those of its tower.
     """
 
-    class Config(ObjectiveConfig, FineTuneConfig):
+    class Config(ObjectiveConfig, ViewedConfig):
         """Options. Sources in brackets: DR is the paper, "release" its configuration for VOC-LT (COCO-LT)."""
 
         neck_width: int = Field(256, ge=1, description="size of the neck [release]")
@@ -65,12 +63,10 @@ class DR(Method):
         freeze: tuple[str, ...] = Field(
             ("conv1", "bn1", "layer1"), description="parts of the tower left alone [release: stem and layer1]"
         )
-        # Wider than the base's choice: the release's own augmentation, fresh each time or as k views.
-        augment: Literal["live", "views", "flip", "none"] = Field(  # type: ignore[assignment]
+        augment: Literal["live", "views", "flip", "none"] = Field(
             "live",
             description="distorted crops, fresh or k fixed ones an image; mirrored images; none [release: live]",
         )
-        views_k: int = Field(8, ge=1, description="number of fixed views; augment=views only [ours]")
 
     config: Config
 
@@ -92,7 +88,10 @@ class DR(Method):
         """
         config = self.config
         return Needs(
-            input="image", classes="fixed", calibrated=config.objective == "bce" and config.sampler == "shuffle"
+            input="image",
+            classes="fixed",
+            images=config.images,
+            calibrated=config.objective == "bce" and config.sampler == "shuffle",
         )
 
     def stages(self, context: Context) -> Sequence[Stage]:
@@ -108,17 +107,4 @@ class DR(Method):
             batch_norm=config.batch_norm,
             freeze=config.freeze,
         )
-        return [config.fine_tuning("fine-tune", module, context, augment=augmentation(config, backbone))]
-
-
-def augmentation(config: DR.Config, backbone: Backbone) -> Augment:
-    """What the option ``augment`` asks for, as views that reach the tower whole."""
-    if config.augment in ("flip", "none"):
-        return Augment(config.augment)
-    size = backbone.card.image_size or 224
-    canvas = canvas_for(backbone.preprocess, size)
-    crop = DistortedCrop(size, canvas=canvas if canvas > size else None)
-    if config.augment == "live":
-        return Augment("live", transform=crop, name=crop.name)
-    views = FixedViews(crop, config.views_k)
-    return Augment("views", k=config.views_k, transform=views, name=views.name)
+        return [config.fine_tuning("fine-tune", module, context)]

@@ -1,4 +1,4 @@
-"""The objectives of the DR paper's tables: rankings along images or classes, two BCE-based losses, sums of both."""
+"""The objectives of the DR paper's tables: rankings along images or classes, losses of single labels, sums of both."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ltbench.losses import (
+    AsymmetricLoss,
     BCELoss,
+    CircleLoss,
     DistributionallyRobustLoss,
     DistributionBalancedLoss,
     LSEPLoss,
@@ -27,6 +29,8 @@ Objective = Literal[
     "gc",
     "bce",
     "db-focal",
+    "asl",
+    "circle",
     "bce+c-lsep",
     "c-lsep+db-focal",
     "bce+dr",
@@ -60,6 +64,12 @@ class ObjectiveConfig(MethodConfig):
     )
     focal_gamma: float = Field(2.0, ge=0, description="focusing exponent; db-focal [DB's code]")
     focal_factor: float = Field(2.0, gt=0, description="constant before focal elements; db-focal [DB's code]")
+    asl_gamma_neg: float = Field(4.0, ge=0, description="exponent of absent labels; asl [ASL 4.1]")
+    asl_gamma_pos: float = Field(0.0, ge=0, description="exponent of present labels; asl [ASL 4.1]")
+    asl_clip: float = Field(0.05, ge=0, lt=1, description="probability shift of absent labels; asl [ASL 4.1]")
+    circle_margin: float = Field(0.25, ge=0, description="margin m of the scores; circle [Circle 4.1]")
+    circle_gamma: float = Field(80.0, gt=0, description="scale g of the scores; circle [Circle 4.1: 80 to 256]")
+    circle_scale: float = Field(10.0, gt=0, description="scores are logits over this; circle [ours]")
 
 
 class WeightedSum(nn.Module):
@@ -90,8 +100,9 @@ def build_objective(config: ObjectiveConfig, stats: Stats, variant: Literal["pap
 
     Args:
         stats: observed counts of the training rows.
-        variant: ``code`` takes the mean over classes (lsep, zlpr: images), ``paper`` the sum, as Eq. 5 and 6 print;
-            bce and db-focal are means over labels either way, and db-focal has the class bias of its own variant.
+        variant: ``code`` takes the mean over classes (lsep, zlpr, circle: images), ``paper`` the sum, as Eq. 5 and 6
+            print; bce, db-focal and asl are means over labels either way; the class bias of db-focal, and whether the
+            powers of asl have a gradient, go with the variant.
     """
     parts = {name: _part(name, config, stats, variant) for name in config.objective.split("+")}
     weights = dict.fromkeys(BCE_BASED, config.db_weight) if len(parts) > 1 else {}
@@ -108,6 +119,18 @@ def _part(name: str, config: ObjectiveConfig, stats: Stats, variant: Literal["pa
     if name in _CONSTRAINTS:
         return DistributionallyRobustLoss(
             gamma1=config.gamma1, gamma2=config.gamma2, constraint=_CONSTRAINTS[name], reduction=reduction
+        )
+    if name == "circle":
+        return CircleLoss(
+            margin=config.circle_margin, gamma=config.circle_gamma, scale=config.circle_scale, reduction=reduction
+        )
+    if name == "asl":
+        return AsymmetricLoss(
+            gamma_neg=config.asl_gamma_neg,
+            gamma_pos=config.asl_gamma_pos,
+            clip=config.asl_clip,
+            detach_weights=variant == "code",
+            variant=variant,
         )
     if name == "db-focal":
         return DistributionBalancedLoss(

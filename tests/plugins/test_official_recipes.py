@@ -29,7 +29,7 @@ from ltbench_lmpt.plugin import ltbench_methods as lmpt
 VISUAL = {
     *("erm", "rw", "rs", "focal", "cb-focal", "r-bce-focal", "db", "db-focal", "ldam", "asl", "mls", "lsep", "zlpr"),
     *("circle", "lws", "ml-gcn", "balpoe"),
-    *("bbn", "ltml", "oltr", "dr"),
+    *("bbn", "ltml", "oltr", "dr", "c-lsep", "c-zlpr"),
     *GRAPHS,
 }
 # Each on a tower, a linear head, and prompts.

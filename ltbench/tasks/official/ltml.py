@@ -13,7 +13,11 @@ _THRESHOLDS = (
     'head means n >= 100, medium 20 <= n < 100, tail n < 20: the papers print ">100", but their group sizes need ">=" '
     "({example})"
 )
-_SELECTION = "published figures are those of the best epoch on the test set; a record here never looks at it"
+_SELECTION = (
+    "LMPT's figures are those of its best epoch on the test images, DB's those of its last one, the eighth; DR does "
+    "not say which epoch its are of; LMPT and DR print rows of DB's paper beside their own; a record here never looks "
+    "at the test images to choose"
+)
 _SOFTMAX = (
     "LMPT's tables average precision of the softmax over classes (mAP_softmax), DB's and DR's of the logits (mAP)"
 )

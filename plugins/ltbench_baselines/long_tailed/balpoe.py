@@ -16,7 +16,6 @@ from ltbench.method import (
     Batch,
     Choice,
     Context,
-    FineTuneConfig,
     FineTuned,
     Method,
     Needs,
@@ -25,6 +24,7 @@ from ltbench.method import (
     Stage,
     Stats,
     Uniform,
+    ViewedConfig,
 )
 from ltbench.nn import CosineHead, TowerBranches
 from ltbench.plugin.errors import UserError
@@ -155,7 +155,7 @@ class BalPoE(Method):
     release; one sigmoid a class in place of the softmax.
     """
 
-    class Config(FineTuneConfig):
+    class Config(ViewedConfig):
         """Options of BalPoE. Sources in brackets: "release", or "ours"."""
 
         targets: tuple[float, ...] = Field(
@@ -181,7 +181,7 @@ class BalPoE(Method):
 
     def needs(self) -> Needs:
         """Images. The mean of adjusted experts is balanced on purpose, so its logits are no probabilities here."""
-        return Needs(input="image", classes="fixed", calibrated=False)
+        return Needs(input="image", classes="fixed", images=self.config.images, calibrated=False)
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """One gradient stage over tower and experts.

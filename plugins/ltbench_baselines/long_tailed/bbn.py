@@ -99,7 +99,7 @@ class BBN(Method):
 
     def needs(self) -> Needs:
         """Images. Reversed draws move the share of positives, so sigmoids of the logits are no probabilities."""
-        return Needs(input="image", classes="fixed", calibrated=False)
+        return Needs(input="image", classes="fixed", images=self.config.images, calibrated=False)
 
     def _second(self, context: Context) -> Sampler:
         if self.config.sampler == "uniform":

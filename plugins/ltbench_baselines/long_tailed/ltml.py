@@ -145,7 +145,7 @@ class LTML(Method):
 
     def needs(self) -> Needs:
         """Images. Class-aware draws move the share of positives, so sigmoids of the logits are no probabilities."""
-        return Needs(input="image", classes="fixed", calibrated=False)
+        return Needs(input="image", classes="fixed", images=self.config.images, calibrated=False)
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """One gradient stage."""

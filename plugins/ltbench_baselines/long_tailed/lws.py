@@ -13,7 +13,6 @@ from ltbench.method import (
     Batch,
     Choice,
     Context,
-    FineTuneConfig,
     FineTuned,
     GradientStage,
     Method,
@@ -24,6 +23,7 @@ from ltbench.method import (
     SearchSpace,
     Stage,
     Uniform,
+    ViewedConfig,
 )
 from ltbench.nn import ClassAwareSampler, ClassScales, LinearHead
 from ltbench.plugin.errors import UserError
@@ -86,7 +86,7 @@ class LWS(Method):
     Source: Kang et al., ICLR 2020; one sigmoid a class in place of their softmax.
     """
 
-    class Config(LossConfig, FineTuneConfig):
+    class Config(LossConfig, ViewedConfig):
         """Options of both stages; ``scale_*`` are the second's. LWS: release of Kang et al., ImageNet-LT."""
 
         sampler_reduce: int = Field(
@@ -113,7 +113,7 @@ class LWS(Method):
 
     def needs(self) -> Needs:
         """Images. Class-aware rows of the second stage move the share of positives, so logits are no probabilities."""
-        return Needs(input="image", classes="fixed", calibrated=False)
+        return Needs(input="image", classes="fixed", images=self.config.images, calibrated=False)
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """Tower and head by ``sampler`` (rows drawn evenly unless asked otherwise), then the factors.

@@ -11,7 +11,6 @@ from torch import Tensor
 from ltbench.method import (
     Choice,
     Context,
-    FineTuneConfig,
     FineTuned,
     LabelGraphConfig,
     Method,
@@ -19,6 +18,7 @@ from ltbench.method import (
     SearchSpace,
     Stage,
     Uniform,
+    ViewedConfig,
 )
 from ltbench.nn import GraphClassifiers
 from ltbench_baselines.common.losses_by_name import PROPER, LossConfig, build_loss
@@ -38,7 +38,7 @@ class MLGCN(Method):
     Source: Chen et al., Multi-Label Image Recognition with Graph Convolutional Networks, CVPR 2019, and its release.
     """
 
-    class Config(LossConfig, LabelGraphConfig, FineTuneConfig):
+    class Config(LossConfig, LabelGraphConfig, ViewedConfig):
         """Options of ML-GCN. Sources in brackets: paper section, "release", or "ours"."""
 
         optimizer: Literal["sgd", "adamw"] = Field("sgd", description="optimiser [4.2]")
@@ -70,6 +70,7 @@ class MLGCN(Method):
             text=config.text(),
             extras=config.extras(),
             classes="fixed",
+            images=config.images,
             calibrated=config.loss in PROPER and config.sampler == "shuffle",
         )
 

@@ -17,7 +17,6 @@ from ltbench.method import (
     Batch,
     Choice,
     Context,
-    FineTuneConfig,
     FineTuned,
     Method,
     Needs,
@@ -26,8 +25,10 @@ from ltbench.method import (
     SearchSpace,
     Stage,
     Uniform,
+    ViewedConfig,
 )
-from ltbench.nn import LinearHead, ShuffleSampler
+from ltbench.nn import LinearHead, ModulatedAttention, ShuffleSampler
+from ltbench.plugin import UserError
 
 
 class MetaEmbedding(nn.Module):
@@ -102,6 +103,7 @@ class MemoryModule(FineTuned):
         pull: loss of features, centroids and labels.
         weight: its weight.
         config: for the treatment of the tower.
+        attention: what is added to an image's global feature, from its places; None for nothing.
     """
 
     def __init__(
@@ -111,7 +113,8 @@ class MemoryModule(FineTuned):
         embedding: MetaEmbedding,
         pull: CentroidLoss,
         weight: float,
-        config: FineTuneConfig,
+        config: ViewedConfig,
+        attention: ModulatedAttention | None = None,
     ) -> None:
         super().__init__(backbone, embedding, BCELoss(), batch_norm=config.batch_norm, freeze=config.freeze)
         self.pull = pull
@@ -119,6 +122,16 @@ class MemoryModule(FineTuned):
         self.centroids = nn.Parameter(torch.zeros_like(embedding.weight))
         # A tuple: the head belongs to the first stage's state, not to this one's.
         self._first = (first,)
+        self.attention = attention
+
+    def features(self, batch: Batch) -> Tensor:
+        """Features [n, D] of images [n, 3, H, W], with what attention adds to them."""
+        if self.attention is None:
+            return super().features(batch)
+        images = batch.features.contiguous(memory_format=torch.channels_last)
+        pooled, places = self._backbone.encode_regions(images)
+        added: Tensor = self.attention(places)
+        return pooled + added
 
     @torch.no_grad()
     def on_epoch_start(self, epoch: int, scan: Scan) -> None:
@@ -167,7 +180,7 @@ class OLTR(Method):
     cross-entropy takes its place. Modulated attention and open classes are left out.
     """
 
-    class Config(FineTuneConfig):
+    class Config(ViewedConfig):
         """Options of ``oltr``. Sources in brackets, OLTR: its code; "ours" where that has no such option."""
 
         sampler: Literal["shuffle", "class-aware"] = Field(
@@ -183,6 +196,9 @@ class OLTR(Method):
         )
         memory_head_lr: float = Field(1e-2, gt=0, description="rate of embedding and classifier, second stage [ours]")
         centroid_lr: float = Field(1e-2, gt=0, description="rate of the centroids [OLTR: 0.01, by SGD]")
+        attention: Literal["none", "modulated"] = Field(
+            "none", description="attention among the places of the last feature map, second stage [OLTR: modulated]"
+        )
         scale: float = Field(16.0, gt=0, description="factor of the cosine [OLTR]")
         reach: float = Field(10.0, gt=0, description="factor of the inverse distance to the nearest centroid [OLTR]")
         centroid_weight: float = Field(0.01, ge=0, description="weight of the centroids' loss [OLTR]")
@@ -205,10 +221,14 @@ class OLTR(Method):
 
     def needs(self) -> Needs:
         """Images. Class-aware draws move the share of positives, so sigmoids of the logits are no probabilities."""
-        return Needs(input="image", classes="fixed", calibrated=False)
+        return Needs(input="image", classes="fixed", images=self.config.images, calibrated=False)
 
     def stages(self, context: Context) -> Sequence[Stage]:
-        """Features first, then the memory."""
+        """Features first, then the memory.
+
+        Raises:
+            UserError: attention is asked for, and the tower has no map of places of its features' size.
+        """
         config, backbone = self.config, context.backbone
         dim, classes = backbone.card.dim, len(context.class_names)
         head = LinearHead(dim, classes)
@@ -220,15 +240,40 @@ class OLTR(Method):
             CentroidLoss(config.margin, config.repel),
             config.centroid_weight,
             config,
+            attention_for(backbone) if config.attention == "modulated" else None,
         )
         course, decay = config.course(), config.weight_decay
         groups = [
             ParamGroup(list(second.head.parameters()), config.memory_head_lr, decay, course, "memory"),
             ParamGroup([second.centroids], config.centroid_lr, decay, course, "centroids"),
         ]
+        if second.attention is not None:
+            # Learned even where the tower is fixed, at the rate that the release gives the tower.
+            learned = list(second.attention.parameters())
+            groups.append(ParamGroup(learned, config.memory_head_lr / 10, decay, course, "attention"))
         if config.memory_lr is not None:
             groups.append(ParamGroup(second.trained(), config.memory_lr, decay, course, "tower"))
         return [
             config.fine_tuning("features", first, context, sampler=ShuffleSampler(context.stats.rows)),
             config.fine_tuning("memory", second, context, groups=groups, epochs=config.memory_epochs),
         ]
+
+
+def attention_for(backbone: Backbone) -> ModulatedAttention:
+    """Attention among the places that an encoder's image tower has at the size of its input.
+
+    Raises:
+        UserError: it has none, or vectors of another size than its global feature.
+    """
+    side, tower = backbone.card.image_size or 224, backbone.visual
+    assert tower is not None, "the first stage has looked for one"
+    try:
+        with torch.no_grad():
+            places = backbone.encode_regions(torch.zeros(1, 3, side, side, device=next(tower.parameters()).device))[1]
+    except TypeError:
+        places = torch.zeros(1, 0, 0)
+    if places.shape[2] != backbone.card.dim:
+        raise UserError(
+            f"attention: backbone {backbone.card.name} has no map of places of its feature's size", "-o attention=none"
+        )
+    return ModulatedAttention(places.shape[2], places.shape[1])

@@ -13,13 +13,13 @@ from ltbench.backbones.base import Backbone
 from ltbench.method import (
     Batch,
     Context,
-    FineTuneConfig,
     FineTuned,
     GradientStage,
     ParamGroup,
     Sampler,
     SearchSpace,
     Uniform,
+    ViewedConfig,
 )
 from ltbench.nn import ShuffleSampler, StreamSampler, TowerBranches, split_streams
 from ltbench.plugin.errors import UserError
@@ -28,7 +28,7 @@ RESNET_STAGE = "layer4"
 BLOCKS = ("transformer.resblocks", "blocks")
 
 
-class TwoStreamConfig(FineTuneConfig):
+class TwoStreamConfig(ViewedConfig):
     """Options of two branches. Sources in brackets; "ours" where no release fixes one."""
 
     branch: tuple[str, ...] | None = Field(

@@ -9,7 +9,7 @@ from ltbench_dr.method import DR
 from ltbench_dr.plugin import ltbench_methods
 
 RESNET = "timm:resnet50.tv_in1k"
-(SPEC,) = ltbench_methods()
+SPEC = next(spec for spec in ltbench_methods() if spec.name == "dr")
 PRESETS = load_presets(SPEC)
 
 

@@ -15,7 +15,7 @@ from ltbench.method import Batch, Context, GradientStage, Stats
 from ltbench.method.config import choose_preset, load_presets
 from ltbench.nn import ClassAwareSampler, DistortedCrop, FixedViews
 from ltbench.plugin import UserError
-from ltbench_dr.method import DR, DRModule, augmentation
+from ltbench_dr.method import DR, DRModule
 from ltbench_dr.objectives import OBJECTIVES, ObjectiveConfig, build_objective
 from tests.plugins.dr.dr_toys import RESNET, SPEC, config_of
 from tests.plugins.two_stream_toys import SIDE, ToyEncoder, batch_of, context_of, encoder, long_tail, make_trainable
@@ -132,11 +132,11 @@ class Squashing(ToyEncoder):
 
 def test_augmentation_is_what_the_option_says() -> None:
     backbone = Squashing(card=encoder().card)
-    assert augmentation(config_of(augment="none"), backbone).kind == "none"
-    assert augmentation(config_of(augment="flip"), backbone).kind == "flip"
-    live = augmentation(config_of(), backbone)
+    assert config_of(augment="none").views(backbone).kind == "none"
+    assert config_of(augment="flip").views(backbone).kind == "flip"
+    live = config_of().views(backbone)
     assert (live.kind, live.transform) == ("live", DistortedCrop(SIDE))
-    views = augmentation(config_of(augment="views", views_k=3), backbone)
+    views = config_of(augment="views", views_k=3).views(backbone)
     assert (views.kind, views.k, views.transform) == ("views", 3, FixedViews(DistortedCrop(SIDE), 3))
     assert "share=0.8" in live.name
     assert live.name in views.name

@@ -11,15 +11,19 @@ import pytest
 import torch
 from torch import Tensor
 
+from ltbench.backbones.registry import open_backbone
 from ltbench.method import Batch, FineTuned, GradientStage
-from ltbench.nn import ClassAwareSampler, ShuffleSampler
+from ltbench.nn import ClassAwareSampler, ModulatedAttention, ShuffleSampler
 from ltbench.plugin import UserError
-from ltbench_baselines.long_tailed.oltr import OLTR, CentroidLoss, MemoryModule, MetaEmbedding
+from ltbench_baselines.long_tailed.oltr import OLTR, CentroidLoss, MemoryModule, MetaEmbedding, attention_for
 from tests.plugins.two_stream_toys import (
     DIM,
     ROWS,
+    SIDE,
+    ToyEncoder,
     batch_of,
     context_of,
+    encoder,
     interrupted_and_not,
     long_tail,
     make_trainable,
@@ -188,3 +192,72 @@ def test_an_interrupted_run_ends_in_the_same_weights(tmp_path: Path, memory_lr: 
     expected, found = whole.module.state_dict(), resumed.module.state_dict()
     assert set(expected) == set(found)
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+class MapEncoder(ToyEncoder):
+    """The toy tower with the map that it takes the mean of."""
+
+    def encode_regions(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        tower: Any = self.visual
+        places = tower.layer4(tower.conv1(images).relu()).flatten(2).transpose(1, 2)
+        return places.mean(dim=1), places
+
+
+def with_attention(**options: Any) -> GradientStage:
+    plain = encoder()
+    context = context_of(long_tail(), MapEncoder(card=plain.card, visual=plain.visual))
+    torch.manual_seed(3)
+    _, second = OLTR(OLTR.Config(attention="modulated", **options)).stages(context)
+    assert isinstance(second, GradientStage)
+    return second
+
+
+def test_attention_adds_what_the_card_says() -> None:
+    torch.manual_seed(1)
+    layer = ModulatedAttention(DIM, 4)
+    places = torch.randn(3, 4, DIM)
+    assert not layer(places).any()
+    torch.nn.init.normal_(layer.back.weight)
+    for image, found in zip(places, layer(places), strict=True):
+        q, k, g = layer.query(image), layer.key(image), layer.value(image)
+        shares = torch.softmax(layer.place(image.flatten()), 0)
+        total = torch.zeros(DIM)
+        for place in range(4):
+            near = torch.softmax(torch.stack([q[place] @ k[other] for other in range(4)]), 0)
+            mixed = sum(weight * value for weight, value in zip(near, g, strict=True))
+            total = total + shares[place] * (layer.back.weight @ mixed)
+        torch.testing.assert_close(found, total / 4)
+
+
+def test_attention_starts_as_nothing_and_reaches_the_logits() -> None:
+    labels = long_tail()
+    stage, batch = with_attention(), batch_of(labels)
+    module = memory_of(stage)
+    assert module.attention is not None
+    module.eval()
+    module.on_epoch_start(0, scan_of(batch))
+    with torch.no_grad():
+        torch.testing.assert_close(module.features(batch), FineTuned.features(module, batch))
+    assert [group.name for group in stage.param_groups] == ["memory", "centroids", "attention", "tower"]
+    assert {id(p) for group in stage.param_groups for p in group.params} == {id(p) for p in module.parameters()}
+    values = train_a_little(stage, batch)
+    assert values[-1] < values[0]
+    assert module.attention.back.weight.any()
+    with torch.no_grad():
+        learned = module.logits(batch)
+        module.attention.back.weight.zero_()
+        assert not torch.allclose(learned, module.logits(batch))
+
+
+def test_attention_is_learned_where_the_tower_is_fixed() -> None:
+    stage = with_attention(memory_lr=None, memory_head_lr=0.1)
+    assert [(group.name, group.lr) for group in stage.param_groups][-1] == ("attention", pytest.approx(0.01))
+
+
+def test_attention_needs_a_map_of_the_features_size() -> None:
+    with pytest.raises(UserError, match="no map of places of its feature's size"):
+        build(long_tail(), attention="modulated")
+    resnet = attention_for(open_backbone("timm:resnet50.tv_in1k", weights="random"))
+    assert (resnet.query.in_features, resnet.place.out_features) == (2048, 49)
+    assert sum(p.numel() for p in resnet.parameters()) == 13_308_977
+    assert attention_for(MapEncoder(card=encoder().card, visual=encoder().visual)).place.out_features == SIDE**2

@@ -15,6 +15,7 @@ import pytest
 from ltbench.data.base import Part
 from ltbench.tasks.official.longtail import long_tailed, reference_counts, visiting_order
 from ltbench.tasks.official.ltml import coco_lt, voc_lt
+from ltbench.tasks.task import Task
 from ltbench.tasks.views import check_fingerprints, open_test, open_train, open_truth
 from tests.tasks.official import official_facts as facts
 
@@ -166,3 +167,15 @@ def test_everything_is_pinned() -> None:
     assert facts.document("ltml") == json.loads(
         Path(str(resources.files("ltbench.tasks.official") / "ltml.json")).read_text()
     )
+
+
+@pytest.mark.parametrize("task", [voc_lt(), coco_lt()], ids=lambda task: task.name)
+def test_the_page_names_whose_figures_are_chosen_on_test(task: Task) -> None:
+    (line,) = [trap for trap in task.traps if "best epoch" in trap]
+    whose, unstated, also, ours = line.split("; ")
+    lmpt, db = whose.split(", DB's ")
+    assert lmpt == "LMPT's figures are those of its best epoch on the test images"
+    assert db == "those of its last one, the eighth"
+    assert unstated == "DR does not say which epoch its are of"
+    assert also.startswith("LMPT and DR print rows of DB's paper")
+    assert "never looks at the test images" in ours

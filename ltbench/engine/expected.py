@@ -82,7 +82,7 @@ def _costs(paths: Iterable[Path], like: tuple[str | None, ...], device: str) -> 
     for path in paths:
         try:
             record = load_document(path)
-            whole = record["status"] == "completed" and record["limit"] is None
+            whole = record["status"] == "completed" and record["limit"] is None and "share" not in record
             of = (
                 record["task"]["name"],
                 record["task"]["setting"],

@@ -81,6 +81,8 @@ def request_of(record: RunRecord, out: Path, data_root: Path | None = None) -> R
         data_root=data_root,
         out=out,
         limit=record.limit,
+        share=record.share,
+        selection="validation" if record.selection.rule == "validation" else "last",
         overwrite="always",
         validation="clean" if CLEAN_VALIDATION in record.extras else "observed",
     )
@@ -157,6 +159,7 @@ def _identity(record: RunRecord, version: int) -> str:
         threads=record.threads,
         seed=record.seed,
         limit=record.limit,
+        share=record.share,
         device=device,
     )
 

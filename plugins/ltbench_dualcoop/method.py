@@ -88,7 +88,9 @@ class DualCoOp(Method):
             0.03, gt=0, description="factor of the summed loss [README: 0.03 at 50 % of labels, 0.01 zero-shot]"
         )
         classes_per_step: int | None = Field(
-            100, ge=1, description="classes a step where there are more, drawn anew; null: all [release]"
+            None,
+            ge=1,
+            description="classes a step where there are more, drawn anew; null: all [release: 100, zero-shot only]",
         )
         optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="optimiser [4.1]")
         lr: float = Field(2e-3, gt=0, description="learning rate [4.1; README: 1e-3 for VOC2007 and NUS-WIDE]")

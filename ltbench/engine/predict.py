@@ -30,6 +30,7 @@ from ltbench.engine.prepare import pick_device
 from ltbench.engine.setup import Setup
 from ltbench.method import Augment, Method, Needs
 from ltbench.method.config import build_config
+from ltbench.method.extras import CLEAN_VALIDATION
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import registry
 from ltbench.records.read import load_record
@@ -164,6 +165,11 @@ def again(record: RunRecord) -> str:
     words += ["--backbone", record.backbone.name, "--seed", str(record.seed)]
     if record.backbone.weights == "random":
         words += ["--weights", "random"]
+    if record.share is not None:
+        words += ["--share", f"{record.share:g}"]
+    if record.selection.rule == "validation":
+        words += ["--selection", "validation"]
+        words += ["--validation", "clean"] if CLEAN_VALIDATION in record.extras else []
     return shlex.join([*words, "--overwrite", "always"])
 
 

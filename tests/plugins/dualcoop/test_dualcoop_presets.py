@@ -35,7 +35,7 @@ CHANGES: dict[tuple[str, str], dict[str, Any]] = {
     ("5", "M4"): {},
     ("5", "M5"): {"context_tokens": 32},
     ("6", "Multi-Headed Attention 224 / 224"): {"aggregation": "attention", "image_size": 224},
-    ("6", "Multi-Headed Attention 448 / 448"): {"aggregation": "attention"},
+    ("6", "Multi-Headed Attention 448 / 448"): {"aggregation": "attention", "attention_map": "map"},
     ("6", "Class-Specific Feature Aggregation (DualCoOp) 224 / 224"): {"image_size": 224},
     ("6", "Class-Specific Feature Aggregation (DualCoOp) 448 / 448"): {},
     ("7", "DualCoOp"): {},

@@ -121,7 +121,7 @@ def _compare(first: RunRecord, second: RunRecord, report: RerunReport) -> None:
         report.problems.append(f"status: stored {first.status}, trained again {second.status} ({second.reason})")
     elif first.logits is None or second.logits is None:
         pass
-    elif _identity(first, first.schema_version) != _identity(second, first.schema_version):
+    elif _identity(_with_gained(first, second), first.schema_version) != _identity(second, first.schema_version):
         report.problems.append("key: what was trained again is not the run that the record states")
     else:
         report.stored, report.again = _headline(first), _headline(second)
@@ -145,6 +145,12 @@ def _compare(first: RunRecord, second: RunRecord, report: RerunReport) -> None:
         report.tolerance = HEADLINE_TOLERANCE
         report.problems += _figures(first, second, exact=False)
     report.verdict = "WRONG" if report.problems else "close"
+
+
+def _with_gained(first: RunRecord, second: RunRecord) -> RunRecord:
+    """The record with the options that its recipe has gained since, which the second run had at their defaults."""
+    config = {**second.method.config, **first.method.config}
+    return first.model_copy(update={"method": first.method.model_copy(update={"config": config})})
 
 
 def _identity(record: RunRecord, version: int) -> str:

@@ -64,6 +64,8 @@ def run(
     data_root: Path | None = None,
     out: str | Path = "ltbench-runs",
     limit: int | None = None,
+    share: float | None = None,
+    selection: Literal["last", "validation"] = "last",
     overwrite: Literal["never", "failed", "always"] = "never",
     audit_selection: bool = False,
     validation: Literal["observed", "clean"] = "observed",
@@ -79,7 +81,10 @@ def run(
         image_size: side of the square images in pixels; None takes that of the preset, else the backbone's own.
         dtype: arithmetic of the backbone's towers; rows of different ones rank apart.
         options: configuration fields of the method.
-        validation: labels of validation rows, for methods that ask for such; ``clean`` ones make the row say so.
+        share: train on this share of the training rows; never ranked.
+        selection: the epoch that counts: the last, or the best on validation rows, which the row says.
+        validation: labels of validation rows, for methods that ask for such and to choose an epoch; ``clean`` ones make
+            the row say so.
 
     Returns:
         A record, its folder, and whether it was there already, for each run.
@@ -117,6 +122,8 @@ def run(
                 data_root=data_root,
                 out=Path(out),
                 limit=limit,
+                share=share,
+                selection=selection,
                 overwrite=overwrite,
                 audit_selection=audit_selection,
                 validation=validation,

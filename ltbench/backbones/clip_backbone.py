@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ltbench.backbones.base import Backbone, BackboneCard
 from ltbench.backbones.options import BackboneOptions
 from ltbench.backbones.precision import arithmetic, channels_last, encoder_revision, laid_out
-from ltbench.backbones.regions import attention_pool, mean_token_offset, region_kind, token_regions, trunk
+from ltbench.backbones.regions import attention_pool, fitted, mean_token_offset, region_kind, token_regions, trunk
 from ltbench.backbones.text import ClipTextTower, text_part
 from ltbench.backbones.weights import state_sha256
 
@@ -131,6 +131,16 @@ class ClipBackbone(Backbone):
             else:
                 pooled, regions = attention_pool(self.tower.attnpool, trunk(self.tower, images))
         return pooled.float(), regions.float()
+
+    def encode_fitted(self, images: Tensor) -> Tensor:
+        """Images → global features float32 [n, dim], the map resized to the attention pool's own grid.
+
+        For a ResNet of CLIP's alone (``any_size``); :meth:`encode_global` resizes the positions instead.
+        """
+        with arithmetic(self.card.dtype, images.device):
+            pool = self.tower.attnpool
+            pooled, _ = attention_pool(pool, fitted(pool, trunk(self.tower, laid_out(images, self._inner_channels))))
+        return pooled.float()
 
     def mean_token(self, regions: Tensor) -> Tensor | None:
         """Regions [n, L, dim] of a square map → the feature [n, dim] of the attention pool's mean token.

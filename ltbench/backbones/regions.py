@@ -37,6 +37,12 @@ def pool_positions(pool: Any, height: int, width: int) -> Tensor:
     return torch.cat([own[:1], grid.permute(0, 2, 3, 1).reshape(height * width, -1)])
 
 
+def fitted(pool: Any, x: Tensor) -> Tensor:
+    """Feature map [n, C, h, w] → [n, C, s, s], s the side of the pool's own grid, by adaptive averages."""
+    side = round((len(pool.positional_embedding) - 1) ** 0.5)
+    return functional.adaptive_avg_pool2d(x, side)
+
+
 def attention_pool(pool: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     """CLIP's attention pool, and what it would pass on from each location alone.
 

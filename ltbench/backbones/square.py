@@ -28,13 +28,17 @@ class SquareImages(Backbone):
         inner: the encoder; its towers are shared, not copied.
         size: side of the input in pixels; None takes the encoder's.
         own_statistics: mean and deviation of the encoder instead of ImageNet's.
+        fit_map: global features of a map that is resized to what the attention pool of a ResNet of CLIP's has positions
+            for, where the positions are resized otherwise.
 
     Raises:
-        UserError: the encoder gives ready-made features and sees no image, takes images of its own size only, or does
-            not say by what it normalises.
+        UserError: the encoder gives ready-made features and sees no image, takes images of its own size only, does
+            not say by what it normalises, or has no attention pool to fit a map to.
     """
 
-    def __init__(self, inner: Backbone, size: int | None = None, own_statistics: bool = False) -> None:
+    def __init__(
+        self, inner: Backbone, size: int | None = None, own_statistics: bool = False, fit_map: bool = False
+    ) -> None:
         size = size or inner.card.image_size
         if inner.visual is None or size is None:
             raise UserError(
@@ -57,9 +61,16 @@ class SquareImages(Backbone):
                 )
             mean, std = inner.statistics
         preprocessing = Preprocessing(size, mean, std, "bilinear", "squash")
-        card = inner.card.model_copy(update={"transform": preprocessing.words(), "image_size": size})
+        if fit_map and not (isinstance(inner, ClipBackbone) and inner.any_size):
+            raise UserError(
+                f"the method resizes the map before an attention pool, and backbone {inner.card.name} has none",
+                "a ResNet of CLIP's: ltbench list backbones",
+            )
+        words = preprocessing.words() + (", map resized to the grid of the attention pool" if fit_map else "")
+        card = inner.card.model_copy(update={"transform": words, "image_size": size})
         super().__init__(card, inner.visual, inner.text, (mean, std))
         self._inner = inner
+        self._fitted = inner if fit_map and isinstance(inner, ClipBackbone) else None
         self._transform = preprocessing.build()
 
     def preprocess(self, image: Image) -> Tensor:
@@ -69,11 +80,12 @@ class SquareImages(Backbone):
 
     def encode_global(self, images: Tensor) -> Tensor:
         """Images [n, 3, H, W] → global features [n, dim], not normalised."""
-        return self._inner.encode_global(images)
+        return self._inner.encode_global(images) if self._fitted is None else self._fitted.encode_fitted(images)
 
     def encode_regions(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images [n, 3, H, W] → global and region features, see :class:`~ltbench.backbones.base.Backbone`."""
-        return self._inner.encode_regions(images)
+        pooled, regions = self._inner.encode_regions(images)
+        return (pooled if self._fitted is None else self._fitted.encode_fitted(images)), regions
 
     def mean_token(self, regions: Tensor) -> Tensor | None:
         """Regions [n, L, R] → the mean token's feature [n, R]; see :class:`~ltbench.backbones.base.Backbone`."""

@@ -173,12 +173,26 @@ threads_option = click.option(
 limit_option = click.option(
     "--limit", type=click.IntRange(1), default=None, metavar="N", help="Use the first N rows only; never ranked."
 )
+share_option = click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=None,
+    metavar="P",
+    help="Train on this share of the training rows, the same rows for each method and seed; never ranked.",
+)
+selection_option = click.option(
+    "--selection",
+    type=click.Choice(["last", "validation"]),
+    default="last",
+    show_default=True,
+    help="The epoch that counts: the last, or the best on validation rows, which the row says.",
+)
 validation_option = click.option(
     "--validation",
     type=click.Choice(["observed", "clean"]),
     default="observed",
     show_default=True,
-    help="Labels of validation rows, for methods that ask for such; the row says clean.",
+    help="Labels of validation rows, for methods that ask for such and to choose an epoch; the row says clean.",
 )
 measure_option = click.option(
     "--measure", is_flag=True, help="Time a few rows on this machine first, and say how long all will take."

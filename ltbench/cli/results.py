@@ -126,6 +126,10 @@ def _print_facts(records: Sequence[RunRecord]) -> None:
     memory = f", {size(cost.peak_memory_bytes)} of memory at most" if cost.peak_memory_bytes else ""
     trained = f"{_count(cost.trainable_parameters)} of {_count(cost.total_parameters)} parameters trained"
     click.echo(fold(f"Cost: {trained}; {', '.join(parts)}{memory}."))
+    chosen = first.selection
+    if chosen.epoch is not None and chosen.score is not None:
+        on = f"{first.task.headline} {chosen.score:.2f} there"
+        click.echo(f"Epoch {chosen.epoch} counts, the best on validation rows: {on}.")
     oracle = first.selection.oracle
     if oracle is not None:
         best = oracle.get(first.task.headline, {}).get("total")
@@ -138,6 +142,8 @@ def _why_unranked(record: RunRecord) -> list[str]:
     reasons = []
     if record.limit is not None:
         reasons.append(f"only {record.limit} rows were used (--limit)")
+    if record.share is not None:
+        reasons.append(f"only a share of {record.share:g} of the training rows was used (--share)")
     if not record.backbone.ranked:
         reasons.append(f"the backbone has weights '{record.backbone.weights}'")
     if not record.task.ranked:

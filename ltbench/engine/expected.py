@@ -55,7 +55,7 @@ def expected(request: RunRequest) -> Expected | None:
     if mine:
         costs, which = _nearest(mine, request)
         return _of(costs, f"on this machine, in {request.out}{which}")
-    if request.limit is not None:
+    if request.limit is not None or request.share is not None:
         return None
     task, preset = request.task, resolve_preset(request)[2]
     if request.dtype != "float32" or asked_size(request.image_size, preset) not in (None, own_size(request.backbone)):
@@ -115,6 +115,8 @@ def _read(path: Path, changed: int) -> Mapping[str, Any] | None:
             "seed": record["seed"],
             "threads": record["threads"],
             "limit": record["limit"],
+            "share": record.get("share"),
+            "rule": record["selection"]["rule"],
             "machine": record["environment"]["machine"],
             "cost": cost_of_record(record),
         }
@@ -129,7 +131,7 @@ def _is_alike(one: Mapping[str, Any], request: RunRequest) -> bool:
         one["machine"] == cpu_model()
         and one["backbone"] == request.backbone
         and one["threads"] == request.threads
-        and one["limit"] == request.limit
+        and (one["limit"], one["share"], one["rule"]) == (request.limit, request.share, request.selection)
         and one["variant"] == resolve_preset(request)[1]
         and one["dtype"] == request.dtype
         and _is_sized(one, request)

@@ -49,6 +49,7 @@ def extras_of(prepared: Prepared) -> tuple[str, ...]:
         captions=task.captions,
         has_groups=has_groups(task, prepared.data),
         validation=validation_labels(task, prepared.request.validation),
+        selects=prepared.request.selects,
     )
 
 
@@ -79,10 +80,11 @@ def facts_of(prepared: Prepared) -> RunFacts:
         task=task,
         method=method,
         backbone=backbone,
-        selection_rule=request.task.selection,
+        selection_rule=request.selection,
         threads=request.threads,
         seed=request.seed,
         limit=request.limit,
+        share=request.share,
         extras=extras,
         device=prepared.device.type,
     )
@@ -105,6 +107,7 @@ def common_content(prepared: Prepared, facts: RunFacts, attempt: AttemptFolder) 
         "device": prepared.device.type,
         "tuning": Tuning(trials=int(tuned[1])) if tuned else None,
         "limit": request.limit,
+        "share": request.share,
         "environment": collect_environment(),
         "extras": facts.extras,
     }

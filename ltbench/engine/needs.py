@@ -99,4 +99,9 @@ def behind_preprocessing(backbone: Backbone, needs: Needs) -> Backbone:
         return backbone
     from ltbench.backbones.square import SquareImages
 
-    return SquareImages(backbone, needs.image_size, own_statistics=needs.images == "squeezed")
+    return SquareImages(
+        backbone,
+        needs.image_size,
+        own_statistics=needs.images != "square",
+        fit_map=needs.images == "squeezed-fitted",
+    )

@@ -95,7 +95,8 @@ class Phase1:
             for name, tensor in checkpoint.own_state(stage.module, self.setup.backbone, trained).items()
         }
 
-    def _restore(self, state: dict[str, Tensor]) -> None:
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Put back what :meth:`capture` gave."""
         for number, stage in enumerate(self.stages):
             prefix = f"{number}."
             own = {name[len(prefix) :]: t for name, t in state.items() if name.startswith(prefix)}
@@ -117,7 +118,7 @@ class Phase1:
             if state is not None and state["done"]:
                 # What a module makes when its fit starts (a buffer of that size) is there again before it is filled.
                 self._start_fit(stage)
-                self._restore(state["module"])
+                self.restore(state["module"])
                 self.decisions = [tuple(triple) for triple in state["decisions"]]
                 continue
             if isinstance(stage, FitStage) and stage.fit is None:
@@ -202,9 +203,10 @@ class Phase1:
             if callable(decide):
                 self.decisions.extend((int(row), int(column), epoch) for row, column in decide())
             log.write({"stage": stage.name, "epoch": epoch, "lr": lr, "seconds": took, **means})
-            if self.setup.after_epoch is not None and number == len(self.stages) - 1:
+            if self.setup.after_epoch and number == len(self.stages) - 1:
                 with KeptRandomState():
-                    self.setup.after_epoch(number, epoch)
+                    for look in self.setup.after_epoch:
+                        look(number, epoch)
 
         def on_step(number: int) -> None:
             advance(number)
@@ -227,7 +229,7 @@ class Phase1:
                 ),
                 resume=state,
                 capture=self.capture,
-                restore=self._restore,
+                restore=self.restore,
                 frozen=checkpoint.frozen_towers(self.setup.backbone, parameters.addresses(self.stages)),
             )
 
@@ -243,7 +245,7 @@ class Phase1:
         missing = sorted(self.capture().keys() - state.keys())
         if missing:
             raise RuntimeError(f"the state has no {missing[0]}")
-        self._restore(state)
+        self.restore(state)
         self.module.eval()
 
     def answering(self, class_names: tuple[str, ...]) -> AbstractContextManager[Callable[[Batch], Logits]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from ltbench.backbones.base import Backbone
 from ltbench.backbones.registry import open_backbone
 from ltbench.data.base import default_cache, default_offline
 from ltbench.data.progress import SILENT
+from ltbench.engine.again import again
 from ltbench.engine.answer import Logits
 from ltbench.engine.encode import Encoder
 from ltbench.engine.inputs import Rowset
@@ -28,7 +28,6 @@ from ltbench.engine.needs import behind_preprocessing
 from ltbench.engine.phase1 import Phase1
 from ltbench.engine.prepare import pick_device
 from ltbench.engine.setup import Setup
-from ltbench.engine.sizes import differs
 from ltbench.method import Augment, Method, Needs
 from ltbench.method.config import build_config
 from ltbench.plugin.errors import UserError
@@ -157,19 +156,6 @@ def open_run(
         ) from error
     names = class_names or kept.answers
     return Predictor(record, names, (*_differences(record, backbone), *_unknown(backbone, needs, class_names)), phase)
-
-
-def again(record: RunRecord) -> str:
-    """The command that repeats a run (its options aside, which its preset or the user knows)."""
-    words = ["ltbench", "run", "--task", record.task.address, "--method", record.method.name]
-    words += ["--backbone", record.backbone.name, "--seed", str(record.seed)]
-    if record.backbone.weights == "random":
-        words += ["--weights", "random"]
-    if differs(record.backbone.image_size, record.backbone.name):
-        words += ["--image-size", str(record.backbone.image_size)]
-    if record.backbone.dtype != "float32":
-        words += ["--dtype", record.backbone.dtype]
-    return shlex.join([*words, "--overwrite", "always"])
 
 
 def _method(record: RunRecord, overrides: Mapping[str, Any]) -> Method:

@@ -13,6 +13,7 @@ from ltbench.backbones.registry import find_backbone, open_backbone, own_size
 from ltbench.backbones.released import bring_weights
 from ltbench.data.base import DataSet, default_offline
 from ltbench.data.progress import SILENT, Reporter
+from ltbench.engine.best_epoch import check_selection
 from ltbench.engine.encode import Encoder
 from ltbench.engine.needs import behind_preprocessing, check_fit, unknown_policy
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
@@ -67,8 +68,9 @@ def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True
     if note := unaccelerated(request.dtype, device.type):
         reporter.line(note)
     needs = resolved.method.needs()
-    if request.validation == "clean" and not needs.validation:
+    if request.validation == "clean" and not needs.validation and not request.selects:
         raise UserError(f"method {request.method} asks for no validation rows", "leave --validation out")
+    check_selection(request)
     # Before weights or data are downloaded; label groups are only known once the data set is open.
     check_fit(
         request.method, needs, request.task, True, request.backbone, find_backbone(request.backbone)[0].spec.offers

@@ -48,8 +48,10 @@ class RunRequest:
         threads: CPU threads; part of the run's key, because results are bit-equal only for the same number.
         out: folder for runs.
         limit: at most this many training rows; never ranked.
-        validation: labels of validation rows, for methods that ask for such: ``observed``, or ``clean``, which the row
-            then says.
+        share: train on this share of the training rows; never ranked.
+        selection: the epoch that counts: the ``last``, or the best on ``validation`` rows, which the row then says.
+        validation: labels of validation rows, for methods that ask for such, and to choose an epoch: ``observed``, or
+            ``clean``, which the row then says.
         max_cache_bytes: cap on what the feature cache may grow by.
         why_backbone: why it is this backbone, where nobody named it.
     """
@@ -68,12 +70,19 @@ class RunRequest:
     data_root: Path | None = None
     out: Path = Path("ltbench-runs")
     limit: int | None = None
+    share: float | None = None
+    selection: Literal["last", "validation"] = "last"
     overwrite: Overwrite = "never"
     audit_selection: bool = False
     max_cache_bytes: int | None = None
     validation: Literal["observed", "clean"] = "observed"
     why_backbone: str = ""
     image_size: int | None = None
+
+    @property
+    def selects(self) -> bool:
+        """Whether validation rows choose the epoch that counts."""
+        return self.selection == "validation"
 
     @property
     def headline(self) -> str:

@@ -83,6 +83,8 @@ def request_of(record: RunRecord, out: Path, data_root: Path | None = None) -> R
         data_root=data_root,
         out=out,
         limit=record.limit,
+        share=record.share,
+        selection="validation" if record.selection.rule == "validation" else "last",
         overwrite="always",
         validation="clean" if CLEAN_VALIDATION in record.extras else "observed",
     )
@@ -121,7 +123,7 @@ def _compare(first: RunRecord, second: RunRecord, report: RerunReport) -> None:
         report.problems.append(f"status: stored {first.status}, trained again {second.status} ({second.reason})")
     elif first.logits is None or second.logits is None:
         pass
-    elif _identity(first, first.schema_version) != _identity(second, first.schema_version):
+    elif _identity(_with_gained(first, second), first.schema_version) != _identity(second, first.schema_version):
         report.problems.append("key: what was trained again is not the run that the record states")
     else:
         report.stored, report.again = _headline(first), _headline(second)
@@ -147,6 +149,12 @@ def _compare(first: RunRecord, second: RunRecord, report: RerunReport) -> None:
     report.verdict = "WRONG" if report.problems else "close"
 
 
+def _with_gained(first: RunRecord, second: RunRecord) -> RunRecord:
+    """The record with the options that its recipe has gained since, which the second run had at their defaults."""
+    config = {**second.method.config, **first.method.config}
+    return first.model_copy(update={"method": first.method.model_copy(update={"config": config})})
+
+
 def _identity(record: RunRecord, version: int) -> str:
     """The key of a run by the formula of a schema version, which decides whether the device belongs to it."""
     device = record.device if version >= FIRST_WITH_DEVICE else None
@@ -159,6 +167,7 @@ def _identity(record: RunRecord, version: int) -> str:
         threads=record.threads,
         seed=record.seed,
         limit=record.limit,
+        share=record.share,
         device=device,
     )
 

@@ -75,14 +75,26 @@ def _circumstances(record: RunRecord, task: Task) -> list[str]:
         problems.append(f"cost.device: {record.cost.device!r}, the environment's machine is another")
     if record.cost.trainable_parameters > record.cost.total_parameters:
         problems.append("cost: more parameters are trained than there are")
-    if record.selection.rule != task.selection:
-        problems.append(f"selection.rule: stored {record.selection.rule!r}, the task has {task.selection!r}")
+    problems += _selection(record, task)
     tuned = re.match(r"^tuned\((\d+)", record.method.origin)
     trials = int(tuned[1]) if tuned else None
     stated = None if record.tuning is None else record.tuning.trials
     if stated != trials:
         problems.append(f"tuning.trials: stored {stated}, the origin {record.method.origin!r} says {trials}")
     return problems
+
+
+def _selection(record: RunRecord, task: Task) -> list[str]:
+    """The rule is the task's, or validation rows decided; then the epoch that they chose is stated."""
+    stated = record.selection
+    if stated.rule not in (task.selection, "validation"):
+        return [f"selection.rule: stored {stated.rule!r}, the task has {task.selection!r}"]
+    if stated.rule == "validation" and not task.validation.in_final_runs:
+        return [f"selection.rule: stored {stated.rule!r}, and runs on {task.address} have no validation rows"]
+    chosen = stated.rule == "validation" and record.status == "completed"
+    if chosen != (stated.epoch is not None) or chosen != (stated.score is not None):
+        return [f"selection.epoch: stored {stated.epoch} with the rule {stated.rule!r}"]
+    return []
 
 
 def _recipe(record: RunRecord, task: Task, root: DataRoot, found: Restated) -> Method | None:
@@ -166,6 +178,7 @@ def _extras(record: RunRecord, task: Task, root: DataRoot, needs: Needs, config:
         captions=task.captions,
         has_groups=bool(needs.groups) and has_groups(task, open_data_set(task, root)),
         validation=validation_labels(task, asked),
+        selects=record.selection.rule == "validation",
     )
     if record.schema_version < FIRST_WITH_ORIGINS:
         return tuple(extra for extra in found if extra not in (GROUPS, VALIDATION, CLEAN_VALIDATION))

@@ -13,6 +13,7 @@ from typing import Any
 
 from ltbench.backbones.registry import find_backbone, own_size
 from ltbench.data.progress import SILENT, Reporter
+from ltbench.engine.best_epoch import BestEpoch
 from ltbench.engine.facts import RunFacts, common_content, cost_of, facts_of
 from ltbench.engine.failures import Diverged
 from ltbench.engine.kept import write_kept
@@ -79,6 +80,8 @@ def plan(request: RunRequest) -> dict[str, Any]:
         "seed": request.seed,
         "threads": request.threads,
         "limit": request.limit,
+        "share": request.share,
+        "selection": request.selection,
         "device": request.device,
         "unknown_policy": unknown_policy(needs, request.task),
     }
@@ -98,6 +101,8 @@ def _finished(request: RunRequest, facts: dict[str, Any]) -> bool:
             "seed": record.seed,
             "threads": record.threads,
             "limit": record.limit,
+            "share": record.share,
+            "selection": record.selection.rule,
         }
         if facts["image_size"] is not None:
             found["image_size"] = record.backbone.image_size
@@ -149,7 +154,8 @@ def _attempt(prepared: Prepared, facts: RunFacts, attempt: AttemptFolder, report
 def _phase1(prepared: Prepared, attempt: AttemptFolder, reporter: Reporter) -> Outcome:
     """Train and predict; when this returns, the files of phase 1 are written and closed."""
     request = prepared.request
-    train = open_train(request.task, prepared.data, validation=request.validation).limited(request.limit)
+    train = open_train(request.task, prepared.data, validation=request.validation)
+    train = train.sampled(request.task, request.share).limited(request.limit)
     test = open_test(request.task, prepared.data).limited(request.limit)
     setup = setup_for(prepared, train, attempt.path, reporter)
     dtype = logits_dtype(request.task.contract)
@@ -163,8 +169,12 @@ def _phase1(prepared: Prepared, attempt: AttemptFolder, reporter: Reporter) -> O
             path = attempt.path / "audit" / f"epoch-{epoch + 1:04d}.safetensors"
             write_logits(path, phase.predict(inputs, test.class_names), test.ids, test.class_names, dtype=dtype)
 
-        setup.after_epoch = audit
+        setup.after_epoch.append(audit)
+    best = BestEpoch(phase, train.validation, request, attempt.checkpoints) if request.selects else None
+    if best is not None:
+        setup.after_epoch.append(best.look)
     outcome = phase.run()
+    outcome.chosen = best.take() if best is not None else None
     outcome.encode_seconds += encode_seconds
     logits = phase.predict(inputs, test.class_names)
     write_logits(attempt.logits, logits, test.ids, test.class_names, dtype=dtype)
@@ -206,7 +216,13 @@ def _phase2(
     return RunContent(
         **common_content(prepared, facts, attempt),
         status="completed",
-        selection=Selection(rule=request.task.selection, oracle=oracle, oracle_epoch=oracle_epoch),
+        selection=Selection(
+            rule=request.selection,
+            oracle=oracle,
+            oracle_epoch=oracle_epoch,
+            epoch=outcome.chosen.epoch if outcome.chosen else None,
+            score=outcome.chosen.score if outcome.chosen else None,
+        ),
         scores=judgement.scores,
         intervals=judgement.intervals,
         per_class_ap=judgement.per_class_ap,
@@ -222,7 +238,8 @@ def _phase2(
 
 def _corrections(prepared: Prepared, attempt: AttemptFolder, outcome: Outcome) -> Corrections:
     """What the method decided about training labels, epoch by epoch, judged by those that the task hid."""
-    truth = open_train_truth(prepared.request.task, prepared.data).limited(prepared.request.limit)
+    request = prepared.request
+    truth = open_train_truth(request.task, prepared.data).sampled(request.task, request.share).limited(request.limit)
     return judge_corrections(attempt.decisions, truth, outcome.epochs)
 
 
@@ -248,7 +265,7 @@ def _unfinished(
         status=status,
         reason=line,
         step=step,
-        selection=Selection(rule=prepared.request.task.selection),
+        selection=Selection(rule=prepared.request.selection),
         cost=cost_of(prepared, None, None),
     )
 

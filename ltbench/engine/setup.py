@@ -23,7 +23,7 @@ class Setup:
 
     Attributes:
         folder: where checkpoints and the log go.
-        after_epoch: called after each epoch of the last stage, random state kept around it.
+        after_epoch: called after each epoch of the last stage, in order, random state kept around them.
         after_step: called after each step of a gradient stage.
         deadline: value of ``time.monotonic()`` at which training gives up.
     """
@@ -38,9 +38,17 @@ class Setup:
     encoder: Encoder
     folder: Path
     reporter: Reporter
-    after_epoch: Callable[[int, int], None] | None = None
+    after_epoch: list[Callable[[int, int], None]] = field(default_factory=list)
     after_step: Callable[[], None] | None = None
     deadline: float | None = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The epoch of the last stage, 1-based, that validation rows chose, and its figure on them in percent."""
+
+    epoch: int
+    score: float
 
 
 @dataclass
@@ -53,6 +61,7 @@ class Outcome:
         total: parameters of the modules and towers used.
         decisions: (row, class, epoch) triples that a method wants judged.
         epochs: of the longest stage trained by gradient.
+        chosen: the epoch that validation rows chose; None where the last counts.
     """
 
     module: nn.Module
@@ -62,3 +71,4 @@ class Outcome:
     train_seconds: float
     decisions: list[tuple[int, int, int]] = field(default_factory=list)
     epochs: int = 0
+    chosen: Chosen | None = None

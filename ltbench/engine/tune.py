@@ -28,7 +28,7 @@ from ltbench.engine.sizes import asked_size
 from ltbench.method import Choice, Method
 from ltbench.method.config import SEARCH_RECORD
 from ltbench.method.origin import Origin
-from ltbench.method.search import SearchSpace, draw
+from ltbench.method.search import SearchSpace, around, draw
 from ltbench.metrics.contract import evaluate
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
@@ -80,9 +80,9 @@ def parse_space(space: Mapping[str, Any]) -> SearchSpace:
     return {name: Choice(tuple(values)) for name, values in space.items()}
 
 
-def search_space(method: type[Method], backbone: str) -> SearchSpace:
-    """What a method declares, less the views of an image that a backbone without an image tower cannot make."""
-    space = dict(method.search_space())
+def search_space(method: Method, backbone: str) -> SearchSpace:
+    """What a method declares, around its configuration, less the views that a backbone without an image tower lacks."""
+    space = dict(around(method.search_space(), method.config.model_dump()))
     views = space.get("augment")
     if isinstance(views, Choice) and "image" not in find_backbone(backbone)[0].spec.offers:
         left = tuple(value for value in dict.fromkeys(views.values) if value == "none")
@@ -110,7 +110,7 @@ def tune(
         UserError: the method declares no search space, the task has no validation rows, or no trial completed.
     """
     resolved = resolve_method(request)
-    chosen = space if space is not None else search_space(type(resolved.method), request.backbone)
+    chosen = space if space is not None else search_space(resolved.method, request.backbone)
     if not chosen:
         raise UserError(f"method {request.method} declares nothing to tune", "give --space 'field=[a, b]'")
     if request.task.validation.kind == "none":
@@ -231,7 +231,7 @@ def validation_score(
         Diverged: the loss stopped being finite.
     """
     prepared = prepare(request, reporter)
-    view = open_train(request.task, prepared.data, "tune").limited(request.limit)
+    view = open_train(request.task, prepared.data, "tune").sampled(request.task, request.share).limited(request.limit)
     validation = view.validation
     assert validation is not None
     setup = setup_for(prepared, view, folder, reporter)

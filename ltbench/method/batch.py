@@ -48,19 +48,25 @@ class Stats:
         positives: int64 [C], rows with +1.
         negatives: int64 [C], rows with -1.
         cooccurrence: int64 [C, C], rows where both classes are +1.
+        told: int64 [C, C], rows where class i is +1 and class j is known, +1 or -1; None where every label is known.
     """
 
     rows: int
     positives: npt.NDArray[np.int64]
     negatives: npt.NDArray[np.int64]
     cooccurrence: npt.NDArray[np.int64]
+    told: npt.NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, observed: npt.NDArray[np.int8]) -> Stats:
         """Count over observed labels int8 [N, C]."""
-        present = (observed == 1).astype(np.int64)
+        present, known = observed == 1, observed != 0
         return cls(
-            len(observed), present.sum(axis=0), (observed == -1).sum(axis=0).astype(np.int64), present.T @ present
+            len(observed),
+            present.sum(axis=0, dtype=np.int64),
+            (observed == -1).sum(axis=0, dtype=np.int64),
+            _together(present, present),
+            None if bool(known.all()) else _together(present, known),
         )
 
     @property
@@ -83,6 +89,17 @@ class Stats:
         """Log-odds of a known label being positive, over all classes, half a label added on either side."""
         return math.log((float(self.positives.sum()) + 0.5) / (float(self.negatives.sum()) + 0.5))
 
+
+def _together(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Rows where both hold, int64 [C, C]. Sums of ones are exact in double precision, whose products are fast."""
+    found = np.zeros((first.shape[1], second.shape[1]), dtype=np.float64)
+    for start in range(0, len(first), _ROWS):
+        found += first[start : start + _ROWS].astype(np.float64).T @ second[start : start + _ROWS].astype(np.float64)
+    return found.astype(np.int64)
+
+
+_ROWS = 8192
+"""Rows whose labels are turned into numbers at a time."""
 
 Scan = Callable[[], Iterator[Batch]]
 """A pass over rows, in row order, as often as wanted."""

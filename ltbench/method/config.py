@@ -50,9 +50,10 @@ class Needs(BaseModel):
             label groups, validation rows and word vectors are found without it (:mod:`ltbench.method.extras`).
         images: what an image goes through before the image tower: the ``backbone``'s own preprocessing, or both sides
             resized to its image size, with ImageNet's mean and deviation (``square``) or the backbone's own
-            (``squeezed``).
-        image_size: side of the square input in pixels, for ``square`` and ``squeezed``; the backbone is opened for it.
-            ``None`` takes the backbone's.
+            (``squeezed``); ``squeezed-fitted`` also resizes the map before the attention pool of CLIP's ResNets to the
+            pool's own grid, for global features.
+        image_size: side of the square input in pixels, unless ``images`` is ``backbone``; the backbone is opened for
+            it. ``None`` takes the backbone's.
         without_captions: option that runs the method where captions are not allowed (``use_cse=false``), for errors.
     """
 
@@ -67,7 +68,7 @@ class Needs(BaseModel):
     validation: bool = False
     calibrated: bool = True
     extras: tuple[str, ...] = ()
-    images: Literal["backbone", "square", "squeezed"] = "backbone"
+    images: Literal["backbone", "square", "squeezed", "squeezed-fitted"] = "backbone"
     image_size: int | None = None
     without_captions: str = ""
 

@@ -23,7 +23,13 @@ ValidationLabels = Literal["", "observed", "clean"]
 
 
 def found_extras(
-    needs: Needs, config: MethodConfig, *, captions: str, has_groups: bool, validation: ValidationLabels
+    needs: Needs,
+    config: MethodConfig,
+    *,
+    captions: str,
+    has_groups: bool,
+    validation: ValidationLabels,
+    selects: bool = False,
 ) -> tuple[str, ...]:
     """Extras of a run, sorted.
 
@@ -33,13 +39,14 @@ def found_extras(
         captions: where the task's captions come from (``Task.captions``); those made from observed labels add nothing.
         has_groups: the training view has semantic groups of classes.
         validation: what a method that asks is given, see :func:`ltbench.tasks.views.validation_labels`.
+        selects: the epoch that counts is chosen on these rows.
     """
     found = set(needs.extras)
     if needs.captions and captions == "given":
         found.add(CAPTIONS)
     if needs.groups and has_groups:
         found.add(GROUPS)
-    if needs.validation and validation:
+    if (needs.validation or selects) and validation:
         found.add(CLEAN_VALIDATION if validation == "clean" else VALIDATION)
     if isinstance(config, WordVectorConfig):
         found.update(WordVectorConfig.extras(config))

@@ -21,12 +21,17 @@ class LabelGraphConfig(WordVectorConfig):
     slope: float = Field(0.2, ge=0, lt=1, description="slope of LeakyReLU for negative values [4.2]")
 
     def links(self, context: Context) -> Tensor:
-        """Normalised adjacency [C, C] of the labels, from the observed ones of the training rows."""
+        """Normalised adjacency [C, C] of the labels, from the observed ones of the training rows.
+
+        P(j|i) is taken over the rows where j is known: over all rows where i is present it would shrink with the share
+        of known labels, and the published threshold would leave no link.
+        """
         links = label_adjacency(
             context.stats.cooccurrence,
             context.stats.positives,
             threshold=self.threshold,
             weight=self.neighbour_weight,
             form=context.variant,
+            told=context.stats.told,
         )
         return normalised_adjacency(links, form=context.variant)

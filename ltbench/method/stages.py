@@ -44,9 +44,11 @@ class Schedule:
             as long as if there were none, and so is cut off before its own last epochs (CoOp's constant warm-up).
         momenta: (highest, lowest) momentum, ``onecycle`` only: it falls while the rate rises and rises while that
             falls, in place of the stage's first beta or, with ``sgd``, its momentum; ``None`` leaves those alone.
+        horizon: epochs that ``cosine`` and ``onecycle`` are laid out for, where training stops before their end (SPLC
+            stops after 31 of 80); ``None`` takes those trained.
 
     Raises:
-        ValueError: momenta with another kind than ``onecycle``, or outside [0, 1).
+        ValueError: momenta with another kind than ``onecycle``, or outside [0, 1); a horizon below 1.
     """
 
     kind: Literal["constant", "cosine", "multistep", "onecycle"] = "constant"
@@ -62,8 +64,11 @@ class Schedule:
     hold_epochs: int = 0
     hold: float = 1.0
     momenta: tuple[float, float] | None = None
+    horizon: int | None = None
 
     def __post_init__(self) -> None:
+        if self.horizon is not None and self.horizon < 1:
+            raise ValueError(f"a horizon is at least one epoch, not {self.horizon}")
         if self.momenta is not None and (self.kind != "onecycle" or not all(0 <= m < 1 for m in self.momenta)):
             raise ValueError(f"momenta are two numbers in [0, 1) of onecycle, not {self.momenta} of {self.kind}")
 
@@ -77,11 +82,11 @@ class Schedule:
             return highest
         step -= hold
         at = step if self.per == "step" else (step // max(1, steps_per_epoch)) * steps_per_epoch
-        return self._cycle(at, max(1, steps_per_epoch * epochs), highest, lowest, highest)
+        return self._cycle(at, self._total(steps_per_epoch, epochs), highest, lowest, highest)
 
     def factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
         """Multiplier of the base learning rate at ``step`` (0-based, counted over the whole stage)."""
-        total = max(1, steps_per_epoch * epochs)
+        total = self._total(steps_per_epoch, epochs)
         if step < self.hold_epochs * steps_per_epoch:
             return self.hold
         step -= self.hold_epochs * steps_per_epoch
@@ -98,6 +103,9 @@ class Schedule:
         if step < self.warmup_steps:
             base *= self.warmup_start + (1.0 - self.warmup_start) * step / self.warmup_steps
         return base
+
+    def _total(self, steps_per_epoch: int, epochs: int) -> int:
+        return max(1, steps_per_epoch * (epochs if self.horizon is None else self.horizon))
 
     def _cycle(self, step: int, total: int, first: float, middle: float, last: float) -> float:
         def anneal(start: float, end: float, share: float) -> float:

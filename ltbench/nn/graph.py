@@ -20,14 +20,18 @@ NEIGHBOUR_WEIGHT: dict[GraphForm, float] = {"paper": 0.2, "code": 0.25}
 """Share p of the neighbours in ML-GCN: section 4.2 of the paper, and its release."""
 
 
-def conditional_cooccurrence(cooccurrence: npt.NDArray[Any], positives: npt.NDArray[Any]) -> Matrix:
+def conditional_cooccurrence(
+    cooccurrence: npt.NDArray[Any], positives: npt.NDArray[Any], told: npt.NDArray[Any] | None = None
+) -> Matrix:
     """Estimate of P(label j | label i), float64 [C, C], with a zero diagonal.
 
-    A label that was never observed has no estimate; its row is 0.
+    A pair that was never looked at has no estimate and gets 0.
 
     Args:
         cooccurrence: rows where both labels are present [C, C]; its diagonal is not read.
         positives: rows where a label is present [C].
+        told: rows where label i is present and label j is known [C, C], over which the estimate is made; None takes
+            all rows where i is present, which is too small by the share of known labels where some are hidden.
 
     Raises:
         ValueError: other shapes, or a negative count.
@@ -35,9 +39,12 @@ def conditional_cooccurrence(cooccurrence: npt.NDArray[Any], positives: npt.NDAr
     pairs, counts = np.asarray(cooccurrence, dtype=np.float64), np.asarray(positives, dtype=np.float64)
     if counts.ndim != 1 or pairs.shape != (len(counts), len(counts)):
         raise ValueError(f"expected counts [C, C] and [C], got {list(pairs.shape)} and {list(counts.shape)}")
-    if (pairs < 0).any() or (counts < 0).any():
+    over = np.broadcast_to(counts[:, None], pairs.shape) if told is None else np.asarray(told, dtype=np.float64)
+    if over.shape != pairs.shape:
+        raise ValueError(f"expected counts of known pairs {list(pairs.shape)}, got {list(over.shape)}")
+    if (pairs < 0).any() or (counts < 0).any() or (over < 0).any():
         raise ValueError("counts are never negative")
-    given: Matrix = pairs / np.maximum(counts, 1.0)[:, None]
+    given: Matrix = pairs / np.maximum(over, 1.0)
     np.fill_diagonal(given, 0.0)
     return given
 
@@ -49,6 +56,7 @@ def label_adjacency(
     threshold: float = 0.4,
     weight: float | None = None,
     form: GraphForm = "paper",
+    told: npt.NDArray[Any] | None = None,
 ) -> Matrix:
     """Re-weighted correlation matrix of ML-GCN, float64 [C, C], before normalisation.
 
@@ -62,7 +70,7 @@ def label_adjacency(
     Golden keys: mlgcn_adjacency ``coco__A`` ("code").
 
     Args:
-        cooccurrence, positives: see :func:`conditional_cooccurrence`.
+        cooccurrence, positives, told: see :func:`conditional_cooccurrence`.
         threshold: tau, in [0, 1].
         weight: p, in [0, 1]; None takes that of the form, :data:`NEIGHBOUR_WEIGHT`.
 
@@ -73,7 +81,7 @@ def label_adjacency(
     for name, value in (("threshold", threshold), ("weight", share)):
         if not 0 <= value <= 1:
             raise ValueError(f"{name}: expected a number in [0, 1], got {value!r}")
-    given = conditional_cooccurrence(cooccurrence, positives)
+    given = conditional_cooccurrence(cooccurrence, positives, told)
     # With a threshold of 0 labels that never met are linked too, as the formula says, but none with itself.
     links = (given >= threshold).astype(np.float64)
     np.fill_diagonal(links, 0.0)

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from ltbench.metrics.versions import LogitsDtype
 from ltbench.records.canonical import find_path
@@ -135,7 +143,9 @@ class Selection(Facts):
     """Which epoch counts.
 
     Attributes:
-        rule: ``last``, or the rule a method declared.
+        rule: ``last``, or ``validation``: the best on validation rows by the task's headline metric, the first of
+            equals.
+        epoch: that epoch, 1-based, and ``score`` its figure on these rows, in percent; left out with ``last``.
         oracle: best-epoch-on-test scores of ``--audit-selection``: shown, never ranked; ``None`` without an audit.
         oracle_epoch: that epoch, 1-based.
     """
@@ -143,6 +153,13 @@ class Selection(Facts):
     rule: str
     oracle: ScoreTable | None = None
     oracle_epoch: int | None = None
+    epoch: int | None = Field(default=None, ge=1)
+    score: Percent | None = None
+
+    @model_serializer(mode="wrap")
+    def _stated(self, rest: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = rest(self)
+        return {name: value for name, value in document.items() if value is not None or name not in ("epoch", "score")}
 
 
 class Tuning(Facts):

@@ -45,6 +45,7 @@ class RunContent(Facts):
         threads: CPU threads.
         device: its type (``cpu``, ``cuda``, ``mps``); its name is ``cost.device``.
         limit: only so many rows were used; such a run is never ranked.
+        share: only this share of the training rows was used; such a run is never ranked. Left out where it was all.
         reason: why a run diverged or failed, one line.
         step: optimisation step at which a run diverged.
         scores: metric → subset → percent.
@@ -69,6 +70,7 @@ class RunContent(Facts):
     selection: Selection
     tuning: Tuning | None = None
     limit: int | None = Field(default=None, ge=1)
+    share: float | None = Field(default=None, gt=0, lt=1)
     status: Status
     reason: str | None = None
     step: int | None = Field(default=None, ge=0)
@@ -88,6 +90,8 @@ class RunContent(Facts):
         document: dict[str, Any] = rest(self)
         if self.schema_version == 1:
             document.pop("corrections", None)
+        if self.share is None:
+            document.pop("share", None)
         if self.schema_version < 3:
             document["method"].pop("code_sha256", None)
         return document
@@ -149,14 +153,15 @@ def run_key(
     threads: int,
     seed: int,
     limit: int | None = None,
+    share: float | None = None,
     extras: Sequence[str] = (),
     device: str | None = None,
 ) -> str:
     """Identity of a run: sha256 (hex) over everything that decides its outcome.
 
     Task setting and fingerprints, recipe, distribution version, variant, resolved configuration, backbone with dtype,
-    selection rule, threads, seed, limit, extras, and the type of the device. How a configuration came about (preset,
-    tuning) is not part of it, nor is the hash of the method's code.
+    selection rule, threads, seed, limit, share where there is one, extras, and the type of the device. How a
+    configuration came about (preset, tuning) is not part of it, nor is the hash of the method's code.
 
     Args:
         device: ``None`` gives the key of schema versions 1 and 2, which leave the device out.
@@ -164,6 +169,7 @@ def run_key(
     return sha256_of(
         {
             **({} if device is None else {"device": device}),
+            **({} if share is None else {"share": share}),
             "task": task.model_dump(mode="json", include={"name", "setting", "version", "contract", "fingerprints"}),
             "method": method.model_dump(
                 mode="json", include={"name", "distribution", "version", "variant", "config", "unknown_policy"}
@@ -190,6 +196,7 @@ def key_of(content: RunContent) -> str:
         threads=content.threads,
         seed=content.seed,
         limit=content.limit,
+        share=content.share,
         extras=content.extras,
         device=content.device if content.schema_version >= 3 else None,
     )

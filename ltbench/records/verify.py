@@ -156,7 +156,7 @@ def verify(
         found = file_sha256(decisions)
         report.note("decisions", _differing("decisions", record.decisions, found))
         if record.corrections is not None and open_train is not None:
-            report.note("corrections", _correction_problems(record, decisions, open_train))
+            report.note("corrections", _correction_problems(record, task, decisions, open_train))
     if record.status != "completed":
         report.note("scores", [f"a run that {record.status} has scores"] if record.scores else [])
         return report
@@ -186,10 +186,10 @@ def _check_text(path: Path, report: VerifyReport) -> RunRecord | None:
     return record
 
 
-def _correction_problems(record: RunRecord, decisions: Path, open_train: OpenTrainTruth) -> list[str]:
+def _correction_problems(record: RunRecord, task: Task, decisions: Path, open_train: OpenTrainTruth) -> list[str]:
     assert record.corrections is not None
     try:
-        truth = open_train(record).limited(record.limit)
+        truth = open_train(record).sampled(task, record.share).limited(record.limit)
         found = judge_corrections(decisions, truth, len(record.corrections.right))
     except UserError as error:
         return [f"the corrections cannot be judged: {error}"]

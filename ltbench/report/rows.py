@@ -167,6 +167,8 @@ def why_not_ranked(record: RunRecord) -> tuple[str, ...]:
         reasons.append("this backbone is not ranked")
     if record.limit is not None:
         reasons.append(f"limited to {record.limit} rows")
+    if record.share is not None:
+        reasons.append(f"trained on a share of {record.share:g} of the rows")
     if record.task.unpinned:
         reasons.append(f"unpinned: {', '.join(sorted(record.task.unpinned))}")
     if not record.task.ranked:
@@ -253,6 +255,7 @@ def _identity(record: RunRecord) -> str:
             "policy": method.unknown_policy,
             "selection": record.selection.rule,
             "limit": record.limit,
+            **({} if record.share is None else {"share": record.share}),
         }
     )
 

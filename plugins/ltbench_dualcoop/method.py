@@ -69,6 +69,11 @@ class DualCoOp(Method):
         aggregation: Literal["softmax", "average", "max", "attention"] = Field(
             "softmax", description="over places: Eq. 5, Fig. 3's others, or CLIP's own pooling [Eq. 5, Fig. 3, Table 6]"
         )
+        attention_map: Literal["positions", "map"] = Field(
+            "positions",
+            description="where the map is larger than CLIP's own: resize the pool's positions, or the map; "
+            "aggregation=attention only [release; Table 6: map]",
+        )
         sharpness: float | None = Field(
             None, gt=0, description="of the softmax over places; null: as sharpness_ratio says, or 1 (paper) [Eq. 5]"
         )
@@ -88,7 +93,9 @@ class DualCoOp(Method):
             0.03, gt=0, description="factor of the summed loss [README: 0.03 at 50 % of labels, 0.01 zero-shot]"
         )
         classes_per_step: int | None = Field(
-            100, ge=1, description="classes a step where there are more, drawn anew; null: all [release]"
+            None,
+            ge=1,
+            description="classes a step where there are more, drawn anew; null: all [release: 100, zero-shot only]",
         )
         optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="optimiser [4.1]")
         lr: float = Field(2e-3, gt=0, description="learning rate [4.1; README: 1e-3 for VOC2007 and NUS-WIDE]")
@@ -118,6 +125,8 @@ class DualCoOp(Method):
                 raise ValueError("image_size goes with images=squeezed")
             if self.sharpness is not None and self.sharpness_ratio is not None:
                 raise ValueError("sharpness_ratio: sharpness is given as well, and one of the two decides")
+            if self.attention_map == "map" and (self.aggregation != "attention" or self.images != "squeezed"):
+                raise ValueError("attention_map=map goes with aggregation=attention and images=squeezed")
             return self
 
     config: Config
@@ -142,7 +151,7 @@ class DualCoOp(Method):
             text=config.labels == "text",
             classes="fixed" if config.class_specific or config.labels == "discrete" else "open",
             calibrated=True,
-            images=config.images,
+            images="squeezed-fitted" if config.attention_map == "map" else config.images,
             image_size=config.image_size,
         )
 

@@ -64,10 +64,18 @@ class HSPNetConfig(TrainingConfig):
     learn_scale: bool | None = Field(
         None, description="learn the factor; null: yes (paper), no (code) [Eq. 10; release]"
     )
-    tau: float = Field(0.6, ge=0, le=1, description="probability from which an unknown label is present [3.3]")
-    change_epoch: int = Field(1, ge=0, description="first epoch in which labels are rewritten [release]")
-    margin: float = Field(1.0, ge=0, description="margin of present labels, in logits [3.3]")
-    gamma: float = Field(2.0, ge=0, description="focusing exponent [3.3]")
+    loss: Literal["splc", "ll-r", "ll-ct"] = Field(
+        "splc",
+        description="SPLC's, or cross-entropy without the unknown labels of largest loss, or with these turned for the "
+        "moment (LargeLoss) [3.3; Table 1, LargeLoss*: its form is ours]",
+    )
+    ll_delta: float = Field(
+        0.002, ge=0, le=1, description="growth an epoch of the share of entries taken; ll-* [LargeLoss: 0.001 to 0.005]"
+    )
+    tau: float = Field(0.6, ge=0, le=1, description="probability from which an unknown label is present; splc [3.3]")
+    change_epoch: int = Field(1, ge=0, description="first epoch in which labels are rewritten; splc [release]")
+    margin: float = Field(1.0, ge=0, description="margin of present labels, in logits; splc [3.3]")
+    gamma: float = Field(2.0, ge=0, description="focusing exponent; splc [3.3]")
     unknown: Literal["assume", "ignore"] = Field(
         "assume", description="unknown labels: absent until rewritten, or left out [3.3; ours]"
     )
@@ -119,12 +127,17 @@ class HSPNetConfig(TrainingConfig):
             raise ValueError(f"schedule_epochs: shorter than the {self.epochs} epochs of training")
         if self.image_size is not None and self.images != "squeezed":
             raise ValueError("image_size goes with images=squeezed")
+        if self.loss != "splc" and self.unknown == "ignore":
+            raise ValueError(f"unknown: {self.loss} picks among unknown labels, which ignore leaves out")
         return self
 
     @model_serializer(mode="wrap")
     def _stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out the start that there was before one could choose, so that its runs keep their keys."""
+        """Leave out the start and the loss that there were before one could choose, so that runs keep their keys."""
         found: dict[str, Any] = handler(self)
         if self.meta_start == "random":
             found.pop("meta_start", None)
+        if self.loss == "splc":
+            found.pop("loss", None)
+            found.pop("ll_delta", None)
         return found

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import nn
 
-from ltbench.losses import SPLCLoss
+from ltbench.losses import LargeLoss, SPLCLoss
 from ltbench.method import (
     Augment,
     Choice,
@@ -29,25 +28,6 @@ from ltbench_hspnet.build import FORMS, build_labels
 from ltbench_hspnet.config import HSPNetConfig
 from ltbench_hspnet.labels import LabelHead
 from ltbench_hspnet.module import FrozenModule, HSPNetModule, Objective
-
-
-@dataclass(frozen=True)
-class LongSchedule(Schedule):
-    """A schedule over another number of epochs than are trained: the release's ends after 60 of 80.
-
-    Attributes:
-        horizon: epochs the schedule is laid out for; None for those trained.
-    """
-
-    horizon: int | None = None
-
-    def factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
-        """See :meth:`ltbench.method.Schedule.factor`."""
-        return super().factor(step, steps_per_epoch, epochs if self.horizon is None else self.horizon)
-
-    def momentum(self, step: int, steps_per_epoch: int, epochs: int) -> float | None:
-        """See :meth:`ltbench.method.Schedule.momentum`."""
-        return super().momentum(step, steps_per_epoch, epochs if self.horizon is None else self.horizon)
 
 
 class HSPNet(Method):
@@ -113,13 +93,7 @@ class HSPNet(Method):
         )
         head = LabelHead(labels, cosine)
         objective = Objective(
-            SPLCLoss(
-                tau=config.tau,
-                change_epoch=config.change_epoch,
-                margin=config.margin,
-                gamma=config.gamma,
-                reduction="none",
-            ),
+            self._criterion(context.variant),
             config.unknown,
             context.stats.rows,
             len(context.class_names),
@@ -131,13 +105,26 @@ class HSPNet(Method):
         module.tower.to(memory_format=torch.channels_last)
         return [self._stage(module, head, module.trained(), context)]
 
+    def _criterion(self, variant: Literal["paper", "code"]) -> SPLCLoss | LargeLoss:
+        config = self.config
+        if config.loss == "splc":
+            return SPLCLoss(
+                tau=config.tau,
+                change_epoch=config.change_epoch,
+                margin=config.margin,
+                gamma=config.gamma,
+                reduction="none",
+            )
+        scheme: Literal["R", "Ct"] = "R" if config.loss == "ll-r" else "Ct"
+        return LargeLoss(scheme, delta=config.ll_delta, variant=variant, reduction="none")
+
     def _stage(self, module: nn.Module, head: LabelHead, tower: list[nn.Parameter], context: Context) -> GradientStage:
         config, form = self.config, FORMS[context.variant]
         graph = list(head.labels.graphs.parameters())
         known = {id(parameter) for parameter in graph}
         rest = [p for p in head.parameters() if p.requires_grad and id(p) not in known]
         momenta = (0.95, 0.85) if config.cycle_momentum else None
-        course = LongSchedule("onecycle", peak=config.warm_share, momenta=momenta, horizon=config.schedule_epochs)
+        course = Schedule("onecycle", peak=config.warm_share, momenta=momenta, horizon=config.schedule_epochs)
         graph_lr = config.graph_lr or config.lr * form.graph_factor
         groups = [
             ParamGroup(params, lr, decay, course, name)

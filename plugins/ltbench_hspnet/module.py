@@ -1,4 +1,4 @@
-"""What is trained: label features, with or without the image tower, on the objective of SPLC."""
+"""What is trained: label features, with or without the image tower, on the objective of SPLC or of LargeLoss."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ltbench.backbones.base import Backbone
-from ltbench.losses import SPLCLoss
+from ltbench.losses import LargeLoss, SPLCLoss
 from ltbench.method import Batch, FineTuned, Scan
 from ltbench_hspnet.labels import LabelHead
 
@@ -16,7 +16,9 @@ BatchNormUse = Literal["eval", "train", "from-second"]
 
 
 class Objective(nn.Module):
-    """SPLC's loss, summed over rows and classes, and the labels that it rewrites.
+    """A loss summed over rows and classes, and the labels that SPLC's rewrites.
+
+    LargeLoss decides anew in each batch, so that nothing of it counts as a decision of the run.
 
     Source: HSPNet section 3.3; its release takes SPLC's loss with its defaults.
 
@@ -28,11 +30,14 @@ class Objective(nn.Module):
 
     rewritten: Tensor
 
-    def __init__(self, criterion: SPLCLoss, unknown: Literal["assume", "ignore"], rows: int, classes: int) -> None:
+    def __init__(
+        self, criterion: SPLCLoss | LargeLoss, unknown: Literal["assume", "ignore"], rows: int, classes: int
+    ) -> None:
         super().__init__()
         if criterion.reduction != "none":
             raise ValueError(f"expected a loss of each entry, not its {criterion.reduction}")
         self.criterion = criterion
+        self.term = "loss_large" if isinstance(criterion, LargeLoss) else "loss_splc"
         self.unknown = unknown
         self.register_buffer("rewritten", torch.zeros(rows, classes, dtype=torch.bool))
         self.found: list[tuple[int, int]] = []
@@ -47,6 +52,8 @@ class Objective(nn.Module):
         elements: Tensor = self.criterion(logits, batch.observed)
         if self.unknown == "ignore":
             return torch.where(batch.observed == 0, 0.0, elements).sum()
+        if isinstance(self.criterion, LargeLoss):
+            return elements.sum()
         new = self.criterion.corrections(logits, batch.observed) & ~self.rewritten[batch.rows]
         for at, column in new.nonzero().tolist():
             self.found.append((int(batch.rows[at]), column))
@@ -86,7 +93,7 @@ class HSPNetModule(FineTuned):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The objective."""
-        return {"loss_splc": self.criterion(self.logits(batch), batch)}
+        return {self.criterion.term: self.criterion(self.logits(batch), batch)}
 
     def decisions(self) -> list[tuple[int, int]]:
         """Labels that were taken for present in this epoch and never before."""
@@ -117,7 +124,7 @@ class FrozenModule(nn.Module):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The objective."""
-        return {"loss_splc": self.criterion(self.logits(batch), batch)}
+        return {self.criterion.term: self.criterion(self.logits(batch), batch)}
 
     def decisions(self) -> list[tuple[int, int]]:
         """Labels that were taken for present in this epoch and never before."""

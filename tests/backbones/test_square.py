@@ -9,6 +9,7 @@ from PIL import Image
 
 from ltbench.backbones.base import Backbone
 from ltbench.backbones.clip_backbone import ClipBackbone
+from ltbench.backbones.regions import attention_pool, trunk
 from ltbench.backbones.registry import open_backbone
 from ltbench.backbones.square import SquareImages
 from ltbench.engine.needs import behind_preprocessing
@@ -72,6 +73,31 @@ def test_squeezed_images_keep_the_statistics_of_the_encoder_and_may_have_another
         torch.testing.assert_close(behind.encode_global(image[None]), pooled, atol=1e-6, rtol=0)
         assert regions.shape[1] > inner.encode_regions(image[None, :, :64, :64])[1].shape[1]
     assert behind.mean_token(regions) is not None
+
+
+@torch.no_grad()
+def test_a_map_is_fitted_to_the_grid_of_the_pool(inner: Backbone) -> None:
+    """As DualCoOp's Table 6 has it for CLIP's own pooling of larger images: places are averaged, positions stay."""
+    assert isinstance(inner, ClipBackbone)
+    fitted = behind_preprocessing(inner, Needs(images="squeezed-fitted", image_size=128))
+    plain = behind_preprocessing(inner, Needs(images="squeezed", image_size=128))
+    assert fitted.card.transform == plain.card.transform + ", map resized to the grid of the attention pool"
+    images = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(2))
+    pool, wide = inner.tower.attnpool, trunk(inner.tower, images)
+    side = round((len(pool.positional_embedding) - 1) ** 0.5)
+    assert wide.shape[-1] == 2 * side
+    halved = wide.unflatten(3, (side, 2)).mean(dim=4).unflatten(2, (side, 2)).mean(dim=3)
+    expected = attention_pool(pool, halved)[0]
+    torch.testing.assert_close(fitted.encode_global(images), expected, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(plain.encode_global(images), expected, atol=1e-3)
+    torch.testing.assert_close(fitted.encode_regions(images)[0], expected, atol=1e-5, rtol=1e-4)
+    assert torch.equal(fitted.encode_regions(images)[1], plain.encode_regions(images)[1])
+    # At the encoder's own size there is nothing to fit.
+    own = behind_preprocessing(inner, Needs(images="squeezed-fitted"))
+    small = images[..., :64, :64]
+    torch.testing.assert_close(own.encode_global(small), inner.encode_global(small), atol=1e-5, rtol=1e-4)
+    with pytest.raises(UserError, match="resizes the map before an attention pool, and backbone small has none"):
+        behind_preprocessing(as_backbone(small_vit()), Needs(images="squeezed-fitted"))
 
 
 def test_what_cannot_be_squeezed_is_refused(inner: Backbone) -> None:

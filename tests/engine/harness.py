@@ -157,7 +157,7 @@ def run(
     phase = Phase1(setup)
     inputs = phase.test_inputs(world.test, "test")
     if after_epoch is not None:
-        setup.after_epoch = lambda stage, epoch: after_epoch(phase, stage, epoch)
+        setup.after_epoch.append(lambda stage, epoch: after_epoch(phase, stage, epoch))
     write = checkpoint.save
 
     def save(path: Path, state: checkpoint.State) -> None:

@@ -53,6 +53,19 @@ def test_permuted_logits_judged_again_are_found_by_training(folder: Path, tmp_pa
     assert "on the same processor" in report.problems[0]
 
 
+def test_options_that_came_since_are_taken_at_their_defaults(folder: Path, tmp_path: Path) -> None:
+    """A recipe that gains an option keys its runs otherwise; what ran before it did is still the same run."""
+    assert load_record(folder / "record.json").method.config["augment"] == "none"
+
+    def before(document: dict[str, Any]) -> None:
+        document["method"]["config"].pop("augment")
+        document["method"]["code_sha256"] = "0" * 64
+
+    report = rerun(forge(folder, before), tmp_path / "again")
+    assert (report.verdict, report.problems) == ("same", [])
+    assert any("gained augment" in line for line in report.unchecked)
+
+
 def elsewhere(document: dict[str, Any]) -> None:
     """As if the run had been made on another machine."""
     document["environment"]["machine"] = document["cost"]["device"] = "Another CPU"

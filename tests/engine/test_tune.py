@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -12,7 +14,9 @@ from ltbench.backbones.options import DTYPES
 from ltbench.data.base import DataRoot
 from ltbench.engine import tune as tuning
 from ltbench.engine.request import RunRequest, resolve_method
-from ltbench.method import Choice, SearchSpace
+from ltbench.method import Choice, SearchSpace, Uniform
+from ltbench.method.config import build_config
+from ltbench.method.search import Mixed, around, draw
 from ltbench.plugin.errors import UserError
 from ltbench.tasks.registry import load_task, open_data_set
 from ltbench.tasks.task import Validation
@@ -100,8 +104,70 @@ def test_features_alone_are_not_searched_for_other_views() -> None:
         def search_space(cls) -> SearchSpace:
             return {"lr": Choice((1.0,)), "augment": Choice(("none", "flip"))}
 
-    assert tuning.search_space(Flipping, "tiny-clip") == Flipping.search_space()
-    assert tuning.search_space(Flipping, "precomputed:mine.npz") == {"lr": Choice((1.0,)), "augment": Choice(("none",))}
+    method = Flipping(Flipping.Config(lr=1.0))
+    assert tuning.search_space(method, "tiny-clip") == Flipping.search_space()
+    assert tuning.search_space(method, "precomputed:mine.npz") == {"lr": Choice((1.0,)), "augment": Choice(("none",))}
+
+
+@pytest.mark.parametrize(
+    ("method", "task", "backbone", "variant"),
+    [
+        ("dualcoop", "partial-coco@p50", "clip-rn101", "code"),
+        ("an", "spml-coco@largeloss", "timm:resnet50.tv_in1k", "paper"),
+        ("splc", "spml-coco@splc", "timm:resnet50.tv_in1k", "paper"),
+        ("ssgrl", "partial-coco@p50", "timm:resnet101.tv_in1k", "paper"),
+        ("ml-gcn", "partial-coco@p50", "timm:resnet101.tv_in1k", "paper"),
+        ("hspnet", "spml-coco@splc", "clip-rn50", "code"),
+    ],
+)
+def test_a_search_goes_around_the_published_configuration(method: str, task: str, backbone: str, variant: Any) -> None:
+    """Each published value lies in its range, and every draw gives a valid configuration."""
+    resolved = resolve_method(RunRequest(task=load_task(task), method=method, backbone=backbone, variant=variant))
+    assert resolved.preset is not None
+    space = tuning.search_space(resolved.method, backbone)
+    declared = resolved.method.search_space()
+    assert set(space) == set(declared)
+    base = resolved.config.model_dump()
+    moved = 0
+    rng = np.random.default_rng(0)
+    for name, what in space.items():
+        moved += what != declared[name]
+        value = getattr(resolved.config, name)
+        if isinstance(what, Choice):
+            assert value in what.values
+        elif isinstance(what, Mixed):
+            assert value == what.value == 0
+            assert {what.draw(rng) == 0 for _ in range(30)} == {True, False}
+        elif value is not None:
+            assert what.low <= value <= what.high
+            if what.log:
+                assert what.high / what.low == pytest.approx(declared[name].high / declared[name].low)
+    assert moved
+    for _ in range(20):
+        build_config(type(resolved.config), method, base, draw(space, rng))
+
+
+def test_a_range_is_stretched_or_moved_as_far_as_the_value() -> None:
+    space = {"a": Uniform(0.5, 0.9), "b": Uniform(1e-4, 1e-3, log=True), "c": Uniform(1e-4, 1e-2, log=True)}
+    assert around(space, {"a": 1.0, "b": 2e-4, "c": 0.0}) == {
+        "a": Uniform(0.5, 1.0),
+        "b": Uniform(1e-4, 1e-3, log=True),
+        "c": Mixed(0.0, Uniform(1e-4, 1e-2, log=True)),
+    }
+    found = around(space, {"b": 1e-5, "c": None})
+    assert found["a"] == space["a"]
+    assert found["c"] == space["c"]
+    assert isinstance(found["b"], Uniform)
+    assert (found["b"].low * found["b"].high) ** 0.5 == pytest.approx(1e-5)
+
+
+def test_spaces_on_shapes_are_the_declared_ones() -> None:
+    """Searches that presets state can be made again: their draws depend on the space."""
+    for method in ("dualcoop", "ml-gcn", "hspnet"):
+        task = load_task("shapes-spml" if method == "hspnet" else "shapes-partial@p50")
+        resolved = resolve_method(RunRequest(task=task, method=method, backbone="tiny-clip"))
+        assert resolved.preset is not None
+        assert tuning.search_space(resolved.method, "tiny-clip") == resolved.method.search_space()
 
 
 def test_variants_are_searched_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import leaky_relu
 
+from ltbench.method import Stats
 from ltbench.nn import (
     GraphConvolution,
     GraphStack,
@@ -46,6 +47,28 @@ def test_the_papers_weights_on_real_counts(shared: Path) -> None:
 def test_conditional_cooccurrence_reads_rows_as_conditions() -> None:
     expected = [[0, 0.5, 0.2, 0], [1, 0, 0.2, 0], [0.5, 0.25, 0, 0], [0, 0, 0, 0]]
     np.testing.assert_allclose(conditional_cooccurrence(PAIRS, COUNTS), expected)
+
+
+def test_cooccurrence_is_counted_where_both_are_known() -> None:
+    """Labels hidden at random leave the estimate as it is; over all rows it would shrink with the known share."""
+    rng = np.random.default_rng(5)
+    first = rng.random(20_000) < 0.3
+    second = np.where(first, rng.random(20_000) < 0.6, rng.random(20_000) < 0.1)
+    complete = np.where(np.stack([first, second], axis=1), 1, -1).astype(np.int8)
+    everything = Stats.of(complete)
+    assert everything.told is None
+    truth = conditional_cooccurrence(everything.cooccurrence, everything.positives)
+    shown = Stats.of(np.where(rng.random(complete.shape) < 0.3, complete, 0).astype(np.int8))
+    assert shown.told is not None
+    known = shown.told[0, 1]
+    assert shown.positives[0] > 3 * known
+    np.testing.assert_allclose(
+        conditional_cooccurrence(shown.cooccurrence, shown.positives, shown.told), truth, atol=0.05
+    )
+    thinned = conditional_cooccurrence(shown.cooccurrence, shown.positives)
+    np.testing.assert_allclose(thinned, 0.3 * truth, atol=0.03)
+    with pytest.raises(ValueError, match="known pairs"):
+        conditional_cooccurrence(PAIRS, COUNTS, COUNTS)
 
 
 def test_both_forms_by_hand() -> None:

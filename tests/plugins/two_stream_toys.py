@@ -163,7 +163,7 @@ def interrupted_and_not(
         if epoch == stop_after:
             raise KeyboardInterrupt
 
-    first.setup.after_epoch = stop
+    first.setup.after_epoch.append(stop)
     with pytest.raises(KeyboardInterrupt):
         first.run()
     assert epochs == list(range(stop_after + 1))

@@ -47,7 +47,7 @@ class Shelf:
         Settings other than the run's count as well, rows that were limited do not.
         """
         near = self._records.get((run.address, run.method, run.variant, run.backbone), [])
-        costs = [record.cost for record in near if record.limit is None]
+        costs = [record.cost for record in near if record.limit is None and record.share is None]
         phases = [(cost.encode_seconds, cost.train_seconds, cost.evaluate_seconds) for cost in costs]
         known = [sum(part for part in each if part is not None) for each in phases if None not in each]
         return sum(known) / len(known) if known else None

@@ -8,7 +8,7 @@ import numpy as np
 
 from ltbench.data.base import DataSet, Labels
 from ltbench.tasks.task import Task
-from ltbench.tasks.views.rows import columns_of, held_out, training_rows
+from ltbench.tasks.views.rows import columns_of, held_out, share_of, training_rows
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,14 @@ class TrainTruth:
         if rows is None or rows >= len(self.ids):
             return self
         return replace(self, ids=self.ids[:rows], complete=self.complete[:rows], observed=self.observed[:rows])
+
+    def sampled(self, task: Task, share: float | None) -> TrainTruth:
+        """The rows that a run with ``--share`` was given."""
+        if share is None:
+            return self
+        rows = share_of(task, self.ids, share)
+        ids = tuple(self.ids[int(row)] for row in rows)
+        return replace(self, ids=ids, complete=self.complete[rows], observed=self.observed[rows])
 
 
 def open_train_truth(task: Task, data: DataSet) -> TrainTruth:

@@ -15,7 +15,15 @@ import numpy as np
 
 from ltbench.data.base import DataSet, ImageRows, Images, Labels
 from ltbench.tasks.task import Task
-from ltbench.tasks.views.rows import columns_of, held_out, mask_namespace, test_rows, training_rows, unused_rows
+from ltbench.tasks.views.rows import (
+    columns_of,
+    held_out,
+    mask_namespace,
+    share_of,
+    test_rows,
+    training_rows,
+    unused_rows,
+)
 
 Purpose = Literal["final", "tune"]
 #: Labels of the validation rows that a final run asks for: through the label protocol, or all.
@@ -62,6 +70,13 @@ class TrainView:
         if rows is None or rows >= len(self):
             return self
         return _select(self, np.arange(rows))
+
+    def sampled(self, task: Task, share: float | None) -> TrainView:
+        """A share of the rows, for few-shot training; see :func:`ltbench.tasks.views.rows.share_of`. Never ranked.
+
+        Validation rows are left as they are.
+        """
+        return self if share is None else _select(self, share_of(task, self.ids, share))
 
 
 @dataclass(frozen=True)

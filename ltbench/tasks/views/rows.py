@@ -199,6 +199,16 @@ def held_out(task: Task, ids: Sequence[str]) -> NDArray[np.bool_]:
     return held
 
 
+def share_of(task: Task, ids: Sequence[str], share: float) -> Numbers:
+    """Numbers of a share of the rows, at least one, in their order.
+
+    Which rows these are follows from the task and their ids alone: the same for every method and seed, and a smaller
+    share lies within a larger one.
+    """
+    count = max(1, round(share * len(ids)))
+    return np.sort(np.argsort(_scores(task, ids, "share"), kind="stable")[:count])
+
+
 def unused_rows(task: Task, data: DataSet, part_ids: Sequence[str], train_ids: Sequence[str]) -> Numbers:
     """Rows of a validation part that training leaves out: as many as the task asks for, by hash, in the order of ids.
 
@@ -218,6 +228,6 @@ def unused_rows(task: Task, data: DataSet, part_ids: Sequence[str], train_ids: S
     return np.array(sorted(chosen, key=lambda row: part_ids[row]), dtype=np.int64)
 
 
-def _scores(task: Task, ids: Sequence[str]) -> NDArray[np.uint64]:
-    keys = (hashlib.sha256(f"holdout|{task.name}.v{task.version}|{row}".encode()).digest()[:8] for row in ids)
+def _scores(task: Task, ids: Sequence[str], use: str = "holdout") -> NDArray[np.uint64]:
+    keys = (hashlib.sha256(f"{use}|{task.name}.v{task.version}|{row}".encode()).digest()[:8] for row in ids)
     return np.array([int.from_bytes(key, "big") for key in keys], dtype=np.uint64)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from ltbench.method import (
@@ -99,13 +99,27 @@ class OnTower(SpmlMethod):
         schedule: Literal["cosine", "multistep", "constant", "onecycle"] = Field(  # type: ignore[assignment]
             "cosine", description="course of the learning rate [Cole, LL, EM: constant; SPLC: onecycle; ours]"
         )
+        schedule_epochs: int | None = Field(
+            None, ge=1, description="epochs that onecycle and cosine are laid out for; null: all [SPLC: 80, 31 trained]"
+        )
         ema: float | None = Field(
             None, ge=0, lt=1, description="decay of a moving average of the weights, which predicts [SPLC: 0.9997]"
         )
 
+        @model_validator(mode="after")
+        def _long_enough(self) -> OnTower.Config:
+            if self.schedule_epochs is None:
+                return self
+            if self.schedule not in ("onecycle", "cosine"):
+                raise ValueError(f"schedule_epochs: {self.schedule} is not laid out for a number of epochs")
+            if self.schedule_epochs < self.epochs:
+                raise ValueError(f"schedule_epochs: shorter than the {self.epochs} epochs of training")
+            return self
+
         def course(self) -> Schedule:
             """Course of the learning rates; ``onecycle`` rises over the first fifth [SPLC's code]."""
-            return Schedule("onecycle", peak=0.2) if self.schedule == "onecycle" else super().course()
+            course = Schedule("onecycle", peak=0.2) if self.schedule == "onecycle" else super().course()
+            return replace(course, horizon=self.schedule_epochs)
 
     config: Config
 

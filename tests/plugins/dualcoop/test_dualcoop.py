@@ -202,6 +202,10 @@ def test_what_an_image_goes_through(toy: Backbone, full: Labels) -> None:
     assert (needs.images, needs.image_size, needs.text, needs.calibrated) == ("squeezed", 448, True, True)
     with pytest.raises(ValidationError, match="image_size goes with images=squeezed"):
         DualCoOp.Config(image_size=448, images="backbone")
+    for options in ({"aggregation": "softmax"}, {"aggregation": "attention", "images": "backbone"}):
+        with pytest.raises(ValidationError, match="attention_map=map goes with"):
+            DualCoOp.Config(attention_map="map", **options)  # type: ignore[arg-type]
+    assert DualCoOp(DualCoOp.Config(aggregation="attention", attention_map="map")).needs().images == "squeezed-fitted"
     toy.card = toy.card.model_copy(update={"image_size": 32})
     for kind in ("live", "views"):
         augment = stage_of(toy, full, augment=kind, views_k=3).augment

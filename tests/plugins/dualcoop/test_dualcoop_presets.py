@@ -35,7 +35,7 @@ CHANGES: dict[tuple[str, str], dict[str, Any]] = {
     ("5", "M4"): {},
     ("5", "M5"): {"context_tokens": 32},
     ("6", "Multi-Headed Attention 224 / 224"): {"aggregation": "attention", "image_size": 224},
-    ("6", "Multi-Headed Attention 448 / 448"): {"aggregation": "attention"},
+    ("6", "Multi-Headed Attention 448 / 448"): {"aggregation": "attention", "attention_map": "map"},
     ("6", "Class-Specific Feature Aggregation (DualCoOp) 224 / 224"): {"image_size": 224},
     ("6", "Class-Specific Feature Aggregation (DualCoOp) 448 / 448"): {},
     ("7", "DualCoOp"): {},
@@ -131,6 +131,29 @@ def test_settings_of_zero_shot(task: str, batch_size: int) -> None:
         config = config_of(preset)
         assert {key: config[key] for key in stated} == stated
         assert DualCoOp(DualCoOp.Config(**config)).needs().classes == "open"
+
+
+HSPNET_ROWS = sorted(
+    {
+        (row.table, row.task, row.setting or "p10", BACKBONES[row.backbone])
+        for row in published()
+        if row.paper == "hspnet" and row.method == "DualCoop*" and not row.task.endswith("-avg")
+    }
+)
+
+
+@pytest.mark.parametrize("variant", ["code", "paper"])
+@pytest.mark.parametrize(("table", "task", "setting", "backbone"), HSPNET_ROWS)
+def test_rows_of_hspnet_have_their_settings(table: str, task: str, setting: str, backbone: str, variant: Any) -> None:
+    preset = choose_preset(PRESETS, None, task, setting if setting != "avg" else "p10", backbone, variant)
+    assert preset is not None
+    assert f"HSPNet Table {table}, DualCoop*" in preset.origin
+    config = config_of(preset)
+    slow = variant == "code" and task in ("spml-voc", "spml-nus")
+    stated = {"lr": 1e-3 if slow else 2e-3, "image_size": 224 if table == "1" else 448, "epochs": 50, "augment": "live"}
+    assert {name: config[name] for name in stated} == stated
+    # All classes in every step: only zero-shot training draws some.
+    assert config["classes_per_step"] is None
 
 
 ON_SHAPES: dict[str, dict[str, Any]] = {

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from ltbench.method import Batch, Context
+from ltbench.plugin import UserError
 from ltbench_hspnet.method import HSPNet
 from tests.plugins.hspnet.hspnet_toys import (
     GROUPS,
@@ -104,6 +105,40 @@ def test_unknown_labels_are_absent_until_they_are_rewritten_or_left_out() -> Non
         module.loss(batch)
         assert module.decisions() == []
     assert HSPNet(config_of(unknown="ignore")).needs().unknown == "ignore"
+
+
+@pytest.mark.parametrize(("name", "pushed"), [("ll-r", 0.0), ("ll-ct", -1.0)])
+def test_the_loss_of_largeloss_on_spls_prompts(name: str, pushed: float) -> None:
+    """Of the unknown labels the one with the largest loss is left out, or counts as present; nothing is rewritten."""
+    labels = single_positive()
+    _, module = build(context(labels), "spl", loss=name, ll_delta=1e-6)
+    batch = features_of(labels)
+    for epoch in (0, 1):
+        module.on_epoch_start(epoch, lambda: iter(()))
+        logits = torch.zeros(labels.shape)
+        logits[2, 4] = 3.0
+        logits.requires_grad_(True)
+        module.logits = lambda batch, logits=logits: logits
+        (loss,) = module.loss(batch).values()
+        loss.backward()
+        assert logits.grad is not None
+        assert labels[2, 4] == 0
+        slope = float(logits.grad[2, 4])
+        if epoch == 0:
+            assert slope == pytest.approx(float(torch.sigmoid(torch.tensor(3.0))))
+        else:
+            assert slope == pytest.approx(pushed * float(torch.sigmoid(torch.tensor(-3.0))))
+        # Summed over rows and classes, as SPLC's: an unknown label elsewhere is pulled down by sigmoid(0).
+        assert float(logits.grad[0, 0]) == pytest.approx(0.5)
+        assert module.decisions() == []
+    with pytest.raises(UserError, match="picks among unknown labels"):
+        config_of("spl", loss=name, unknown="ignore")
+
+
+def test_runs_with_splcs_loss_keep_their_keys() -> None:
+    """An option that came later does not move what is recorded."""
+    assert not {"loss", "ll_delta"} & set(config_of("spl").model_dump())
+    assert config_of("spl", loss="ll-r").model_dump()["loss"] == "ll-r"
 
 
 def test_rows_without_labels_and_batches_of_one() -> None:
@@ -200,7 +235,7 @@ def test_a_resumed_run_ends_with_the_same_bits(
         if epoch == stop_after:
             raise KeyboardInterrupt
 
-    first.setup.after_epoch = stop
+    first.setup.after_epoch.append(stop)
     with pytest.raises(KeyboardInterrupt):
         first.run()
     second = phase_of(method, tmp_path / "cut")

@@ -146,6 +146,22 @@ def test_the_first_preset_that_fits_is_the_whole_recipe(variant: str) -> None:
             )
 
 
+@pytest.mark.parametrize("variant", ["code", "paper"])
+@pytest.mark.parametrize("setting", ["splc", "largeloss"])
+@pytest.mark.parametrize("task", list(CODE))
+def test_the_row_of_largeloss_is_spl_with_another_loss(task: str, setting: str, variant: str) -> None:
+    own = choose_preset(PRESETS["spl"], None, task, setting, "clip-rn50", variant)
+    star = choose_preset(PRESETS["spl"], "largeloss-star", task, setting, "clip-rn50", variant)
+    assert own is not None
+    assert star is not None
+    assert star.origin == "default"
+    base, changed = config_of("spl", own.overrides), config_of("spl", star.overrides)
+    assert {name: value for name, value in changed.items() if base.get(name) != value} == {
+        "loss": "ll-r",
+        "ll_delta": 0.002,
+    }
+
+
 def test_vg200_takes_clusters_and_says_so() -> None:
     for recipe in ("hspnet", "hcp"):
         preset = choose_preset(PRESETS[recipe], None, "partial-vg200", "p50", "clip-rn101", "paper")

@@ -69,6 +69,19 @@ def batch_of(labels: npt.NDArray[np.int8]) -> Batch:
 
 
 @pytest.mark.parametrize("variant", ["paper", "code"])
+def test_few_known_labels_leave_the_graph_at_the_published_threshold(encoder: Encoder, variant: Any) -> None:
+    """P(dog | cat) is 0.7 and cats do not follow from dogs; one label in five is known."""
+    rng = np.random.default_rng(3)
+    cat = rng.random(20_000) < 0.2
+    dog = np.where(cat, rng.random(20_000) < 0.7, rng.random(20_000) < 0.4)
+    complete = np.where(np.stack([cat, dog], axis=1), 1, -1).astype(np.int8)
+    shown = np.where(rng.random(complete.shape) < 0.2, complete, 0).astype(np.int8)
+    whole, part = (build(encoder, labels, variant)[2].adjacency for labels in (complete, shown))
+    assert (whole - torch.diag(whole.diag()) > 0).sum() == 1
+    torch.testing.assert_close(part, whole)
+
+
+@pytest.mark.parametrize("variant", ["paper", "code"])
 def test_the_graph_is_that_of_the_observed_labels(
     encoder: Encoder, observed: npt.NDArray[np.int8], variant: Any
 ) -> None:

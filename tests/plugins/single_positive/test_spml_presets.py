@@ -9,6 +9,7 @@ import pytest
 
 from ltbench.method import GradientStage
 from ltbench.method.config import build_config, choose_preset, load_presets
+from ltbench.plugin import UserError
 from tests.plugins.single_positive.spml_toys import (
     SPECS,
     context_of,
@@ -75,6 +76,23 @@ def test_published_settings(data: str) -> None:
     (stage,) = type(method_of("splc"))(config).stages(context_of(single_labels()))
     assert isinstance(stage, GradientStage)
     assert stage.ema == 0.9997
-    rates = [stage.param_groups[0].schedule.factor(step, 10, 80) for step in range(800)]
-    assert int(np.argmax(rates)) == pytest.approx(159, abs=1)  # a fifth of the steps
+    # Laid out for 80 epochs of which 31 are trained, so that training ends near the highest rate.
+    assert stage.epochs == 31
+    rates = [stage.param_groups[0].schedule.factor(step, 10, stage.epochs) for step in range(310)]
+    assert int(np.argmax(rates)) == pytest.approx(159, abs=1)  # a fifth of the 800 steps
     assert rates[0] == pytest.approx(1 / 25)
+    assert rates[-1] == pytest.approx(0.87, abs=0.005)
+
+
+def test_splc_in_the_setup_of_largeloss() -> None:
+    """A row of HSPNet's Table 1, of which only SPLC's release states options."""
+    for data in ("voc", "coco", "nus", "cub"):
+        assert published("splc", f"spml-{data}", "largeloss") == published("splc", f"spml-{data}", "splc")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({"epochs": 5}, "shorter than"), ({"schedule": "constant"}, "not laid out")]
+)
+def test_a_horizon_that_nothing_has_is_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        method_of("splc", schedule_epochs=4, **{"schedule": "onecycle", **options})

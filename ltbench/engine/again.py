@@ -1,0 +1,27 @@
+"""The command that repeats a recorded run."""
+
+from __future__ import annotations
+
+import shlex
+
+from ltbench.engine.sizes import differs
+from ltbench.method.extras import CLEAN_VALIDATION
+from ltbench.records.record import RunRecord
+
+
+def again(record: RunRecord) -> str:
+    """The command that repeats a run (its options aside, which its preset or the user knows)."""
+    words = ["ltbench", "run", "--task", record.task.address, "--method", record.method.name]
+    words += ["--backbone", record.backbone.name, "--seed", str(record.seed)]
+    if record.backbone.weights == "random":
+        words += ["--weights", "random"]
+    if differs(record.backbone.image_size, record.backbone.name):
+        words += ["--image-size", str(record.backbone.image_size)]
+    if record.backbone.dtype != "float32":
+        words += ["--dtype", record.backbone.dtype]
+    if record.share is not None:
+        words += ["--share", f"{record.share:g}"]
+    if record.selection.rule == "validation":
+        clean = ["--validation", "clean"] if CLEAN_VALIDATION in record.extras else []
+        words += ["--selection", "validation", *clean]
+    return shlex.join([*words, "--overwrite", "always"])

@@ -21,9 +21,14 @@ _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
 
 
 def state_sha256(module: nn.Module) -> str:
-    """Hash of a module's state: for each key, sorted, its name, dtype, shape and bytes."""
+    """Hash of a module's state; see :func:`tensors_sha256`."""
+    return tensors_sha256(module.state_dict())
+
+
+def tensors_sha256(state: Mapping[str, Tensor]) -> str:
+    """Hash of named tensors: for each key, sorted, its name, dtype, shape and bytes."""
     digest = hashlib.sha256()
-    for key, value in sorted(module.state_dict().items()):
+    for key, value in sorted(state.items()):
         array = value.detach().cpu().contiguous()
         digest.update(f"{key} {array.dtype} {tuple(array.shape)}\n".encode())
         digest.update(memoryview(array.reshape(-1).view(torch.uint8).numpy()))

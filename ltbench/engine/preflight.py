@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ltbench.backbones.registry import find_backbone
-from ltbench.backbones.released import ALTERNATIVES, released_of
+from ltbench.backbones.released import ALTERNATIVES, released_files
 from ltbench.data.base import DataRoot
 from ltbench.data.getting.disk import SPARE, in_words
 from ltbench.data.getting.fetch import address
@@ -39,6 +39,7 @@ class Lack:
         mirrored: the mirror folder has it.
         todo: what a person has to do.
         archive: it is unpacked below the data root; other files stay in the cache.
+        install: the command that installs it as a package; empty where no package has it.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Lack:
     mirrored: bool = False
     todo: str = ""
     archive: bool = False
+    install: str = ""
 
     @property
     def line(self) -> str:
@@ -192,14 +194,19 @@ def _lack(item: Item) -> Lack:
 
 
 def _weights(request: RunRequest, root: DataRoot) -> list[Lack]:
-    file = released_of(request.backbone) if request.weights is None else None
-    if file is None or file.here(root) is not None:
-        return []
-    near = file.mirrored()
-    place = near or file.places[0]
-    where = tuple(address(each) for each in file.places)
-    name = f"weights of {request.backbone}"
-    return [Lack(name, file.bytes, where, cached(place, root), place.layout, near is not None)]
+    files = released_files(request.backbone) if request.weights is None else ()
+    lacks = []
+    for file in files:
+        if file.here(root) is None:
+            near = file.mirrored()
+            place = near or file.places[0]
+            where = tuple(address(each) for each in file.places if each.url)
+            name = f"weights of {request.backbone}" + (f", {file.places[0].name}" if len(files) > 1 else "")
+            mirrored = near is not None
+            lacks.append(
+                Lack(name, file.bytes, where, cached(place, root), place.layout, mirrored, install=file.install)
+            )
+    return lacks
 
 
 def _rooms(lacks: Sequence[Lack], root: DataRoot) -> tuple[Room, ...]:
@@ -251,5 +258,6 @@ def _no_network(absent: Sequence[Lack]) -> str:
 def _what_to_type(request: RunRequest, absent: Sequence[Lack]) -> str:
     backbone = f" --backbone {request.backbone}" if any(lack.name.startswith("weights of ") for lack in absent) else ""
     bundle = f"ltbench data bundle {request.task.address}{backbone} --out DIR"
-    hint = f"{bundle} where there is a network, then {VARIABLE}=DIR here"
+    install = "".join(f"{each}; or " for each in dict.fromkeys(lack.install for lack in absent if lack.install))
+    hint = f"{install}{bundle} where there is a network, then {VARIABLE}=DIR here"
     return f"{hint}; without weights {ALTERNATIVES}" if backbone else hint

@@ -166,9 +166,9 @@ class BackboneSpec(Spec):
         pretraining: what the weights saw, one line.
         prefix: the name is a prefix and the rest is an argument (``timm:resnet18``).
         image_size: side of the square input in pixels, when fixed.
-        released: ``module:function``, called as ``(backbone: str) -> Released | None``: the file of its released
-            weights (:class:`ltbench.backbones.released.Released`), told without opening it; None where nothing has to
-            be brought, or nobody can tell.
+        released: ``module:function``, called as ``(backbone: str) -> Released | tuple[Released, ...] | None``: the
+            files of its released weights (:class:`ltbench.backbones.released.Released`), told without opening them;
+            None where nothing has to be brought, or nobody can tell.
     """
 
     kind: ClassVar[str] = "backbone"

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from open_clip.hf_model import HFTextEncoder
 from open_clip.transform import image_transform
 from torch import Tensor, nn
 
-from ltbench.backbones.base import Backbone, BackboneCard
+from ltbench.backbones.base import Backbone, BackboneCard, TextTower
+from ltbench.backbones.masked_text import MaskedTextTower
 from ltbench.backbones.options import ENCODER_VERSION, BackboneOptions
 from ltbench.backbones.precision import arithmetic
 from ltbench.backbones.regions import attention_pool, mean_token_offset, region_kind, token_regions, trunk
 from ltbench.backbones.text import ClipTextTower, text_part
 from ltbench.backbones.weights import state_sha256
+from ltbench.backbones.whole_text import WholeTextTower, is_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -84,7 +87,7 @@ class ClipBackbone(Backbone):
         any_size: the image tower takes squares of any size (a ResNet, whose pool resizes its positions).
     """
 
-    def __init__(self, card: BackboneCard, visual: nn.Module, text: ClipTextTower | None, preprocessing: Preprocessing):
+    def __init__(self, card: BackboneCard, visual: nn.Module, text: TextTower | None, preprocessing: Preprocessing):
         super().__init__(card, visual, text)
         self.tower = visual
         self.preprocessing = preprocessing
@@ -147,13 +150,24 @@ class ClipBackbone(Backbone):
         return images.contiguous(memory_format=torch.channels_last)
 
 
+def _text_tower(model: Any, tokenizer: Any) -> TextTower | None:
+    """The text tower of an open_clip model, as its kind wants it; None where it starts from tokens alone."""
+    if text_part(model) is not None:
+        return ClipTextTower(model, tokenizer)
+    part = getattr(model, "text", model)
+    if isinstance(part, HFTextEncoder):
+        scale = float(model.logit_scale.detach().exp())
+        return MaskedTextTower(part.transformer, tokenizer, tokenizer.context_length, scale, part.pooler, part.proj)
+    return WholeTextTower(model, tokenizer) if is_whole(part) else None
+
+
 def assemble(
     model: Any, tokenizer: Any | None, preprocessing: Preprocessing, facts: Facts, options: BackboneOptions
 ) -> ClipBackbone:
     """Freeze an open_clip model, move it to the device and write its card."""
     model.eval().requires_grad_(False)
     visual: nn.Module = model.visual
-    text = ClipTextTower(model, tokenizer) if tokenizer is not None and text_part(model) is not None else None
+    text = _text_tower(model, tokenizer) if tokenizer is not None else None
     digest = state_sha256(model)
     visual.to(options.device)
     if options.dtype != "float32":

@@ -41,7 +41,7 @@ def ltbench_backbones() -> list[BackboneSpec]:
             offers=_ALL,
             pretraining="as the tag says",
             prefix=True,
-            released="ltbench.backbones.openclip:released",
+            released="ltbench.backbones.openclip_names:released",
         ),
         BackboneSpec(
             name="timm",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ltbench.backbones.released import released_of
+from ltbench.backbones.released import released_files
 from ltbench.data.base import DataRoot
 
 
@@ -15,5 +15,4 @@ def weights_at_hand(name: str, root: DataRoot) -> bool:
         UnknownName: no such backbone, architecture or tag.
         UserError: ``LTBENCH_MIRROR`` is no mirror.
     """
-    file = released_of(name)
-    return file is None or file.here(root) is not None or file.mirrored() is not None
+    return all(file.here(root) is not None or file.mirrored() is not None for file in released_files(name))

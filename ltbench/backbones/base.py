@@ -62,19 +62,36 @@ class BackboneCard(BaseModel):
 class TextTower(nn.Module, ABC):
     """A text encoder that can also start from token embeddings, which prompt learning needs.
 
+    Nothing here says which token sees which: CLIP's towers are causal, others read a text from both sides and mask the
+    padding, or see it. A learned context of M vectors enters right behind the first :attr:`starts` tokens.
+
     Attributes:
         context_length: longest prompt in tokens.
         width: size of a token embedding.
         logit_scale: exp of the pre-trained temperature, multiplies cosines.
+        cuts: nothing behind the last end-of-text token of a batch is computed, and features are the same; true of
+            causal towers that read the end-of-text token and of those that mask the padding. Others compute the whole
+            context for every text.
     """
 
     context_length: int
     width: int
     logit_scale: float
+    cuts: bool = True
+
+    @property
+    def starts(self) -> int:
+        """How many tokens stand before a text's own: 1 with a start-of-text token, 0 without."""
+        return 1
+
+    @property
+    def padding(self) -> int:
+        """Id of the token that fills the context behind the end-of-text token."""
+        return 0
 
     @abstractmethod
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """Token ids int64 [n, context_length], zero-padded after the end-of-text token."""
+        """Token ids int64 [n, context_length], filled with :attr:`padding` after the end-of-text token."""
 
     @abstractmethod
     def embed_tokens(self, tokens: Tensor) -> Tensor:
@@ -84,16 +101,19 @@ class TextTower(nn.Module, ABC):
     def encode_embeddings(self, embeddings: Tensor, ends: Tensor) -> Tensor:
         """Features [n, dim], not normalised, of prompts given as token embeddings.
 
+        What lies behind a prompt's end is not looked at. A tower that sees padding puts its own there.
+
         Args:
             embeddings: [n, length, width]; may be shorter than ``context_length``.
             ends: int64 [n], position of the end-of-text token of each prompt.
         """
 
     def encode_sequence(self, embeddings: Tensor, ends: Tensor) -> Tensor:
-        """Features [n, length, dim] after each token, not normalised; ``length`` is the last of ``ends``, plus one.
+        """Features [n, length, dim] of each token, not normalised; ``length`` is the last of ``ends``, plus one.
 
-        What :meth:`encode_embeddings` would give if the text ended there. Positions behind a text's own end mean
-        nothing. A causal tower has all of them from one pass; this default takes one pass for each position.
+        What :meth:`encode_embeddings` would give if the text ended there, of which a causal tower has all from one
+        pass; this default takes one pass for each position. A tower that reads from both sides gives what it projects
+        of each token of the whole text instead. Positions behind a text's own end mean nothing.
 
         Args:
             embeddings, ends: see :meth:`encode_embeddings`.
@@ -101,6 +121,15 @@ class TextTower(nn.Module, ABC):
         steps = range(int(ends.max()) + 1)
         found = [self.encode_embeddings(embeddings[:, : at + 1], torch.full_like(ends, at)) for at in steps]
         return torch.stack(found, dim=1)
+
+    def encode_tokens(self, embeddings: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [n, dim] of the prompts and [n, length, dim] of their tokens, from as few passes as there can be.
+
+        Args:
+            embeddings, ends: see :meth:`encode_embeddings`.
+        """
+        each = self.encode_sequence(embeddings, ends)
+        return each[torch.arange(len(each), device=each.device), ends], each
 
     @abstractmethod
     def end_positions(self, tokens: Tensor) -> Tensor:
@@ -113,8 +142,8 @@ class TextTower(nn.Module, ABC):
     def encode(self, texts: Sequence[str], chunk: int = 256) -> Tensor:
         """Features [n, dim] of texts, not normalised, without gradients.
 
-        Each chunk of texts runs only up to its own last end-of-text token, which a causal tower cannot tell from the
-        full length; memory does not grow with the number of texts.
+        Where the tower cuts, each chunk of texts runs only up to its own last end-of-text token; memory does not grow
+        with the number of texts.
         """
         device = next(self.parameters()).device
         tokens = self.tokenize(texts).to(device)
@@ -123,7 +152,8 @@ class TextTower(nn.Module, ABC):
             for start in range(0, len(tokens), chunk):
                 part = tokens[start : start + chunk]
                 ends = self.end_positions(part)
-                features.append(self.encode_embeddings(self.embed_tokens(part[:, : int(ends.max()) + 1]), ends))
+                length = int(ends.max()) + 1 if self.cuts else part.shape[1]
+                features.append(self.encode_embeddings(self.embed_tokens(part[:, :length]), ends))
         return torch.cat(features)
 
 

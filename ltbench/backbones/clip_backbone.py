@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from open_clip.hf_model import HFTextEncoder
 from open_clip.transform import image_transform
 from torch import Tensor, nn
 
-from ltbench.backbones.base import Backbone, BackboneCard
-from ltbench.backbones.options import BackboneOptions
+from ltbench.backbones.base import Backbone, BackboneCard, TextTower
+from ltbench.backbones.masked_text import MaskedTextTower
+from ltbench.backbones.options import BackboneOptions, EncodeDtype
 from ltbench.backbones.precision import arithmetic, channels_last, encoder_revision, laid_out
 from ltbench.backbones.regions import attention_pool, fitted, mean_token_offset, region_kind, token_regions, trunk
 from ltbench.backbones.text import ClipTextTower, text_part
 from ltbench.backbones.weights import state_sha256
+from ltbench.backbones.whole_text import WholeTextTower, is_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -88,7 +91,7 @@ class ClipBackbone(Backbone):
         self,
         card: BackboneCard,
         visual: nn.Module,
-        text: ClipTextTower | None,
+        text: TextTower | None,
         preprocessing: Preprocessing,
         inner_channels: bool = False,
     ):
@@ -166,6 +169,17 @@ def native_side(visual: nn.Module, otherwise: int) -> int:
     return side
 
 
+def _text_tower(model: Any, tokenizer: Any, dtype: EncodeDtype) -> TextTower | None:
+    """The text tower of an open_clip model, as its kind wants it; None where it starts from tokens alone."""
+    if text_part(model) is not None:
+        return ClipTextTower(model, tokenizer, dtype)
+    part = getattr(model, "text", model)
+    if isinstance(part, HFTextEncoder):
+        length, scale = tokenizer.context_length, float(model.logit_scale.detach().exp())
+        return MaskedTextTower(part.transformer, tokenizer, length, scale, part.pooler, part.proj, dtype)
+    return WholeTextTower(model, tokenizer, dtype) if is_whole(part) else None
+
+
 def assemble(
     model: Any,
     tokenizer: Any | None,
@@ -181,8 +195,7 @@ def assemble(
     """
     model.eval().requires_grad_(False)
     visual: nn.Module = model.visual
-    has_text = tokenizer is not None and text_part(model) is not None
-    text = ClipTextTower(model, tokenizer, options.dtype) if has_text else None
+    text = _text_tower(model, tokenizer, options.dtype) if tokenizer is not None else None
     digest = digest or state_sha256(model)
     visual.to(options.device)
     resnet, side = region_kind(visual) == "attnpool", native_side(visual, preprocessing.size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,16 +13,26 @@ import open_clip
 import torch
 from open_clip.convert import convert_state_dict
 from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed
-from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+from open_clip.pretrained import list_pretrained_tags_by_model
 from torch import nn
 
 from ltbench.backbones.clip_backbone import ClipBackbone, Facts, Preprocessing, assemble
+from ltbench.backbones.openclip_names import (
+    FOLDER,
+    QUICK,
+    Source,
+    folder_weights,
+    hub_config,
+    resolve,
+)
+from ltbench.backbones.openclip_tokens import tokenizer_of
 from ltbench.backbones.options import BackboneOptions
 from ltbench.backbones.regions import region_kind
 from ltbench.backbones.registry import unresizable
-from ltbench.backbones.released import Released, places_of, released_of
+from ltbench.backbones.released import released_files
 from ltbench.backbones.weights import (
     file_sha256,
+    from_openai,
     is_torchscript,
     load_into,
     read_checkpoint,
@@ -31,7 +41,7 @@ from ltbench.backbones.weights import (
     unfit,
 )
 from ltbench.data.base import DataRoot
-from ltbench.plugin.errors import UnknownName, UserError
+from ltbench.plugin.errors import UserError
 
 _NAMED: Final = {
     "clip-rn50": "RN50-quickgelu",
@@ -40,59 +50,6 @@ _NAMED: Final = {
     "clip-vit-b32": "ViT-B-32-quickgelu",
 }
 _OPENAI_DATA: Final = "OpenAI WIT: 400 million image-text pairs from the web, not public"
-_QUICK: Final = "-quickgelu"
-
-
-@dataclass(frozen=True)
-class Source:
-    """Architecture and released weights of an open_clip name.
-
-    Attributes:
-        model: architecture, ending in ``-quickgelu`` where that is its activation.
-        tag: released weights; empty when none were named.
-        config: open_clip's entry of the tag.
-    """
-
-    model: str
-    tag: str
-    config: dict[str, Any]
-
-    @property
-    def quick_gelu(self) -> bool:
-        """Whether the activation is QuickGELU."""
-        return bool((open_clip.get_model_config(self.model) or {}).get("quick_gelu", False))
-
-
-def resolve(argument: str) -> Source:
-    """Architecture and tag of ``MODEL/TAG`` or ``MODEL``; the activation follows the tag.
-
-    Weights trained with QuickGELU but loaded into a GELU model lose accuracy silently, so ``RN50/openai`` means
-    the architecture ``RN50-quickgelu``.
-
-    Raises:
-        UnknownName: open_clip has no such architecture, or no such tag for it.
-        UserError: a QuickGELU architecture was named for weights trained without it.
-    """
-    model, _, tag = argument.partition("/")
-    models = open_clip.list_models()
-    if model not in models:
-        raise UnknownName("open_clip model", model, models, "open_clip:MODEL/TAG, e.g. open_clip:RN50/openai")
-    if not tag:
-        return Source(model, "", {})
-    config = get_pretrained_cfg(model, tag)
-    plain = model.removesuffix(_QUICK)
-    if not config and model != plain and get_pretrained_cfg(plain, tag):
-        raise UserError(
-            f"the weights {tag!r} were trained without QuickGELU, which {model} uses", f"open_clip:{plain}/{tag}"
-        )
-    if not config:
-        tags = list_pretrained_tags_by_model(model)
-        raise UnknownName(f"tag of {model}", tag, tags, f"one of {', '.join(tags) or 'none: --weights FILE'}")
-    if config.get("quick_gelu", False) and not (open_clip.get_model_config(model) or {}).get("quick_gelu", False):
-        if model + _QUICK not in models:
-            raise UserError(f"the weights {tag!r} need QuickGELU and open_clip has no {model}{_QUICK}", "another tag")
-        model += _QUICK
-    return Source(model, tag, config)
 
 
 def open_named_clip(name: str, options: BackboneOptions) -> ClipBackbone:
@@ -101,9 +58,15 @@ def open_named_clip(name: str, options: BackboneOptions) -> ClipBackbone:
 
 
 def open_open_clip(name: str, options: BackboneOptions) -> ClipBackbone:
-    """``open_clip:MODEL/TAG``; without a tag only with ``--weights``."""
+    """``open_clip:MODEL/TAG``, ``open_clip:hf-hub:OWNER/NAME`` or ``open_clip:local-dir:FOLDER``.
+
+    A model without a tag only with ``--weights``.
+    """
     source = resolve(options.argument)
-    if not source.tag and options.weights is None:
+    if source.repository:
+        config = hub_config(name, source.repository).bring(DataRoot(offline=options.offline))
+        return _open(name, replace(source, folder=config.parent), options)
+    if source.folder is None and not source.tag and options.weights is None:
         tags = list_pretrained_tags_by_model(source.model)
         raise UserError(
             f"{name} names no weights",
@@ -117,14 +80,14 @@ def _open(name: str, source: Source, options: BackboneOptions) -> ClipBackbone:
     path = Path(options.file) if options.file else None
     state = read_checkpoint(path) if path else None
     file = _released(name, source, options.offline) if options.weights is None else None
-    if path and is_torchscript(path) and not source.quick_gelu:
+    if path and not source.quick_gelu and from_openai(path):
         raise UserError(
-            f"{path.name} is an OpenAI archive, trained with QuickGELU, which {source.model} does not use",
-            f"open_clip:{source.model}{_QUICK}",
+            f"{path.name} is of OpenAI, trained with QuickGELU, which {source.model} does not use",
+            f"open_clip:{source.model}{QUICK}",
         )
     model = _build(source, options)
     digest = None
-    weights, pretraining = options.weights or source.tag, _pretraining(source)
+    weights, pretraining = options.weights or source.tag or "released", _pretraining(source)
     if state is not None and path is not None:
         _load_state(model, state, name)
         weights, pretraining = _origin(path, source)
@@ -138,7 +101,7 @@ def _open(name: str, source: Source, options: BackboneOptions) -> ClipBackbone:
                 raise unfit(file, name, error) from error
     facts = Facts(
         name=name,
-        dim=int((open_clip.get_model_config(source.model) or {})["embed_dim"]),
+        dim=int(source.architecture["embed_dim"]),
         weights=weights,
         pretraining="none: random weights" if options.random else pretraining,
         library=f"open_clip-{open_clip.__version__}",
@@ -151,7 +114,7 @@ def _open(name: str, source: Source, options: BackboneOptions) -> ClipBackbone:
         digest = state_sha256(model)
         _resize(model, name, size, own)
         preprocessing = replace(preprocessing, size=size)
-    return assemble(model, _tokenizer(source.model), preprocessing, facts, options, digest)
+    return assemble(model, tokenizer_of(source, options), preprocessing, facts, options, digest)
 
 
 def _resize(model: Any, name: str, size: int, own: int) -> None:
@@ -182,28 +145,15 @@ def _resize(model: Any, name: str, size: int, own: int) -> None:
         raise unresizable(name, size, own, str(error)) from error
 
 
-def own_size(backbone: str) -> int | None:
-    """Side in pixels of the images that ``open_clip:MODEL/TAG`` takes; None where the model does not say.
-
-    Raises:
-        UnknownName: as :func:`resolve`.
-    """
-    source = resolve(backbone.partition(":")[2])
-    said = source.config.get("size") or (open_clip.get_model_config(source.model) or {}).get("vision_cfg", {})
-    size = said.get("image_size", 224) if isinstance(said, dict) else said
-    return int(size[0] if isinstance(size, list | tuple) else size)
-
-
 def _build(source: Source, options: BackboneOptions) -> nn.Module:
-    keep = ("size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color")
-    forced = {key: value for key, value in source.config.items() if key in keep and value is not None}
     try:
         with seeded(options.seed), _quiet():
             model: nn.Module = open_clip.create_model(
-                source.model,
+                source.model if source.folder is None else f"{FOLDER}{source.folder}",
                 pretrained=None,
+                load_weights=False,
                 precision="fp32",
-                force_preprocess_cfg=forced,
+                force_preprocess_cfg=source.preprocessing,
                 pretrained_text=False,
             )
     except (OSError, RuntimeError, ImportError, ValueError) as error:
@@ -221,29 +171,21 @@ def _load_state(model: nn.Module, state: dict[str, torch.Tensor], name: str) -> 
     load_into(model, state, name)
 
 
-def released(backbone: str) -> Released | None:
-    """File of the released weights of ``open_clip:MODEL/TAG``; None without a tag.
-
-    Raises:
-        UnknownName: as :func:`resolve`.
-    """
-    places = places_of(resolve(backbone.partition(":")[2]).config)
-    return Released(backbone, places) if places else None
-
-
 def _released(name: str, source: Source, offline: bool) -> Path:
     """The released weights, brought when allowed.
 
     Raises:
         UserError: they cannot be had, or nobody says from where.
     """
-    file = released_of(name)
-    if file is None:
+    if source.folder is not None and not source.repository:
+        return folder_weights(source.folder)
+    files = released_files(name)
+    if not files:
         raise UserError(
             f"open_clip names no place to download weights of {name} ({source.model}, {source.tag}) from",
             "--weights FILE",
         )
-    return file.bring(DataRoot(offline=offline))
+    return files[-1].bring(DataRoot(offline=offline))
 
 
 def _origin(path: Path, source: Source) -> tuple[str, str]:
@@ -255,6 +197,8 @@ def _origin(path: Path, source: Source) -> tuple[str, str]:
 
 
 def _pretraining(source: Source) -> str:
+    if source.folder is not None:
+        return f"as {source.model} says"
     return _OPENAI_DATA if source.tag == "openai" else f"open_clip tag {source.tag}" if source.tag else "unknown"
 
 
@@ -270,14 +214,6 @@ def _preprocessing(model: nn.Module) -> Preprocessing:
         resize_mode=config["resize_mode"],
         fill=int(config.get("fill_color", 0)),
     )
-
-
-def _tokenizer(model: str) -> Any | None:
-    """The tokenizer, when it is CLIP's own; those of other libraries serve no causal tower here."""
-    text = (open_clip.get_model_config(model) or {}).get("text_cfg", {})
-    if text.get("hf_tokenizer_name") or text.get("hf_model_name") or "siglip" in model.lower():
-        return None
-    return open_clip.get_tokenizer(model)
 
 
 @contextlib.contextmanager

@@ -41,8 +41,8 @@ def ltbench_backbones() -> list[BackboneSpec]:
             offers=_ALL,
             pretraining="as the tag says",
             prefix=True,
-            own_size="ltbench.backbones.openclip:own_size",
-            released="ltbench.backbones.openclip:released",
+            own_size="ltbench.backbones.openclip_names:own_size",
+            released="ltbench.backbones.openclip_names:released",
         ),
         BackboneSpec(
             name="timm",

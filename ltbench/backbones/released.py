@@ -1,7 +1,7 @@
 """Released weights as files with places: from there they travel as data do. Imports no torch.
 
-A file is looked for in the cache, in the folders that open_clip, CLIP and the hub's own client keep, in the mirror that
-``LTBENCH_MIRROR`` names, and at its places on the web, in this order.
+A file is looked for in the cache, in installed packages, in the folders that open_clip, CLIP and the hub's own client
+keep, in the mirror that ``LTBENCH_MIRROR`` names, and at its places on the web, in this order.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -37,19 +38,30 @@ class Released:
         backbone: as typed.
         places: at least one, the best first.
         bytes: about how large the file is; 0 where nobody says.
+        install: the command that brings it in a package; empty where no package has it.
     """
 
     backbone: str
     places: tuple[Source, ...]
     bytes: int = 0
+    install: str = ""
 
     def found(self, root: DataRoot) -> tuple[Source, Path] | None:
-        """The file, where it is on this machine and not in a mirror, and its place; nothing is asked for."""
+        """The file, where it is on this machine and not in a mirror, and its place; nothing is asked for.
+
+        Raises:
+            UserError: a package that is installed holds another file than the pinned one.
+        """
         for place in self.places:
             target = cached(place, root)
             if target.is_file():
                 return place, target
         for place in self.places:
+            if place.package is not None:
+                path = installed_file(place)
+                if path is not None:
+                    return place, path
+                continue
             for path in _kept_by_others(place):
                 if place.sha256 is None or place.sha256 == sha256_of(path):
                     return place, path
@@ -98,10 +110,12 @@ class Released:
         near = self.mirrored()
         if near is not None:
             return fetch(near, root)
+        install = f"{self.install}; or " if self.install else ""
         if root.offline:
             raise UserError(
                 f"the released weights of {self.backbone} are not on this machine",
-                f"LTBENCH_MIRROR=DIR with {self.places[0].layout}, run once without --offline, or --weights FILE",
+                f"{install}LTBENCH_MIRROR=DIR with {self.places[0].layout}, run once without --offline, or --weights"
+                " FILE",
             )
         check_room(root.cache, self.bytes, f"the file of weights of {self.backbone}")
         return self._download(root)
@@ -121,21 +135,29 @@ class Released:
         raise UserError(
             f"the released weights of {self.backbone} could not be downloaded "
             f"({'; '.join(problem.message for problem in problems)})",
-            f"LTBENCH_MIRROR=DIR with {self.places[0].layout}; {ALTERNATIVES}",
+            f"{f'{self.install}; or ' if self.install else ''}LTBENCH_MIRROR=DIR with {self.places[0].layout}; "
+            f"{ALTERNATIVES}",
         )
 
 
-def released_of(backbone: str) -> Released | None:
-    """Released weights of a backbone by name; None where there is nothing to bring, or its plugin does not say.
+def released_files(backbone: str) -> tuple[Released, ...]:
+    """Released weights of a backbone by name, file by file; none where there is nothing to bring, or nobody says.
 
     Raises:
         UnknownName: no such backbone, or its library knows no such model.
+        UserError: the backbone's plugin lacks a package.
     """
     spec = find_backbone(backbone)[0].spec
     if spec.released is None:
-        return None
-    told: Callable[[str], Released | None] = spec.load_target(spec.released)
-    return told(backbone)
+        return ()
+    told: Callable[[str], Released | tuple[Released, ...] | None] = spec.load_target(spec.released)
+    found = told(backbone)
+    return () if found is None else found if isinstance(found, tuple) else (found,)
+
+
+def released_of(backbone: str) -> Released | None:
+    """Released weights of a backbone whose weights are one file; see :func:`released_files`."""
+    return next(iter(released_files(backbone)), None)
 
 
 def bring_weights(backbone: str, root: DataRoot) -> None:
@@ -144,9 +166,34 @@ def bring_weights(backbone: str, root: DataRoot) -> None:
     Raises:
         UserError: as :meth:`Released.bring`.
     """
-    file = released_of(backbone)
-    if file is not None and file.here(root) is None:
-        file.bring(root)
+    for file in released_files(backbone):
+        if file.here(root) is None:
+            file.bring(root)
+
+
+def installed_file(place: Source) -> Path | None:
+    """The file of a package, where that is installed; found in the package's folder, whose code is not imported.
+
+    Raises:
+        UserError: the installed file has another sha256 than the pinned one.
+    """
+    assert place.package is not None
+    name, version, path = place.package
+    try:
+        package = distribution(name)
+    except PackageNotFoundError:
+        return None
+    file = Path(str(package.locate_file(path)))
+    if not file.is_file():
+        return None
+    found = sha256_of(file)
+    if found != place.sha256:
+        raise UserError(
+            f"{place.name} of the installed package {name} {package.version} has sha256 {found}, not the pinned one"
+            f" {place.sha256}",
+            f"pip install --force-reinstall {name}=={version}",
+        )
+    return file
 
 
 def hub_files(address: str, *names: str, licence: str = "") -> tuple[Source, ...]:

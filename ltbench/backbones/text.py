@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ltbench.backbones.base import TextTower
 from ltbench.backbones.options import EncodeDtype
 from ltbench.backbones.precision import arithmetic
+from ltbench.backbones.tokens import names_that_do_not_fit
 
 
 def text_part(model: nn.Module) -> nn.Module | None:
@@ -33,7 +34,8 @@ class ClipTextTower(TextTower):
 
     Args:
         model: the open_clip model; its modules are shared, not copied.
-        tokenizer: texts → int64 [n, context_length]; has ``encode``, ``sot_token_id`` and ``eot_token_id``.
+        tokenizer: texts → int64 [n, context_length]; has ``encode``, and ``starts`` and ``padding`` where those
+            are not 1 and 0.
         dtype: arithmetic of transformer and projection; features and gradients of embeddings are float32 in any case.
 
     Raises:
@@ -63,8 +65,18 @@ class ClipTextTower(TextTower):
         # Pooling "argmax" reads the largest id, which is the end-of-text token of CLIP's vocabularies.
         self._end_id = eos if reads_eos else None
 
+    @property
+    def starts(self) -> int:
+        """See :class:`TextTower`."""
+        return int(getattr(self.tokenizer, "starts", 1))
+
+    @property
+    def padding(self) -> int:
+        """See :class:`TextTower`."""
+        return int(getattr(self.tokenizer, "padding", 0))
+
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """Token ids int64 [n, context_length], zero-padded after the end-of-text token; longer texts lose their end."""
+        """Token ids int64 [n, context_length], padded after the end-of-text token; longer texts lose their end."""
         tokens: Tensor = self.tokenizer(list(texts), context_length=self.context_length)
         return tokens
 
@@ -116,23 +128,18 @@ class ClipTextTower(TextTower):
     def _projected(self, hidden: Tensor) -> Tensor:
         """Features [..., dim] of tokens [..., width]."""
         with arithmetic(self.dtype, hidden.device):
-            x: Tensor = self.ln_final(hidden)
-            if isinstance(self.text_projection, nn.Linear):
-                x = self.text_projection(x)
-            elif self.text_projection is not None:
-                x = x @ self.text_projection
-        return x if self.dtype == "float32" else x.float()
+            projected = project(self, self.ln_final(hidden))
+        return projected if self.dtype == "float32" else projected.float()
 
     def unknown_parts(self, names: Sequence[str]) -> dict[str, str]:
         """Names that the tokenizer cuts off, or that hold words without a token of their own, with the reason."""
-        unknown_words = getattr(self.tokenizer, "unknown_words", None)
-        found: dict[str, str] = {}
-        for name in names:
-            count = len(self.tokenizer.encode(name))
-            if count == 0:
-                found[name] = "has no token"
-            elif count + 2 > self.context_length:
-                found[name] = f"has {count} tokens, the context holds {self.context_length - 2}"
-            elif unknown_words is not None and (words := unknown_words(name)):
-                found[name] = f"unknown to the tokenizer: {', '.join(words)}"
-        return found
+        return names_that_do_not_fit(self.tokenizer, names, self.context_length, self.starts)
+
+
+def project(part: Any, tokens: Tensor) -> Tensor:
+    """Features [..., dim] of normalised tokens [..., width], by the projection of an open_clip text tower."""
+    projection: Tensor | nn.Linear | None = part.text_projection
+    if isinstance(projection, nn.Linear):
+        projected: Tensor = projection(tokens)
+        return projected
+    return tokens if projection is None else tokens @ projection

@@ -68,12 +68,12 @@ class TimmBackbone(Backbone):
         at 448 pixels takes 1.6 MB an image. It serves methods that train the tower.
 
         Raises:
-            TypeError: the model ends in tokens.
+            TypeError: the model ends in tokens, or in several maps.
         """
         with arithmetic(self.card.dtype, images.device):
             tower: Any = self.tower
-            last: Tensor = tower.forward_features(laid_out(images, self._inner_channels))
-            if last.ndim != 4 or last.shape[1] != tower.num_features:
+            last = tower.forward_features(laid_out(images, self._inner_channels))
+            if not isinstance(last, Tensor) or last.ndim != 4 or last.shape[1] != tower.num_features:
                 return super().encode_regions(images)
             pooled: Tensor = tower.forward_head(last)
         return pooled.float(), last.flatten(2).transpose(1, 2).float()

@@ -17,16 +17,22 @@ from torch import Tensor, nn
 from ltbench.plugin.errors import UserError
 
 # OpenAI's archives carry three integers next to the weights; traced modules also list their causal mask, a constant.
-_NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
+_OPENAI = ("input_resolution", "context_length", "vocab_size")
+_NOT_WEIGHTS = (*_OPENAI, "attn_mask")
 
 
 def state_sha256(module: nn.Module) -> str:
-    """Hash of a module's state: for each key, sorted, its name, dtype, shape and bytes."""
+    """Hash of a module's state; see :func:`tensors_sha256`."""
+    return tensors_sha256(module.state_dict())
+
+
+def tensors_sha256(state: Mapping[str, Tensor]) -> str:
+    """Hash of named tensors: for each key, sorted, its name, dtype, shape and bytes."""
     digest = hashlib.sha256()
-    for key, value in sorted(module.state_dict().items()):
+    for key, value in sorted(state.items()):
         array = value.detach().cpu().contiguous()
         digest.update(f"{key} {array.dtype} {tuple(array.shape)}\n".encode())
-        digest.update(memoryview(array.reshape(-1).view(torch.uint8).numpy()))
+        digest.update(array.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -61,11 +67,37 @@ def is_torchscript(path: Path) -> bool:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
+_WRAPPERS = ("state_dict", "model", "model_state_dict", "model_ema", "ema", "module")
+_PREFIXES = ("_orig_mod.", "module.")
+"""What torch.compile and DistributedDataParallel put before each key, in any order and number."""
+
+
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """Read a state dict from .safetensors, a torch file (tensors only, no pickled code) or a TorchScript archive.
 
+    It may lie under a key of the file (``state_dict``, ``model``, ``model_state_dict``, ``model_ema``), and its keys
+    may begin as torch.compile, DistributedDataParallel or Lightning write them.
+
     Raises:
         UserError: the file is missing, damaged, holds pickled code, or holds no state dict.
+    """
+    return {key: value for key, value in read_tensors(path).items() if key not in _NOT_WEIGHTS}
+
+
+def from_openai(path: Path) -> bool:
+    """Whether a file is one of OpenAI's, as their TorchScript archive or as its state dict with three integers beside.
+
+    Raises:
+        UserError: as :func:`read_checkpoint`.
+    """
+    return is_torchscript(path) or set(_OPENAI) <= read_tensors(path).keys()
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """What :func:`read_checkpoint` reads, and whatever else lies beside the weights.
+
+    Raises:
+        UserError: as :func:`read_checkpoint`.
     """
     if not path.is_file():
         raise UserError(f"weights file {path.name} does not exist", "--weights FILE")
@@ -88,17 +120,30 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"weights file {path.name} cannot be read ({_line(error)})", "--weights FILE") from error
-    for wrapper in ("state_dict", "model"):
+    for wrapper in _WRAPPERS:
         if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
             found = found[wrapper]
     if not isinstance(found, Mapping) or not found or not all(isinstance(v, Tensor) for v in found.values()):
         raise UserError(f"weights file {path.name} holds no state dict", "--weights FILE")
-    state = {str(key).removeprefix("module."): value for key, value in found.items()}
-    return {key: value for key, value in state.items() if key not in _NOT_WEIGHTS}
+    return _plain_keys(found)
+
+
+def _plain_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict by the keys of the model alone."""
+    keys = [str(key) for key in state]
+    found = list(keys)
+    for at, key in enumerate(found):
+        while key.startswith(_PREFIXES):
+            key = key.partition(".")[2]
+        found[at] = key
+    # Lightning's; a model may have a part of that name, but hardly nothing else.
+    if all(key.startswith("model.") for key in found):
+        found = [key.removeprefix("model.") for key in found]
+    return dict(zip(found, state.values(), strict=True))
 
 
 def load_into(module: nn.Module, state: Mapping[str, Tensor], what: str, may_miss: tuple[str, ...] = ()) -> None:
-    """Load a state dict, strictly.
+    """Load a state dict, strictly; counters of batches, which old files lack, stay as they are.
 
     Args:
         module: receives the weights.
@@ -110,6 +155,7 @@ def load_into(module: nn.Module, state: Mapping[str, Tensor], what: str, may_mis
         UserError: keys or shapes do not match; the first difference and the count are named.
     """
     own = module.state_dict()
+    state = {**{k: v for k, v in own.items() if k.endswith("num_batches_tracked")}, **state}
     missing = [k for k in own if k not in state and not k.startswith(may_miss or "\0")]
     extra = [k for k in state if k not in own and not k.startswith(may_miss or "\0")]
     shapes = [k for k in own if k in state and own[k].shape != state[k].shape]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ltbench.backbones.released import released_of
+from ltbench.backbones.released import released_files
 from ltbench.data.base import DataRoot
 from ltbench.data.getting.disk import in_words
 from ltbench.data.getting.fetch import address
@@ -34,6 +34,7 @@ class Lack:
         mirrored: the mirror folder has it.
         todo: what a person has to do.
         archive: it is unpacked below the data root; other files stay in the cache.
+        install: the command that installs it as a package; empty where no package has it.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Lack:
     mirrored: bool = False
     todo: str = ""
     archive: bool = False
+    install: str = ""
 
     @property
     def line(self) -> str:
@@ -126,11 +128,13 @@ def _lack(item: Item) -> Lack:
 
 
 def _lacking_weights(backbone: str, root: DataRoot) -> tuple[Lack, ...]:
-    file = released_of(backbone)
-    if file is None or file.here(root) is not None:
-        return ()
-    near = file.mirrored()
-    place = near or file.places[0]
-    where = tuple(address(each) for each in file.places)
-    name = f"{WEIGHTS}{backbone}"
-    return (Lack(name, file.bytes, where, cached(place, root), place.layout, near is not None),)
+    files, lacks = released_files(backbone), []
+    for file in files:
+        if file.here(root) is None:
+            near = file.mirrored()
+            place = near or file.places[0]
+            where = tuple(address(each) for each in file.places if each.url)
+            name = f"{WEIGHTS}{backbone}" + (f", {file.places[0].name}" if len(files) > 1 else "")
+            at, mirrored = cached(place, root), near is not None
+            lacks.append(Lack(name, file.bytes, where, at, place.layout, mirrored, install=file.install))
+    return tuple(lacks)

@@ -16,7 +16,7 @@ import torch
 from ltbench.backbones.features import Float32
 from ltbench.backbones.precomputed import PrecomputedBackbone
 from ltbench.backbones.registry import open_backbone
-from ltbench.backbones.released import released_of
+from ltbench.backbones.released import released_files
 from ltbench.data.base import Images
 from ltbench.data.progress import SILENT
 from ltbench.engine.drawn import drawn_rows
@@ -169,12 +169,18 @@ def _opened(request: RunRequest, folder: Path) -> tuple[Prepared, TrainView, Tes
     torch.set_num_threads(request.threads)
     resolved, device, root = resolve_method(request), pick_device(request.device), request.root()
     needs = resolved.method.needs()
-    file = released_of(request.backbone) if request.weights is None else None
-    drawn = file is not None and file.here(root) is None
+    files = released_files(request.backbone) if request.weights is None else ()
+    drawn = any(file.here(root) is None for file in files)
     weights = "random" if drawn else request.weights
-    backbone = behind_preprocessing(
-        open_backbone(request.backbone, weights=weights, device=str(device), offline=True), needs
+    opened = open_backbone(
+        request.backbone,
+        weights=weights,
+        dtype=request.dtype,
+        device=str(device),
+        offline=True,
+        image_size=resolved.image_size,
     )
+    backbone = behind_preprocessing(opened, needs)
     batch = int(getattr(resolved.config, "batch_size", 64))
     if Look().lacks(replace(request, weights="random"), root):
         known = rows_of(request.task)

@@ -192,6 +192,7 @@ def _commands(whole: Whole) -> list[str]:
 
 def _what_to_type(commands: Sequence[str], absent: Sequence[Lack]) -> str:
     typed = commands[0] if len(commands) == 1 else "each command above"
-    hint = f"{typed} where there is a network, then {VARIABLE}=DIR here"
+    install = "".join(f"{each}; or " for each in dict.fromkeys(lack.install for lack in absent if lack.install))
+    hint = f"{install}{typed} where there is a network, then {VARIABLE}=DIR here"
     weights = any(lack.name.startswith(WEIGHTS) for lack in absent)
     return f"{hint}; without weights {ALTERNATIVES}" if weights else hint

@@ -99,7 +99,7 @@ class ConditionalPrompts(nn.Module):
 
     def _shifted(self, base: Tensor, shifts: Tensor) -> Tensor:
         """Embeddings [n, C, length, W] of prompts [C, length, W] with a shifted context."""
-        first, size = 1, self.prompts.context_tokens
+        first, size = self.prompts.tower.starts, self.prompts.context_tokens
         context = base[None, :, first : first + size] + shifts
         start, tail = (part.expand(len(shifts), -1, -1, -1) for part in (base[:, :first], base[:, first + size :]))
         return torch.cat([start, context, tail], dim=2)

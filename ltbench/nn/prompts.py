@@ -19,9 +19,9 @@ class PromptLearner(nn.Module):
     """Prompts ``[start] [context] [class name] . [end of text]`` whose context vectors are learned.
 
     Source: CoOp (Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022, section 3.2). Class names keep
-    their own token embeddings; underscores in them become blanks. Prompts are cut after the last end-of-text token of
-    all classes, which changes nothing for a causal tower. Only ``ctx`` is learned and in ``state_dict``; all else
-    follows from the tower and the class names.
+    their own token embeddings; underscores in them become blanks. Towers without a start-of-text token have none here.
+    Prompts end with the last end-of-text token of all classes; a tower that sees more than that adds it itself. Only
+    ``ctx`` is learned and in ``state_dict``; all else follows from the tower and the class names.
 
     Args:
         tower: frozen text tower; it is used, not owned (see ``ltbench.nn.text.Shared``).
@@ -100,7 +100,9 @@ class PromptLearner(nn.Module):
             dropped: leave out so many context vectors.
         """
         ends = self.ends[rows] - dropped
-        count, length = len(ends), int(ends.max()) - (self.context_tokens - dropped)
+        # Of the tokens behind the start: the name, the full stop and the end.
+        count = len(ends)
+        length = int(ends.max()) + 1 - self.tower.starts - (self.context_tokens - dropped)
         ctx = (context if self.class_specific else context.expand(count, -1, -1))[:, dropped:]
         start = self.prefix.expand(count, -1, -1)
         with torch.no_grad():
@@ -122,8 +124,9 @@ class PromptLearner(nn.Module):
         embeddings, _ = self()
         missing = self.tower.context_length - embeddings.shape[1]
         with torch.no_grad():
-            blank = self.tower.embed_tokens(torch.zeros(1, 1, dtype=torch.int64, device=embeddings.device))
-        # A prompt ends elsewhere than the longest one, but behind its end the tokenizer pads with zeros as well.
+            filler = torch.full((1, 1), self.tower.padding, dtype=torch.int64, device=embeddings.device)
+            blank = self.tower.embed_tokens(filler)
+        # A prompt ends elsewhere than the longest one, but behind its end the tokenizer pads alike.
         return torch.cat([embeddings, blank.to(embeddings).expand(len(embeddings), missing, -1)], dim=1)
 
     def class_features(
@@ -187,9 +190,11 @@ class PromptLearner(nn.Module):
             device = _device(tower)
             sentences = tower.tokenize([f"{name}." for name in plain]).to(device)
             ends = tower.end_positions(sentences)
-            # Without the full stop a name is as long as its last token's position.
-            lengths = tower.end_positions(tower.tokenize(plain).to(device)) - 1
-            too_long = (ends + self.context_tokens > tower.context_length - 1) | (lengths >= tower.context_length - 2)
+            starts = tower.starts
+            lengths = tower.end_positions(tower.tokenize(plain).to(device)) - starts
+            # A name that fills the context was cut off, so that its true length is not known.
+            room = tower.context_length - 1
+            too_long = (ends + self.context_tokens > room) | (lengths >= room - starts)
             if bool(too_long.any()):
                 name = class_names[int(too_long.int().argmax())]
                 raise UserError(
@@ -197,11 +202,11 @@ class PromptLearner(nn.Module):
                     " tokens of the text tower",
                     "fewer context tokens, or a shorter name",
                 )
-            first = tower.embed_tokens(sentences[:1, :1]).detach()
+            first = tower.embed_tokens(sentences[:1, :starts]).detach()
         self.class_names = tuple(class_names)
         self._name_lengths = tuple(int(n) for n in lengths)
         # Token ids, not their embeddings: ten thousand classes' embeddings take hundreds of megabytes.
-        self.prefix, self.tail = first.clone(), sentences[:, 1 : int(ends.max()) + 1].clone()
+        self.prefix, self.tail = first.clone(), sentences[:, starts : int(ends.max()) + 1].clone()
         self.ends = ends + self.context_tokens
 
     def _embedded(self, init: str) -> Tensor:
@@ -209,14 +214,15 @@ class PromptLearner(nn.Module):
         tower = self.tower
         with torch.no_grad():
             tokens = tower.tokenize([init.replace("_", " ")]).to(self.prefix.device)
-            count = int(tower.end_positions(tokens)[0]) - 1
+            starts = tower.starts
+            count = int(tower.end_positions(tokens)[0]) - starts
             if count != self.context_tokens:
                 raise UserError(
                     f"the context starts from {init!r}, which has {count} tokens, but context_tokens is"
                     f" {self.context_tokens}",
                     f"context_tokens={count}, or init=null for a random start",
                 )
-            return tower.embed_tokens(tokens)[0, 1 : 1 + count].detach()
+            return tower.embed_tokens(tokens)[0, starts : starts + count].detach()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         self._shared.apply(fn)

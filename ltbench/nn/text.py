@@ -17,11 +17,23 @@ class Tower(Protocol):
         context_length: longest prompt in tokens.
         width: size of a token embedding.
         logit_scale: exp of the pre-trained temperature.
+        cuts: whether what lies behind the last end-of-text token need not be computed.
     """
 
     context_length: int
     width: int
     logit_scale: float
+    cuts: bool
+
+    @property
+    def starts(self) -> int:
+        """How many tokens stand before a text's own; a learned context enters behind them."""
+        ...
+
+    @property
+    def padding(self) -> int:
+        """Id of the token behind the end-of-text token."""
+        ...
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Token ids int64 [n, context_length]."""
@@ -80,7 +92,7 @@ def encode_in_chunks(tower: Tower, embeddings: Tensor, ends: Tensor, chunk: int 
 
     Activations do not grow with the number of prompts (see :func:`recomputed`); the embeddings that are handed in do.
     ``PromptLearner.class_features`` puts its prompts together a chunk at a time as well. Each chunk runs only up to the
-    last end-of-text token of its own prompts.
+    last end-of-text token of its own prompts where the tower cuts.
 
     Args:
         tower: the text tower.

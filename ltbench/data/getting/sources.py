@@ -12,6 +12,7 @@ HUB = "https://huggingface.co"
 Unpack = Literal["tar", "zip"]
 
 _GITHUB = re.compile(r"^github:(?P<owner>[\w.-]+)/(?P<repo>[\w.-]+)@(?P<commit>[0-9a-f]{40}):(?P<path>[^\\\0]+)$")
+_PACKAGE = re.compile(r"^package:(?P<name>[\w.-]+)==(?P<version>[\w.]+):(?P<path>[^\\\0]+)$")
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 
 
@@ -21,7 +22,8 @@ class Source:
 
     Attributes:
         name: short name for people, e.g. ``voc_lt_train.txt``; no slashes.
-        origin: ``github:<owner>/<repo>@<commit>:<path>`` with the full commit, or an ``https`` (``http``) address.
+        origin: ``github:<owner>/<repo>@<commit>:<path>`` with the full commit, an ``https`` (``http``) address, or
+            ``package:<name>==<version>:<path>`` for a file that a Python package installs.
         sha256: hex digest of the file, or None where it is not known; then ``unpinned`` says why.
         size: bytes; exact where ``sha256`` is pinned, else what people are told before the download; None if unknown.
         licence: licence or terms of use, one line.
@@ -57,14 +59,17 @@ class Source:
     def layout(self) -> str:
         """Where the file lies below a mirror, with forward slashes.
 
-        ``github/<owner>/<repo>/<commit>/<path>`` for files on GitHub, ``web/<host>/<path>`` for others.
+        ``github/<owner>/<repo>/<commit>/<path>`` for files on GitHub, ``package/<name>/<version>/<path>`` for those of
+        packages, ``web/<host>/<path>`` for others.
 
         Raises:
             ValueError: the origin is malformed, or its path leaves its folder.
         """
-        found = _GITHUB.match(self.origin)
+        found, package = _GITHUB.match(self.origin), _PACKAGE.match(self.origin)
         if found:
             top, path = "github/{owner}/{repo}/{commit}".format(**found.groupdict()), found["path"]
+        elif package:
+            top, path = "package/{name}/{version}".format(**package.groupdict()), package["path"]
         else:
             parts = urlsplit(self.origin)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
@@ -78,8 +83,16 @@ class Source:
         return f"{top}/{path}"
 
     @property
+    def package(self) -> tuple[str, str, str] | None:
+        """Name and version of the Python package that installs it, and its path there; None for other files."""
+        found = _PACKAGE.match(self.origin)
+        return None if found is None else (found["name"], found["version"], found["path"])
+
+    @property
     def url(self) -> str:
-        """The address it is downloaded from."""
+        """The address it is downloaded from; empty for a file that comes with a package."""
+        if self.package is not None:
+            return ""
         found = _GITHUB.match(self.origin)
         if not found:
             return self.origin

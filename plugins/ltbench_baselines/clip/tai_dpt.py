@@ -73,8 +73,8 @@ class Sentences:
         embeddings = self.tower.embed_tokens(tokens[:, : int(ends.max()) + 1])
         if not self.sequence:
             return normalize(self.tower.encode_embeddings(embeddings, ends).float(), dim=-1), None, ends
-        each = normalize(self.tower.encode_sequence(embeddings, ends).float(), dim=-1)
-        return each[torch.arange(len(each), device=device), ends], each, ends
+        whole, each = self.tower.encode_tokens(embeddings, ends)
+        return normalize(whole.float(), dim=-1), normalize(each.float(), dim=-1), ends
 
 
 def pooled(cosines: Tensor, sharpness: float) -> Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ltbench.backbones.options import ENCODER_VERSION, EncodeDtype
 
@@ -28,6 +29,18 @@ def arithmetic(dtype: EncodeDtype, device: torch.device) -> Iterator[None]:
             yield
     else:
         yield
+
+
+def cast_matrices(module: nn.Module, dtype: EncodeDtype) -> nn.Module:
+    """A copy of a frozen module whose matrices are of a type; autocast would cast those without a gradient each time.
+
+    Vectors (biases, norms) stay as they are: they take part in sums of float32.
+    """
+    cast = copy.deepcopy(module)
+    for parameter in cast.parameters():
+        if parameter.ndim > 1:
+            parameter.data = parameter.data.to(_TORCH[dtype])
+    return cast
 
 
 def channels_last(dtype: EncodeDtype, device: str, resnet: bool, side: int) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ltbench.backbones.base import TextTower
 from ltbench.backbones.options import EncodeDtype
-from ltbench.backbones.precision import arithmetic
+from ltbench.backbones.precision import arithmetic, cast_matrices
 from ltbench.backbones.tokens import names_that_do_not_fit
 
 
@@ -49,6 +49,8 @@ class ClipTextTower(TextTower):
             raise TypeError(f"the text tower of {type(model).__name__} is not causal, so it cannot be cut")
         self.tokenizer = tokenizer
         self.dtype: EncodeDtype = dtype
+        # What the copy was made of, and the copy: in a list, so that its parameters are not counted or saved.
+        self._cast: list[tuple[object, nn.Module]] = []
         self.token_embedding: nn.Embedding = part.token_embedding
         self.positional_embedding: nn.Parameter = part.positional_embedding
         self.transformer: nn.Module = part.transformer
@@ -122,8 +124,17 @@ class ClipTextTower(TextTower):
             raise ValueError(f"end-of-text position {length - 1} lies outside of {embeddings.shape[1]} tokens")
         x = embeddings[:, :length] + self.positional_embedding[:length].to(embeddings.dtype)
         with arithmetic(self.dtype, x.device):
-            hidden: Tensor = self.transformer(x, attn_mask=self.attn_mask[:length, :length].to(x.dtype))
+            hidden: Tensor = self._blocks()(x, attn_mask=self.attn_mask[:length, :length].to(x.dtype))
         return hidden
+
+    def _blocks(self) -> nn.Module:
+        """The transformer with matrices of the tower's type; cast again when its weights moved or changed."""
+        if self.dtype == "float32":
+            return self.transformer
+        made_of = [(parameter.device, parameter._version) for parameter in self.transformer.parameters()]
+        if not self._cast or self._cast[0][0] != made_of:
+            self._cast = [(made_of, cast_matrices(self.transformer, self.dtype))]
+        return self._cast[0][1]
 
     def _projected(self, hidden: Tensor) -> Tensor:
         """Features [..., dim] of tokens [..., width]."""

@@ -225,7 +225,10 @@ def load_entry_points(points: Iterable[EntryPoint], allow: frozenset[str] | None
         allow: names of entry points or distributions to load; ``None`` loads all. Core plugins always load.
     """
     registry = Registry()
-    found = [(point, *_owner(point)) for point in sorted(points, key=lambda p: (p.name, p.value))]
+    ordered = sorted(points, key=lambda p: (p.name, p.value))
+    # Each look at a distribution's metadata reads and parses its file.
+    owners = {key: _owner(point) for key, point in {id(point.dist): point for point in ordered}.items()}
+    found = [(point, *owners[id(point.dist)]) for point in ordered]
     registry.unmatched = tuple(
         name for name in sorted(allow or ()) if not any(_matches(point, owner, name) for point, owner, _ in found)
     )

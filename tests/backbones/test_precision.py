@@ -14,6 +14,7 @@ from ltbench.backbones.base import Backbone
 from ltbench.backbones.clip_backbone import ClipBackbone
 from ltbench.backbones.precision import channels_last
 from ltbench.backbones.registry import open_backbone
+from ltbench.backbones.text import ClipTextTower
 from ltbench.nn import PromptLearner
 
 NAMES = ("aeroplane", "cat", "dining table", "tv monitor")
@@ -66,6 +67,21 @@ def test_bfloat16_prompts_have_the_features_and_gradients_of_float32(exact: Back
     assert float(cosine_similarity(one, other).min()) >= 0.9999
     assert float(cosine_similarity(plain, quick_plain).min()) >= 0.9999
     assert float(cosine_similarity(gradient, quick_gradient).min()) >= 0.999
+
+
+def test_matrices_that_were_cast_follow_the_weights_and_are_not_counted() -> None:
+    quick, exact = (open_backbone("tiny-clip", dtype=dtype) for dtype in ("bfloat16", "float32"))
+    text = quick.text
+    assert isinstance(text, ClipTextTower)
+    assert exact.text is not None
+    before = text.encode(NAMES)
+    assert torch.equal(text.encode(NAMES), before)
+    assert [p.dtype for p in text.parameters()] == [p.dtype for p in exact.text.parameters()]
+    assert text.state_dict().keys() == exact.text.state_dict().keys()
+    with torch.no_grad():
+        for parameter in text.transformer.parameters():
+            parameter.mul_(1.5)
+    assert float((text.encode(NAMES) - before).abs().max()) > 0.01
 
 
 def test_resnets_of_released_size_encode_channels_last(exact: Backbone, images: Tensor) -> None:

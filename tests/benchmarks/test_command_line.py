@@ -36,7 +36,9 @@ def ltbench(*arguments: str, cwd: Path) -> int:
     return peak
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("list", "tasks"), ("list", "methods")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("list", "tasks"), ("list", "methods"), ("show", "method", "lmpt")], ids=" ".join
+)
 def test_quick_commands(benchmark: BenchmarkFixture, arguments: tuple[str, ...], tmp_path: Path) -> None:
     benchmark.pedantic(ltbench, arguments, {"cwd": tmp_path}, rounds=7, warmup_rounds=1)
 

@@ -53,6 +53,16 @@ def test_listing_tasks_waits_for_no_numpy(process: Cli) -> None:
     assert imported(process, "list", "tasks") & {"numpy", "pydantic"} == set()
 
 
+def test_showing_a_method_draws_no_tables(process: Cli) -> None:
+    assert imported(process, "show", "method", "lmpt") & {"rich", "numpy"} == set()
+
+
+def test_the_matrix_imports_no_method(process: Cli) -> None:
+    assert (
+        imported(process, "leaderboard", "--matrix", "--boards", "boards") & (HEAVY - {"scipy", "matplotlib"}) == set()
+    )
+
+
 def test_help_imports_no_command_and_no_plugin(process: Cli) -> None:
     code = WATCH.replace('name.partition(".")[0]', "name")
     said = process("--help", python=("-c", code))

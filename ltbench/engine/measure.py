@@ -56,7 +56,7 @@ class Measured:
         steps: of each such stage in the whole run.
         encode_seconds, train_seconds, answer_seconds: extrapolated to all rows; encoding as if the cache were empty.
             Judging is not in them.
-        at_most: the task's rows are not counted yet, so that this is an upper bound.
+        at_most: the rows are not counted yet, or a stage fits without gradients, so that this is an upper bound.
     """
 
     what: str
@@ -160,7 +160,8 @@ def measure(request: RunRequest) -> Measured:
         encode_seconds=encoded * once,
         train_seconds=fitted + sum(seconds[name] * steps[name] for name in seconds),
         answer_seconds=answered,
-        at_most=not rows.exact,
+        # A fit without gradients has a part that does not grow with the rows.
+        at_most=not rows.exact or fitted > 0,
     )
 
 

@@ -96,3 +96,14 @@ def test_continuous_integration_calls_tox_and_names_missing_interpreters() -> No
     assert re.search(r"^\s*\.venv-ci/bin/tox$", text, re.M)
     assert "not here, its environment is skipped" in text
     assert not re.search(r"/(root|home|usr|opt)/", text.partition("\n")[2])
+
+
+def test_what_modules_read_beside_them_travels_in_the_wheel() -> None:
+    wheel = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    # Nothing is left out of the packages.
+    assert set(wheel) == {"packages"}
+    for name in ("ltbench/engine/times.json", "ltbench/report/published.csv", "ltbench/report/papers/lmpt.yaml"):
+        assert (ROOT / name).is_file()
+        assert name.split("/")[0] in wheel["packages"]
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    assert not [line for line in ignored if line.endswith((".json", ".csv", ".yaml"))]

@@ -140,7 +140,9 @@ METRICS: dict[str, Metric] = {
         Metric("OP", "precision at logit > 0 over all images and classes together", thresholded, _micro(_precision)),
         Metric("OR", "recall at logit > 0 over all images and classes together", thresholded, _micro(_recall)),
         Metric("OF1", "F1 at logit > 0 over all images and classes together", thresholded, _micro(f1)),
-        Metric("OR_half", "OR also of logits that are no probabilities, as COMIC prints it", above_zero, _micro(_recall)),
+        Metric(
+            "OR_half", "OR also of logits that are no probabilities, as COMIC prints it", above_zero, _micro(_recall)
+        ),
         *_top_k(3),
         *_top_k(5),
     )

@@ -13,15 +13,15 @@ def row_notes(rows: Sequence[Row], labels: Sequence[str]) -> Iterator[str]:
     """One line for each note that holds for some rows of a section; rows of packages that are not here have none.
 
     Args:
-        rows: of the section.
-        labels: a name for each.
+        rows: of a section, or of several.
+        labels: a name for each; rows of one name are named once.
     """
-    named: dict[str, list[str]] = {}
+    named: dict[str, dict[str, None]] = {}
     for row, label in zip(rows, labels, strict=True):
         method, backbone = row.first.method, row.first.backbone.name
         for note in _notes_for(row):
             if note.holds(method.name, backbone, method.config):
-                named.setdefault(note.text, []).append(label)
+                named.setdefault(note.text, {})[label] = None
     for text, said_of in named.items():
         yield f"{', '.join(said_of)}: {text}."
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ltbench.plugin import BackboneSpec, hookimpl
+from ltbench.plugin import BackboneSpec, RowNote, hookimpl
 
 _CLIP_DATA = "OpenAI WIT: 400 million image-text pairs from the web, not public"
 _ALL = ("image", "global", "region", "text")
@@ -32,6 +32,13 @@ def ltbench_backbones() -> list[BackboneSpec]:
             offers=_ALL,
             pretraining="rendered scenes and captions disjoint from every part of shapes; saw all 20 class names",
             image_size=64,
+            notes=(
+                RowNote(
+                    words=("without",),
+                    text="tiny-clip has no token for the word 'without' of their texts and reads it letter by letter, "
+                    "a spelling that it never saw, so that these figures say nothing of the method",
+                ),
+            ),
         ),
         *clips,
         BackboneSpec(

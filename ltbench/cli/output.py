@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 """Columns where the terminal does not say."""
+GAP = 3
+"""Between two columns of a table."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,16 @@ def console(stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=width(), highlight=False, soft_wrap=False)
 
 
-def print_table(columns: Sequence[Column | str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+def print_table(
+    columns: Sequence[Column | str], rows: Sequence[Sequence[str]], title: str = "", at_least: int = 0
+) -> None:
     """Print a table: lines and bold headings on a terminal, plain ASCII elsewhere.
 
     Args:
         columns: headings.
         rows: cells as text, in the order they are to be shown.
         title: a line above the table.
+        at_least: the table may be as wide as this even where the terminal is not.
     """
     from rich import box
     from rich.table import Table
@@ -75,6 +80,7 @@ def print_table(columns: Sequence[Column | str], rows: Sequence[Sequence[str]], 
     with screen.capture() as captured:
         if title:
             screen.print(Text(title, style="bold"))
+        screen.width = max(at_least, screen.width)
         screen.print(table)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 

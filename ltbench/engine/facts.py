@@ -14,7 +14,7 @@ from ltbench.method.extras import found_extras
 from ltbench.plugin.code import code_sha256, is_own
 from ltbench.plugin.system import peak_memory
 from ltbench.records.environment import collect_environment, cpu_model
-from ltbench.records.facts import BackboneFacts, Cost, MethodFacts, TaskFacts, Tuning
+from ltbench.records.facts import OVERRIDDEN, BackboneFacts, Cost, MethodFacts, TaskFacts, Tuning
 from ltbench.records.record import run_key, utc_now
 from ltbench.records.store import AttemptFolder
 from ltbench.tasks.views import has_groups, validation_labels
@@ -30,7 +30,7 @@ def _method_facts(prepared: Prepared) -> MethodFacts:
         distribution=resolved.registered.distribution,
         version=resolved.registered.version,
         variant=resolved.variant,
-        preset=None if preset is None else preset.name + ("+overrides" if altered else ""),
+        preset=None if preset is None else preset.name + (OVERRIDDEN if altered else ""),
         origin="default" if preset is None or altered else preset.origin,
         config=resolved.config.model_dump(mode="json"),
         deterministic=spec.deterministic,

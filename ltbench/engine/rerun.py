@@ -16,6 +16,7 @@ from ltbench.plugin.errors import UserError
 from ltbench.records.environment import is_one_processor
 from ltbench.records.read import load_record
 from ltbench.records.record import RunRecord, run_key
+from ltbench.records.versions import FIRST_WITH_DEVICE
 from ltbench.tasks.registry import load_task
 
 #: Percentage points by which figures may move on another processor or with another torch, where bits need not agree:
@@ -25,8 +26,6 @@ HEADLINE_TOLERANCE: Final = 0.1
 OTHER_TOLERANCE: Final = 0.5
 #: The same for metrics of the k highest classes of an image: two scores that lie close change places as a whole.
 TOP_K_TOLERANCE: Final = 4.0
-#: Schema version from which the device belongs to a run's key.
-FIRST_WITH_DEVICE: Final = 3
 #: Facts of the environment that fix the bits of a run together with seed, threads and device.
 _FIXES_BITS: Final = ("machine", "torch", "torchvision", "open_clip", "numpy", "platform")
 

@@ -22,16 +22,14 @@ from ltbench.plugin.code import code_sha256
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import CORE_DISTRIBUTION, Registered, registry
 from ltbench.plugin.specs import MethodSpec
-from ltbench.records.facts import BackboneFacts
+from ltbench.records.facts import OVERRIDDEN, BackboneFacts
 from ltbench.records.record import RunRecord
 from ltbench.records.restated import Restated
+from ltbench.records.versions import FIRST_WITH_ORIGINS
 from ltbench.tasks.registry import open_data_set
 from ltbench.tasks.task import Task
 from ltbench.tasks.views import has_groups, validation_labels
 
-OVERRIDDEN = "+overrides"
-#: Schema version from which records name every extra and state origins in today's grammar.
-FIRST_WITH_ORIGINS = 3
 _DEVICE = re.compile(r"^(cpu|cuda|mps)$")
 #: Facts of a card that name versions of libraries: they say how a feature was made, and are not wrong for being older.
 _OF_THE_INSTALLATION = ("revision",)

@@ -27,7 +27,7 @@ from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
 from ltbench.records.canonical import without_paths
 from ltbench.records.corrections import Corrections, judge_corrections
-from ltbench.records.facts import LogitsFacts, Selection
+from ltbench.records.facts import OVERRIDDEN, LogitsFacts, Selection
 from ltbench.records.judge import Judgement, check_alignment, check_stored, judge
 from ltbench.records.logits import file_sha256, read_logits, write_logits
 from ltbench.records.read import RECORD_NAME, load_record
@@ -70,7 +70,7 @@ def plan(request: RunRequest) -> dict[str, Any]:
         "task": request.task.address,
         "method": request.method,
         "variant": resolved.variant,
-        "preset": None if preset is None else preset.name + ("+overrides" if resolved.altered else ""),
+        "preset": None if preset is None else preset.name + (OVERRIDDEN if resolved.altered else ""),
         "origin": resolved.origin,
         "config": resolved.config.model_dump(mode="json"),
         "backbone": request.backbone,

@@ -66,6 +66,11 @@ def thresholded(data: Judged) -> Measure | None:
     return None if data.decisions is None else _counted(ClassCounts(data.decisions, data.truth))
 
 
+def above_zero(data: Judged) -> Measure:
+    """Source ``tp``, ``fp``, ``fn`` of logit > 0, whatever decisions there are and whatever the logits mean."""
+    return _counted(ClassCounts(data.logits > 0, data.truth))
+
+
 @dataclass(frozen=True)
 class TopK:
     """Source ``tp``, ``fp``, ``fn`` of each image's k highest logits among the judged columns."""
@@ -135,6 +140,9 @@ METRICS: dict[str, Metric] = {
         Metric("OP", "precision at logit > 0 over all images and classes together", thresholded, _micro(_precision)),
         Metric("OR", "recall at logit > 0 over all images and classes together", thresholded, _micro(_recall)),
         Metric("OF1", "F1 at logit > 0 over all images and classes together", thresholded, _micro(f1)),
+        Metric(
+            "OR_half", "OR also of logits that are no probabilities, as COMIC prints it", above_zero, _micro(_recall)
+        ),
         *_top_k(3),
         *_top_k(5),
     )

@@ -2,7 +2,7 @@
 
 from ltbench.plugin.errors import PluginError, UnknownName, UserError
 from ltbench.plugin.hooks import hookimpl
-from ltbench.plugin.specs import BackboneSpec, DatasetSpec, MethodSpec, MetricSpec, TaskSpec
+from ltbench.plugin.specs import BackboneSpec, DatasetSpec, MethodSpec, MetricSpec, RowNote, TaskSpec
 
 __all__ = [
     "BackboneSpec",
@@ -10,6 +10,7 @@ __all__ = [
     "MethodSpec",
     "MetricSpec",
     "PluginError",
+    "RowNote",
     "TaskSpec",
     "UnknownName",
     "UserError",

@@ -72,6 +72,46 @@ class Spec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RowNote:
+    """What a reader of a leaderboard has to know of some rows and their figures do not tell; it stands below them.
+
+    A note belongs to the method or the encoder whose fact it is, and holds for its rows that meet every condition.
+
+    Args:
+        text: one sentence without its full stop.
+        methods: of an encoder's note: names of methods; empty for all.
+        backbones: of a method's note: names of encoders; empty for all.
+        config: values that the row's configuration has.
+        words: some option of the row's configuration is a text with one of these words.
+
+    Raises:
+        PluginError: the text is empty, is not one line, or ends with a full stop.
+    """
+
+    text: str
+    methods: frozenset[str] | set[str] = frozenset()
+    backbones: frozenset[str] | set[str] = frozenset()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.text.strip() or "\n" in self.text or self.text.endswith("."):
+            raise PluginError(f"note {self.text!r}: give one line of text without its full stop")
+
+    def holds(self, method: str, backbone: str, config: Mapping[str, Any]) -> bool:
+        """Whether it is said of a row."""
+        told = {
+            word for value in config.values() if isinstance(value, str) for word in re.findall(r"\w+", value.lower())
+        }
+        return (
+            (not self.methods or method in self.methods)
+            and (not self.backbones or backbone in self.backbones)
+            and all(name in config and config[name] == value for name, value in self.config.items())
+            and (not self.words or not told.isdisjoint(self.words))
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class MethodSpec(Spec):
     """A recipe: a trainer (``target``, a ``Method`` class) bound to a base configuration.
 
@@ -83,6 +123,7 @@ class MethodSpec(Spec):
         deterministic: the seed changes nothing, so that seed intervals make no sense.
         card: file in the target's package that describes the method, Markdown.
         presets: file in the target's package with named presets, YAML.
+        notes: what leaderboards say below rows of the method.
     """
 
     kind: ClassVar[str] = "method"
@@ -92,6 +133,7 @@ class MethodSpec(Spec):
     deterministic: bool = False
     card: str | None = None
     presets: str | None = None
+    notes: tuple[RowNote, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -171,6 +213,7 @@ class BackboneSpec(Spec):
         released: ``module:function``, called as ``(backbone: str) -> Released | tuple[Released, ...] | None``: the
             files of its released weights (:class:`ltbench.backbones.released.Released`), told without opening them;
             None where nothing has to be brought, or nobody can tell.
+        notes: what leaderboards say below rows that stand on the encoder.
     """
 
     kind: ClassVar[str] = "backbone"
@@ -180,6 +223,7 @@ class BackboneSpec(Spec):
     image_size: int | None = None
     own_size: str | None = None
     released: str | None = None
+    notes: tuple[RowNote, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()

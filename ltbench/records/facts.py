@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -28,6 +28,9 @@ Interval = tuple[Percent, Percent]
 #: metric → subset → percent, ``None`` where undefined.
 ScoreTable = dict[str, dict[str, Percent | None]]
 IntervalTable = dict[str, dict[str, Interval | None]]
+
+#: Ends the name of a preset on which options of one's own were laid.
+OVERRIDDEN: Final = "+overrides"
 
 
 class Facts(BaseModel):

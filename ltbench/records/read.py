@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from ltbench.plugin.errors import UserError
-from ltbench.records.record import SCHEMA_VERSIONS, RunRecord
+from ltbench.records.record import RunRecord
+from ltbench.records.versions import SCHEMA_VERSIONS
 
 RECORD_NAME = "record.json"
 RECORDS_FOLDER = "records"

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -28,10 +28,15 @@ from ltbench.records.facts import (
     TaskFacts,
     Tuning,
 )
+from ltbench.records.versions import (
+    FIRST_WITH_CODE,
+    FIRST_WITH_CORRECTIONS,
+    FIRST_WITH_DEVICE,
+    FIRST_WITH_ORIGINS,
+    WRITTEN,
+    SchemaVersion,
+)
 
-#: Versions that are read; the last is written. 2 is 1 with ``corrections``. 3 has the device in the key, the hash of
-#: the method's code, extras as the engine found them, and logits of the type that the contract names.
-SCHEMA_VERSIONS: Final = (1, 2, 3)
 Status = Literal["completed", "diverged", "failed"]
 
 
@@ -57,7 +62,7 @@ class RunContent(Facts):
         corrections: the decisions, judged; version 1 has none, version 2 always.
     """
 
-    schema_version: Literal[1, 2, 3] = 3
+    schema_version: SchemaVersion = WRITTEN
     key: Sha256
     attempt: int = Field(ge=1)
     created: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$")
@@ -88,22 +93,24 @@ class RunContent(Facts):
     @model_serializer(mode="wrap")
     def _fields_of_the_version(self, rest: SerializerFunctionWrapHandler) -> dict[str, Any]:
         document: dict[str, Any] = rest(self)
-        if self.schema_version == 1:
+        if self.schema_version < FIRST_WITH_CORRECTIONS:
             document.pop("corrections", None)
         if self.share is None:
             document.pop("share", None)
-        if self.schema_version < 3:
+        if self.schema_version < FIRST_WITH_CODE:
             document["method"].pop("code_sha256", None)
         return document
 
     @model_validator(mode="after")
     def _of_its_version(self) -> RunContent:
-        if (self.method.code_sha256 is not None) != (self.schema_version >= 3):
-            raise ValueError("records of schema version 3 have method.code_sha256, older ones have none")
-        if self.schema_version >= 3 and not self.device.isalpha():
+        if (self.method.code_sha256 is not None) != (self.schema_version >= FIRST_WITH_CODE):
+            raise ValueError(
+                f"records of schema version {FIRST_WITH_CODE} have method.code_sha256, older ones have none"
+            )
+        if self.schema_version >= FIRST_WITH_DEVICE and not self.device.isalpha():
             raise ValueError(f"device is a type of device, not {self.device!r}")
         # Origins of older records are kept as they were stated.
-        if self.schema_version >= 3:
+        if self.schema_version >= FIRST_WITH_ORIGINS:
             parse_origin(self.method.origin)
         elif re.match(OLD_ORIGIN, self.method.origin) is None:
             raise ValueError(f"{self.method.origin!r} is no origin of schema version {self.schema_version}")
@@ -120,7 +127,8 @@ class RunContent(Facts):
             raise ValueError("a run that diverged names the step")
         if {m: set(s) for m, s in self.scores.items()} != {m: set(s) for m, s in self.intervals.items()}:
             raise ValueError("intervals have another shape than scores")
-        if self.schema_version < 3 and (self.corrections is not None) != (self.schema_version == 2):
+        always = self.schema_version == FIRST_WITH_CORRECTIONS
+        if self.schema_version <= FIRST_WITH_CORRECTIONS and (self.corrections is not None) != always:
             raise ValueError("records of schema version 2 have corrections, those of version 1 have none")
         if self.corrections is not None and self.decisions is None:
             raise ValueError("corrections were judged from a file of decisions")
@@ -198,7 +206,7 @@ def key_of(content: RunContent) -> str:
         limit=content.limit,
         share=content.share,
         extras=content.extras,
-        device=content.device if content.schema_version >= 3 else None,
+        device=content.device if content.schema_version >= FIRST_WITH_DEVICE else None,
     )
 
 

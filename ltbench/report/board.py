@@ -15,6 +15,7 @@ from ltbench.report.curves import curve_tables
 from ltbench.report.pairs import Comparisons
 from ltbench.report.published import papers_on
 from ltbench.report.ranks import Compared, Ranked, compare_rows
+from ltbench.report.row_notes import row_notes
 from ltbench.report.rows import Equals, Row, Score, failures, make_rows, shown_metrics, shown_subsets, telling_subsets
 from ltbench.report.undecided import pair_notes
 
@@ -109,7 +110,8 @@ def _section(equals: Equals, rows: list[Row], comparisons: Comparisons) -> Secti
         tables.append(Table("Other metrics, over all classes", ("#", "method", *others), numeric, filled))
     corrected = corrected_table(rows, lead)
     tables += [_origins(rows, lead)] if corrected is None else [corrected, _origins(rows, lead)]
-    notes = [*pair_notes(compared, labels), *_notes(rows, labels), *([] if corrected is None else [NOTE])]
+    of_rows = [*row_notes(rows, labels), *pair_notes(compared, labels)]
+    notes = [*of_rows, *_notes(rows, labels), *([] if corrected is None else [NOTE])]
     return Section(equals, compared, tuple(ranked), tuple(tables), tuple(notes))
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
+from ltbench.records.facts import OVERRIDDEN
 from ltbench.records.logits import file_sha256
 from ltbench.records.marks import is_marked
 from ltbench.records.read import LoadedRecord, all_records
 from ltbench.records.record import RunRecord
 from ltbench.records.verify import VerifyReport
+from ltbench.records.versions import WRITTEN
 from ltbench.report.evidence import write_marks
 from ltbench.report.write import board_folder, board_records
 
@@ -72,7 +74,9 @@ def import_records(
     """Copy records, completed or failed, to the leaderboards of their tasks; nothing there is ever overwritten.
 
     All of them are verified before the first is copied, and only those that are right are taken: one whose logits are
-    not at hand is refused like one that is wrong. Runs whose logits are not kept are listed in ``rerun.json``.
+    not at hand is refused like one that is wrong, and so is one of an older schema version, which states less of where
+    its options come from and what it used. Runs whose logits are not kept are listed in ``rerun.json``. Records that
+    are on the leaderboard already stay, whatever their version.
 
     Args:
         run_dirs: folders with runs, at any depth.
@@ -89,7 +93,7 @@ def import_records(
     wanted = [loaded for loaded in found.records if task is None or loaded.record.task.name == task]
     known = [_is_known(loaded, leaderboards) for loaded in wanted]
     right = [
-        loaded for loaded, before in zip(wanted, known, strict=True) if before or _is_right(loaded.path, verify, result)
+        loaded for loaded, before in zip(wanted, known, strict=True) if before or _is_right(loaded, verify, result)
     ]
     for loaded in right:
         _import(loaded, leaderboards, keep_logits, result)
@@ -116,7 +120,12 @@ def _is_known(loaded: LoadedRecord, leaderboards: Path) -> bool:
     return kept.is_file() and file_sha256(kept) == loaded.record.logits.sha256
 
 
-def _is_right(path: Path, verify: Verify, result: Collected) -> bool:
+def _is_right(loaded: LoadedRecord, verify: Verify, result: Collected) -> bool:
+    path, version = loaded.path, loaded.record.schema_version
+    if version < WRITTEN:
+        why = f"it is of schema version {version}, and boards take new runs of version {WRITTEN} only"
+        result.refused.append(UserError(f"{path} is refused: {why}", _again(loaded.record)))
+        return False
     report = verify(path)
     if report.ok:
         return True
@@ -124,6 +133,15 @@ def _is_right(path: Path, verify: Verify, result: Collected) -> bool:
     more = f" and {len(report.problems) - 1} more" if len(report.problems) > 1 else ""
     result.refused.append(UserError(f"{path} is refused: {why}{more}", f"ltbench verify {path}"))
     return False
+
+
+def _again(record: RunRecord) -> str:
+    """The command that makes the run of a record again; options of one's own are left to the reader."""
+    method = record.method
+    words = ["ltbench run", f"--task {record.task.address}", f"--method {method.name}", f"--variant {method.variant}"]
+    name = (method.preset or "none").removesuffix(OVERRIDDEN)
+    own = " -o …" if (method.preset or "").endswith(OVERRIDDEN) else ""
+    return " ".join([*words, f"--preset {name}{own}", f"--backbone {record.backbone.name}", f"--seed {record.seed}"])
 
 
 def _import(loaded: LoadedRecord, leaderboards: Path, keep_logits: KeepLogits, result: Collected) -> None:

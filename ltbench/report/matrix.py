@@ -22,6 +22,7 @@ from ltbench.report.board import labels_of
 from ltbench.report.cells import Cell, Table, score_cell
 from ltbench.report.critical import AverageRanks, average_ranks
 from ltbench.report.markdown import table_text, wrapped
+from ltbench.report.row_notes import row_notes
 from ltbench.report.rows import Row, make_rows
 from ltbench.tasks.task import Task
 
@@ -54,12 +55,14 @@ class Matrix:
         groups: title → table of recipes.
         reasons: short → in words, of the empty cells that there are.
         averages: average ranks over all tasks, and over those that name all their classes in training.
+        notes: what methods and encoders say of the rows.
     """
 
     tasks: tuple[Task, ...]
     groups: Mapping[str, Table]
     reasons: Mapping[str, str]
     averages: tuple[AverageRanks, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def build_matrix(
@@ -92,7 +95,9 @@ def build_matrix(
     columns = ("method", *(f"{task.address}: {task.headline}" for task in tasks))
     numeric = (False, *(True for _ in tasks))
     tables = {title: Table(title, columns, numeric, tuple(lines), keys=1) for title, lines in grouped.items()}
-    return Matrix(tuple(tasks), tables, reasons, _averages(tasks, rows))
+    shown = [row for found in rows.values() for row in found if not row.why_not]
+    notes = tuple(row_notes(shown, [row.name for row in shown]))
+    return Matrix(tuple(tasks), tables, reasons, _averages(tasks, rows), notes)
 
 
 def _averages(tasks: Sequence[Task], rows: Mapping[str, Sequence[Row]]) -> tuple[AverageRanks, ...]:
@@ -197,6 +202,8 @@ def render_matrix(matrix: Matrix) -> str:
         blocks += ["## Average ranks over tasks", *_ranking(matrix)]
     for title, table in matrix.groups.items():
         blocks += [f"## {title}", table_text(table, width=200)]
+    if matrix.notes:
+        blocks += ["## Notes", *(wrapped(note) for note in matrix.notes)]
     return "\n\n".join(blocks) + "\n"
 
 

@@ -41,6 +41,13 @@ def test_comic(golden: Golden) -> None:
         np.testing.assert_allclose(ref.shot_map(ap, d["train_counts"]), d["shot"], **EXACT)
     expected = [recall["micro_recall"], recall["micro_precision"]]
     np.testing.assert_allclose(ref.comic_recall_precision(recall["scores"], recall["targets"]), expected, **FLOAT32)
+    # The contract has that recall for every method, whether or not its logits are probabilities.
+    logits = np.log(recall["scores"] / (1 - recall["scores"])).astype(np.float32)
+    truth = np.where(recall["targets"] == 1, 1, -1).astype(np.int8)
+    for calibrated in (True, False):
+        judged = evaluate(logits, truth, metrics=["OR", "OR_half"], calibrated=calibrated)
+        np.testing.assert_allclose(judged["OR_half"]["total"], float(recall["micro_recall"]), **FLOAT32)
+        assert judged["OR"]["total"] == (judged["OR_half"]["total"] if calibrated else None)
     assert np.isnan(ref.shot_map(np.ones(2), np.array([100, 19]))[2])
 
 

@@ -94,6 +94,15 @@ def test_the_page_is_written_and_checked(tmp_path: Path) -> None:
         committed_records(tmp_path, (PLT,))
 
 
+def test_notes_of_rows_stand_once_at_the_end_of_the_page() -> None:
+    facts = {"config": {"negative": "a photo without a {}"}}
+    noted = matrix(*(run("dual-templates", 9.0, task, facts=facts) for task in (LT, PLT)), run("coop", 60.0))
+    (note,) = noted.notes
+    assert note.startswith("dual-templates: tiny-clip has no token for the word 'without'")
+    assert render_matrix(noted).count("dual-templates: tiny-clip") == 1
+    assert "## Notes" not in render_matrix(matrix(run("coop", 60.0)))
+
+
 def test_every_family_has_a_column() -> None:
     from ltbench.tasks.registry import load_task
 

@@ -130,6 +130,7 @@ def _boards(folders: tuple[Path, ...], name: str | None, data_root: Path | None)
 
 
 def _print(boards: list[Board], form: str) -> None:
+    from ltbench.cli.board_table import print_board
     from ltbench.cli.output import json_text
     from ltbench.report.frames import entries
     from ltbench.report.write import render
@@ -138,7 +139,7 @@ def _print(boards: list[Board], form: str) -> None:
         for number, board in enumerate(boards):
             if number:
                 click.echo()
-            _print_table(board)
+            print_board(board)
     elif form == "json":
         document = [entry for board in boards for entry in entries(board)]
         click.echo(json_text(document, indent=1, allow_nan=False))
@@ -150,34 +151,6 @@ def _print(boards: list[Board], form: str) -> None:
         raise UserError("an HTML page holds one task", f"ltbench leaderboard --task {boards[0].task} --format html")
     else:
         click.echo("\n".join(render(board, form) for board in boards), nl=False)
-
-
-def _print_table(board: Board) -> None:
-    """The headline table of every class of equals, then what is not ranked and what failed."""
-    from ltbench.cli.output import Column, fold, print_table
-    from ltbench.report.board import equals_title
-    from ltbench.report.markdown import RANK
-
-    click.echo(f"{board.task} version {board.version}, {board.headline} in %")
-    click.echo(fold(RANK))
-    for section in board.sections:
-        setting = f"@{section.equals.setting}, " if section.equals.setting else ""
-        click.echo()
-        table = section.tables[0]
-        print_table(
-            [Column(name, right=numeric) for name, numeric in zip(table.columns, table.numeric, strict=True)],
-            [[cell.text for cell in row] for row in table.rows],
-            f"{setting}{equals_title(section.equals)}",
-        )
-        for line in section.notes:
-            click.echo(fold(line))
-    for table in board.extra:
-        click.echo()
-        print_table(
-            [Column(name, right=numeric) for name, numeric in zip(table.columns, table.numeric, strict=True)],
-            [[cell.text for cell in row] for row in table.rows],
-            table.title,
-        )
 
 
 def _known_boards(boards: Path, name: str | None) -> list[tuple[str, int]]:

@@ -7,6 +7,8 @@ from typing import Literal
 from ltbench.tasks.task import PublishedFile
 
 METRICS = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
+#: COMIC prints the recall of its own logits, which are no probabilities.
+METRICS_PLT = (*METRICS, "OR_half")
 #: LMPT scores the softmax over classes, DistributionBalancedLoss and DR the logits; both are reported.
 METRICS_LT = ("mAP", "mAP_softmax", "CP", "CR", "CF1", "OP", "OR", "OF1")
 #: Papers that leave out test images without a judged class report @3; theirs is a second figure, which never ranks.

@@ -48,7 +48,8 @@ def test_every_method_that_fits_an_official_task_gets_a_backbone_that_offers_wha
     [
         ("voc-lt", "lmpt", "clip-rn50", "of preset voc-lt: published(Table 1, LMPT)"),
         ("voc-lt", "dr", "timm:resnet50.tv_in1k", "of preset"),
-        ("voc-lt", "db-focal", "timm:resnet50.tv_in1k", "default for methods that train an image tower"),
+        ("voc-lt", "db-focal", "timm:resnet50.tv_in1k", "of preset db-paper: published(DB's configuration"),
+        ("voc-lt", "ml-gcn", "timm:resnet50.tv_in1k", "of preset lt: default"),
         ("plt-coco@mr40", "comic", "timm:resnet50.tv_in1k", "of preset"),
         ("partial-coco@p50", "dualcoop", "clip-rn101", "of preset"),
         ("zsl-coco", "dualcoop", "clip-rn50", "of preset"),

@@ -136,7 +136,7 @@ def test_shortened_against_full_text_tower(benchmark: Any, backbone: Backbone, c
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_low_precision_encoding(benchmark: Any, device: str, dtype: Any) -> None:
-    """RN50 images/s in float32 against autocast with channels last."""
+    """RN50 images/s in float32 against autocast."""
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     if device == "cpu" and dtype == "float16":

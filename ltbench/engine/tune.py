@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from ltbench.engine.sizes import asked_size
 from ltbench.method import Choice, Method
 from ltbench.method.config import SEARCH_RECORD
 from ltbench.method.origin import Origin
-from ltbench.method.search import SearchSpace, around, draw
+from ltbench.method.search import SearchSpace, around, draw, parse_space
 from ltbench.metrics.contract import evaluate
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
@@ -66,18 +65,6 @@ class TuneReport:
     best: Trial
     record: Path
     preset: Path
-
-
-def parse_space(space: Mapping[str, Any]) -> SearchSpace:
-    """A search space from lists of values given on the command line.
-
-    Raises:
-        UserError: a field without a list of values.
-    """
-    for name, values in space.items():
-        if not isinstance(values, list) or not values:
-            raise UserError(f"search space of {name!r} must be a list of values", "--space 'lr=[0.001, 0.01]'")
-    return {name: Choice(tuple(values)) for name, values in space.items()}
 
 
 def search_space(method: Method, backbone: str) -> SearchSpace:
@@ -241,3 +228,6 @@ def validation_score(
     logits = phase.predict(phase.test_inputs(validation, "encoding validation images"), validation.class_names)
     found = evaluate(logits, validation.observed, None, (request.task.headline,))
     return found.scores[request.task.headline]["total"]
+
+
+__all__ = ["Trial", "TuneReport", "parse_space", "search_space", "tune", "validation_score"]

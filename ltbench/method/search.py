@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ltbench.plugin.errors import UserError
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -87,3 +89,15 @@ def _around(what: Choice | Uniform | Mixed, value: Any) -> Choice | Uniform | Mi
 def draw(space: SearchSpace, rng: np.random.Generator) -> dict[str, Any]:
     """One value for every field, in the order of the space."""
     return {name: what.draw(rng) for name, what in space.items()}
+
+
+def parse_space(space: Mapping[str, Any]) -> SearchSpace:
+    """A search space from lists of values given on the command line.
+
+    Raises:
+        UserError: a field without a list of values.
+    """
+    for name, values in space.items():
+        if not isinstance(values, list) or not values:
+            raise UserError(f"search space of {name!r} must be a list of values", "--space 'lr=[0.001, 0.01]'")
+    return {name: Choice(tuple(values)) for name, values in space.items()}

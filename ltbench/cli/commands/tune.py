@@ -91,17 +91,18 @@ def tune(
     from ltbench.cli.reporting import reporter
 
     go_offline(offline)
-    space = parse_overrides(spaces)
+    from ltbench.method.search import parse_space
+
+    space = parse_space(parse_overrides(spaces))
     requests = build_requests(address, backbone, (seed,), parse_overrides(pairs), **options)
     if len(requests) > 1:
         names = ", ".join(request.task.address for request in requests)
         raise UserError(f"{address} stands for {len(requests)} settings: {names}", f"--task {requests[0].task.address}")
     if not _begin(requests[0], trials, seconds, dry_run, measure, as_json):
         return
-    from ltbench.engine.tune import parse_space
     from ltbench.engine.tune import tune as search
 
-    report = search(requests[0], trials, seconds, reporter(), parse_space(space) if space else None)
+    report = search(requests[0], trials, seconds, reporter(), space or None)
     if as_json:
         print_json(_json(report))
     else:

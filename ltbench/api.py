@@ -59,6 +59,7 @@ def run(
     variant: Literal["paper", "code"] | None = None,
     device: str = "auto",
     threads: int = 1,
+    workers: int | None = None,
     data_root: Path | None = None,
     out: str | Path = "ltbench-runs",
     limit: int | None = None,
@@ -76,6 +77,7 @@ def run(
         seed: one or several.
         image_size: side of the square images in pixels; None takes that of the preset, else the backbone's own.
         options: configuration fields of the method.
+        workers: threads that load pictures ahead of training; None takes the cores that are left. Changes no result.
         validation: labels of validation rows, for methods that ask for such; ``clean`` ones make the row say so.
 
     Returns:
@@ -110,6 +112,7 @@ def run(
                 variant=variant,
                 device=device,
                 threads=threads,
+                workers=workers,
                 data_root=data_root,
                 out=Path(out),
                 limit=limit,

@@ -44,6 +44,7 @@ class RunRequest:
         overrides: configuration fields given on the command line.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads; part of the run's key, because results are bit-equal only for the same number.
+        workers: threads that load pictures ahead of training; None takes the cores that are left. Changes no result.
         out: folder for runs.
         limit: at most this many training rows; never ranked.
         validation: labels of validation rows, for methods that ask for such: ``observed``, or ``clean``, which the row
@@ -71,6 +72,7 @@ class RunRequest:
     validation: Literal["observed", "clean"] = "observed"
     why_backbone: str = ""
     image_size: int | None = None
+    workers: int | None = None
 
     @property
     def headline(self) -> str:

@@ -27,6 +27,7 @@ from ltbench.cli.options import (
     validation_option,
     variant_option,
     weights_option,
+    workers_option,
 )
 from ltbench.plugin.errors import UserError
 
@@ -47,6 +48,7 @@ OPTIONS = [
     variant_option,
     device_option,
     threads_option,
+    workers_option,
     data_root_option,
     out_option,
     limit_option,

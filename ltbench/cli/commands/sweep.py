@@ -24,6 +24,7 @@ from ltbench.cli.options import (
     stack,
     threads_option,
     weights_option,
+    workers_option,
 )
 from ltbench.plugin.errors import UserError
 
@@ -44,6 +45,7 @@ OPTIONS = [
     ),
     device_option,
     threads_option,
+    workers_option,
     data_root_option,
     out_option,
     limit_option,
@@ -73,6 +75,7 @@ def sweep(
     out: Path,
     overwrite: Any,
     audit_selection: bool,
+    workers: int | None,
     **rest: Any,
 ) -> None:
     """Run many: tasks x methods x seeds.
@@ -100,6 +103,7 @@ def sweep(
         data_root=data_root,
         jobs=jobs or 0,
         audit_selection=audit_selection,
+        workers=workers,
     )
     results = run_sweep(plan, options, reporter())
     if as_json:

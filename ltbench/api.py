@@ -61,6 +61,7 @@ def run(
     variant: Literal["paper", "code"] | None = None,
     device: str = "auto",
     threads: int = 1,
+    workers: int | None = None,
     data_root: Path | None = None,
     out: str | Path = "ltbench-runs",
     limit: int | None = None,
@@ -83,6 +84,7 @@ def run(
         options: configuration fields of the method.
         share: train on this share of the training rows; never ranked.
         selection: the epoch that counts: the last, or the best on validation rows, which the row says.
+        workers: threads that load pictures ahead of training; None takes the cores that are left. Changes no result.
         validation: labels of validation rows, for methods that ask for such and to choose an epoch; ``clean`` ones make
             the row say so.
 
@@ -119,6 +121,7 @@ def run(
                 variant=variant,
                 device=device,
                 threads=threads,
+                workers=workers,
                 data_root=data_root,
                 out=Path(out),
                 limit=limit,

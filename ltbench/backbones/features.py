@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +12,8 @@ import numpy.typing as npt
 from ltbench.backbones.views import View
 
 Float32 = npt.NDArray[np.float32]
+MAPPED_BYTES = 2**30
+"""Shards that together are larger are let go of after each look, so that a run holds no more of them than it reads."""
 
 
 class FeatureArray(Protocol):
@@ -51,6 +54,7 @@ class FeatureRows:
         self._item = item
         self.shape: tuple[int, ...] = (*where.shape[:2], *item)
         self.ndim = len(self.shape)
+        self._large = sum(shard.nbytes for shard in shards) > MAPPED_BYTES
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -64,11 +68,20 @@ class FeatureRows:
         for shard in np.unique(flat[:, 0]):
             mine = np.flatnonzero(flat[:, 0] == shard)
             out[mine] = self._shards[shard][flat[mine, 1], self._columns]
+            if self._large:
+                _let_go(self._shards[shard])
         return out.reshape(*where.shape[:-1], *self._item)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         everything = self[:]
         return everything if dtype is None else everything.astype(dtype)
+
+
+def _let_go(shard: Float32) -> None:
+    """Give back the pages of a mapped shard: they stay in the system's cache and no longer count as this process's."""
+    mapped = getattr(shard, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,13 @@ threads_option = click.option(
     show_default=True,
     help="CPU threads. Part of a run's identity, because results are equal to the bit for the same number only.",
 )
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(0),
+    metavar="N",
+    default=None,
+    help="Threads that load pictures ahead of training; changes no result. [default: the cores that are left]",
+)
 limit_option = click.option(
     "--limit", type=click.IntRange(1), default=None, metavar="N", help="Use the first N rows only; never ranked."
 )

@@ -10,13 +10,13 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from ltbench.data.known_hashes import file_sha256
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.plugin.errors import UserError
 
@@ -110,13 +110,7 @@ class FileImages:
             status = path.stat()
         except FileNotFoundError as error:
             raise UserError(f"image {path.name} is missing", "ltbench data status") from error
-        return _file_sha256(str(path), status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=200_000)
-def _file_sha256(path: str, size: int, modified: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path, status.st_size, status.st_mtime_ns, default_cache())
 
 
 class ImageRows:

@@ -192,6 +192,17 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         return Swapped(self._averaged(), averages)
 
 
+class _Ahead(DataLoader[Batch]):
+    """Batches in the sampler's order, their pictures loaded by the rowset's threads."""
+
+    def __iter__(self) -> Any:
+        # Asked for and let go: it draws a number from torch's generator, as it did when all records were made.
+        super().__iter__()
+        data = self.dataset
+        assert isinstance(data, Rows)
+        return data.batches(self.sampler)
+
+
 class _QuietRunner(Runner):  # type: ignore[misc]
     """Runner that neither calls compilers to describe the machine nor dumps configuration files."""
 
@@ -239,7 +250,7 @@ def run_gradient_stage(
     data = Rows(rowset)
     order = EpochOrder(stage, len(rowset), seed)
     # batch_size=None: the sampler yields whole batches, so mmengine's list-making collate never runs.
-    loader = DataLoader(data, batch_size=None, sampler=order, num_workers=0)
+    loader = _Ahead(data, batch_size=None, sampler=order, num_workers=0)
     amp = stage.amp and device.type == "cuda"
     clip = None if stage.clip_norm is None else {"max_norm": stage.clip_norm}
     wrapper: OptimWrapper = (

@@ -33,6 +33,7 @@ class Encoder:
     Attributes:
         cache: folder of the feature cache.
         max_bytes: cap on new cache files.
+        workers: threads that load pictures for stages that take images; changes no result.
     """
 
     backbone: Backbone
@@ -41,6 +42,7 @@ class Encoder:
     device: torch.device
     reporter: Reporter
     max_bytes: int | None = None
+    workers: int = 0
 
     def _images(self, images: Images, augment: Augment) -> ImageInputs:
         transform: Transform | None = None
@@ -48,7 +50,7 @@ class Encoder:
             transform = _flip_half
         elif augment.kind != "none":
             transform = random_view(augment, self.backbone)
-        return ImageInputs(images, self.backbone, transform)
+        return ImageInputs(images, self.backbone, transform, self.workers)
 
     def inputs(self, images: Images, ids: Sequence[str], augment: Augment, label: str) -> Inputs:
         """Inputs of all rows; training views are encoded ahead unless the stage asked for live augmentation."""
@@ -66,6 +68,7 @@ class Encoder:
             device=self.device,
             reporter=self.reporter,
             max_bytes=self.max_bytes,
+            workers=max(2, self.workers),
             label=label,
         )
         regions = None if features.regions is None else _near(features.regions)

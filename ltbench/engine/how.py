@@ -17,3 +17,4 @@ class SweepOptions:
     data_root: Path | None = None
     jobs: int = 0
     audit_selection: bool = False
+    workers: int | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from ltbench.backbones.base import Backbone
 from ltbench.backbones.features import FeatureArray
 from ltbench.backbones.views import Transform
 from ltbench.data.base import Images
+from ltbench.engine.ahead import Load, loaded
 from ltbench.engine.seeds import Views
 from ltbench.method import Batch
 
@@ -60,24 +62,38 @@ class FeatureInputs:
 
 
 class ImageInputs:
-    """Decoded and preprocessed images, augmented live in training."""
+    """Decoded and preprocessed images, augmented live in training.
 
-    def __init__(self, images: Images, backbone: Backbone, transform: Transform | None = None) -> None:
+    Args:
+        workers: threads that load those of coming batches; changes no result.
+    """
+
+    def __init__(
+        self, images: Images, backbone: Backbone, transform: Transform | None = None, workers: int = 0
+    ) -> None:
         self._images = images
         self._backbone = backbone
         self._transform = transform
+        self.workers = workers
 
     def __len__(self) -> int:
         return len(self._images)
 
     def get(self, rows: Rows, views: Views | None) -> Input:
         """Images float32 [n, 3, H, W]."""
-        return torch.stack(
-            [
-                self._one(int(row), views.generator(position) if views is not None and self._transform else None)
-                for position, row in enumerate(rows)
-            ]
-        )
+        return self.finish([load() for load in self.loads(rows, views)])
+
+    def loads(self, rows: Rows, views: Views | None) -> list[Load]:
+        """What loads the images of these rows, one each; may be called in any order and by any thread."""
+        random = views if self._transform else None
+        return [
+            partial(self._one, int(row), None if random is None else random.generator(position))
+            for position, row in enumerate(rows)
+        ]
+
+    def finish(self, pictures: list[Tensor]) -> Input:
+        """Loaded images float32 [3, H, W] as the input of a batch."""
+        return torch.stack(pictures)
 
     def _one(self, row: int, rng: np.random.Generator | None) -> Tensor:
         image = self._images.load(row)
@@ -94,14 +110,22 @@ class EncodedLive:
         self._backbone = backbone
         self._region = region
         self._device = device
+        self.workers = images.workers
 
     def __len__(self) -> int:
         return len(self._images)
 
     def get(self, rows: Rows, views: Views | None) -> Input:
         """Features of fresh views."""
-        images = self._images.get(rows, views)
-        assert isinstance(images, Tensor)
+        return self.finish([load() for load in self.loads(rows, views)])
+
+    def loads(self, rows: Rows, views: Views | None) -> list[Load]:
+        """As those of :class:`ImageInputs`."""
+        return self._images.loads(rows, views)
+
+    def finish(self, pictures: list[Tensor]) -> Input:
+        """Loaded images float32 [3, H, W] as features of a batch."""
+        images = torch.stack(pictures)
         with torch.no_grad():
             if self._region:
                 global_, regions = self._backbone.encode_regions(images.to(self._device))
@@ -126,15 +150,30 @@ class Rowset:
 
     def batch(self, rows: Rows, views: Views | None = None) -> Batch:
         """One batch on the CPU."""
+        return self._batch(rows, self.inputs.get(rows, views))
+
+    def _batch(self, rows: Rows, given: Input) -> Batch:
         index = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64))
         captions = None if self.captions is None else tuple(self.captions[int(row)] for row in rows)
-        return Batch(index, self.inputs.get(rows, views), self.observed[index], captions)
+        return Batch(index, given, self.observed[index], captions)
+
+    def batches(self, wanted: Iterable[tuple[Rows, Views | None]]) -> Iterator[Batch]:
+        """Batches on the CPU, in order; pictures of coming ones are loaded ahead."""
+        inputs = self.inputs
+        if not isinstance(inputs, ImageInputs | EncodedLive):
+            for rows, views in wanted:
+                yield self.batch(rows, views)
+            return
+        coming = ((rows, inputs.loads(rows, views)) for rows, views in wanted)
+        for rows, pictures in loaded(coming, inputs.workers):
+            yield self._batch(rows, inputs.finish(pictures))
 
     def scan(self, batch_size: int, device: torch.device) -> Iterator[Batch]:
         """All rows in order, plain views."""
-        for start in range(0, len(self), batch_size):
-            rows = np.arange(start, min(start + batch_size, len(self)), dtype=np.int64)
-            yield self.batch(rows).to(device)
+        starts = range(0, len(self), batch_size)
+        cuts = (np.arange(start, min(start + batch_size, len(self)), dtype=np.int64) for start in starts)
+        for batch in self.batches((rows, None) for rows in cuts):
+            yield batch.to(device)
 
 
 def apply_unknown_policy(observed: npt.NDArray[np.int8], policy: str) -> Tensor:

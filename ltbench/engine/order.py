@@ -7,7 +7,7 @@ and the row's turn, so that it depends neither on the rows beside it nor on who 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,10 @@ class Rows(Dataset[Batch]):
 
     def __getitem__(self, draw: Draw) -> Batch:
         return self.rowset.batch(draw.rows, Views.of(draw.key, draw.rows, draw.turns))
+
+    def batches(self, draws: Iterable[Draw]) -> Iterator[Batch]:
+        """The batches of draws, in order; pictures of coming ones are loaded ahead."""
+        return self.rowset.batches((draw.rows, Views.of(draw.key, draw.rows, draw.turns)) for draw in draws)
 
 
 class EpochOrder(Sampler[Any]):

@@ -13,6 +13,7 @@ from ltbench.backbones.registry import find_backbone, open_backbone, own_size
 from ltbench.backbones.released import bring_weights
 from ltbench.data.base import DataSet, default_offline
 from ltbench.data.progress import SILENT, Reporter
+from ltbench.engine.ahead import workers_of
 from ltbench.engine.best_epoch import check_selection
 from ltbench.engine.encode import Encoder
 from ltbench.engine.needs import behind_preprocessing, check_fit, unknown_policy
@@ -122,6 +123,7 @@ def setup_for(prepared: Prepared, train: TrainView, folder: Path, reporter: Repo
         device=prepared.device,
         reporter=reporter,
         max_bytes=request.max_cache_bytes,
+        workers=workers_of(request.workers, request.threads, prepared.backbone.card.image_size),
     )
     return Setup(
         method=resolved.method,

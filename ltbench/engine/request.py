@@ -46,6 +46,7 @@ class RunRequest:
         overrides: configuration fields given on the command line.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads; part of the run's key, because results are bit-equal only for the same number.
+        workers: threads that load pictures ahead of training; None takes the cores that are left. Changes no result.
         out: folder for runs.
         limit: at most this many training rows; never ranked.
         share: train on this share of the training rows; never ranked.
@@ -78,6 +79,7 @@ class RunRequest:
     validation: Literal["observed", "clean"] = "observed"
     why_backbone: str = ""
     image_size: int | None = None
+    workers: int | None = None
 
     @property
     def selects(self) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,10 +115,13 @@ def sweep(plan: SweepPlan, options: SweepOptions, reporter: Reporter = SILENT) -
     cells = expand(plan)
     for line in filter(None, [*chosen_backbones(plan), unaccelerated(plan.dtype, options.device)]):
         reporter.line(line)
-    jobs = options.jobs or max(1, usable_cores() // plan.threads)
+    jobs = min(options.jobs or max(1, usable_cores() // plan.threads), len(cells))
+    if options.workers is None and jobs > 1:
+        # The cores are the other runs'.
+        options = replace(options, workers=0)
     results: dict[Cell, CellResult] = {}
     with reporter.task(f"sweep of {len(cells)} runs", len(cells)) as advance:
-        for result in _all(cells, plan, options, min(jobs, len(cells))):
+        for result in _all(cells, plan, options, jobs):
             results[result.cell] = result
             advance(1)
             reporter.line(f"[{len(results)}/{len(cells)}] {describe(result)}")
@@ -190,6 +193,7 @@ def request_of(cell: Cell, plan: SweepPlan, options: SweepOptions) -> RunRequest
         limit=plan.limit,
         overwrite=options.overwrite,
         audit_selection=options.audit_selection,
+        workers=options.workers,
     )
 
 

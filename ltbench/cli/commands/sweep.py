@@ -25,6 +25,7 @@ from ltbench.cli.options import (
     stack,
     threads_option,
     weights_option,
+    workers_option,
 )
 from ltbench.plugin.errors import UserError
 
@@ -46,6 +47,7 @@ OPTIONS = [
     ),
     device_option,
     threads_option,
+    workers_option,
     data_root_option,
     out_option,
     limit_option,
@@ -75,6 +77,7 @@ def sweep(
     out: Path,
     overwrite: Any,
     audit_selection: bool,
+    workers: int | None,
     **rest: Any,
 ) -> None:
     """Run many: tasks x methods x seeds.
@@ -97,6 +100,7 @@ def sweep(
         data_root=data_root,
         jobs=jobs or 0,
         audit_selection=audit_selection,
+        workers=workers,
     )
     named = "the sweep" if plan_file is None else f"plan {plan_file.name}"
     if dry_run:

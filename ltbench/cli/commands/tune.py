@@ -26,6 +26,7 @@ from ltbench.cli.options import (
     threads_option,
     variant_option,
     weights_option,
+    workers_option,
 )
 from ltbench.plugin.errors import UserError
 
@@ -56,6 +57,7 @@ OPTIONS = [
     variant_option,
     device_option,
     threads_option,
+    workers_option,
     data_root_option,
     out_option,
     limit_option,

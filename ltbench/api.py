@@ -53,6 +53,7 @@ def run(
     *,
     seed: int | Iterable[int] = 0,
     weights: str | None = None,
+    image_size: int | None = None,
     preset: str | None = None,
     options: Mapping[str, Any] | None = None,
     variant: Literal["paper", "code"] | None = None,
@@ -75,6 +76,7 @@ def run(
         method: name.
         backbone: name; None takes that of the preset made for the task and method, else the task's default.
         seed: one or several.
+        image_size: side of the square images in pixels; None takes that of the preset, else the backbone's own.
         options: configuration fields of the method.
         share: train on this share of the training rows; never ranked.
         selection: the epoch that counts: the last, or the best on validation rows, which the row says.
@@ -106,6 +108,7 @@ def run(
                 backbone=chosen.name,
                 why_backbone=chosen.why,
                 weights=weights,
+                image_size=image_size,
                 seed=number,
                 preset=preset,
                 overrides=overrides,

@@ -85,7 +85,7 @@ class ClipBackbone(Backbone):
     """
 
     def __init__(self, card: BackboneCard, visual: nn.Module, text: ClipTextTower | None, preprocessing: Preprocessing):
-        super().__init__(card, visual, text)
+        super().__init__(card, visual, text, (preprocessing.mean, preprocessing.std))
         self.tower = visual
         self.preprocessing = preprocessing
         self._transform = preprocessing.build()
@@ -158,13 +158,22 @@ class ClipBackbone(Backbone):
 
 
 def assemble(
-    model: Any, tokenizer: Any | None, preprocessing: Preprocessing, facts: Facts, options: BackboneOptions
+    model: Any,
+    tokenizer: Any | None,
+    preprocessing: Preprocessing,
+    facts: Facts,
+    options: BackboneOptions,
+    digest: str | None = None,
 ) -> ClipBackbone:
-    """Freeze an open_clip model, move it to the device and write its card."""
+    """Freeze an open_clip model, move it to the device and write its card.
+
+    Args:
+        digest: hash of the weights before positions were resized; None where none were.
+    """
     model.eval().requires_grad_(False)
     visual: nn.Module = model.visual
     text = ClipTextTower(model, tokenizer) if tokenizer is not None and text_part(model) is not None else None
-    digest = state_sha256(model)
+    digest = digest or state_sha256(model)
     visual.to(options.device)
     if options.dtype != "float32":
         visual.to(memory_format=torch.channels_last)

@@ -32,6 +32,7 @@ _CLIPS = {
 }
 # Those that presets and tasks name, so that timm need not be asked for them: bytes are four times the parameters.
 _TIMM = {"resnet50.tv_in1k": 102_000_000, "resnet101.tv_in1k": 178_000_000}
+_TIMM_SIZE = 224
 
 
 def released_clip(backbone: str) -> Released:
@@ -49,3 +50,13 @@ def released_timm(backbone: str) -> Released | None:
     from ltbench.backbones.timm_models import released
 
     return released(backbone, name)
+
+
+def size_of_timm(backbone: str) -> int | None:
+    """Side of the images of a model of timm; timm itself is asked, unless it is one that presets name."""
+    name = backbone.partition(":")[2]
+    if name in _TIMM:
+        return _TIMM_SIZE
+    from ltbench.backbones.timm_models import own_size
+
+    return own_size(name)

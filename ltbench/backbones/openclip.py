@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,8 @@ from torch import nn
 
 from ltbench.backbones.clip_backbone import ClipBackbone, Facts, Preprocessing, assemble
 from ltbench.backbones.options import BackboneOptions
+from ltbench.backbones.regions import region_kind
+from ltbench.backbones.registry import unresizable
 from ltbench.backbones.released import Released, places_of, released_of
 from ltbench.backbones.weights import (
     file_sha256,
@@ -25,6 +27,7 @@ from ltbench.backbones.weights import (
     load_into,
     read_checkpoint,
     seeded,
+    state_sha256,
     unfit,
 )
 from ltbench.data.base import DataRoot
@@ -120,13 +123,14 @@ def _open(name: str, source: Source, options: BackboneOptions) -> ClipBackbone:
             f"open_clip:{source.model}{_QUICK}",
         )
     model = _build(source, options)
+    digest = None
     weights, pretraining = options.weights or source.tag, _pretraining(source)
     if state is not None and path is not None:
-        _load_state(model, state, name, options.image_size)
+        _load_state(model, state, name)
         weights, pretraining = _origin(path, source)
     elif file is not None:
         if is_torchscript(file):
-            _load_state(model, read_checkpoint(file), name, options.image_size)
+            _load_state(model, read_checkpoint(file), name)
         else:
             try:
                 open_clip.load_checkpoint(model, str(file), strict=True, weights_only=True)
@@ -140,25 +144,65 @@ def _open(name: str, source: Source, options: BackboneOptions) -> ClipBackbone:
         library=f"open_clip-{open_clip.__version__}",
         licence=str(source.config.get("license", "MIT" if weights == "openai" else "")),
     )
-    return assemble(model, _tokenizer(source.model), _preprocessing(model), facts, options)
+    preprocessing = _preprocessing(model)
+    own, size = preprocessing.size, options.image_size
+    if size not in (None, own):
+        # Before positions are resized: the weights are the same at any size.
+        digest = state_sha256(model)
+        _resize(model, name, size, own)
+        preprocessing = replace(preprocessing, size=size)
+    return assemble(model, _tokenizer(source.model), preprocessing, facts, options, digest)
+
+
+def _resize(model: Any, name: str, size: int, own: int) -> None:
+    """Make the image tower take images of another size.
+
+    Raises:
+        UserError: it cannot.
+    """
+    visual = model.visual
+    if region_kind(visual) == "attnpool":
+        # Keeps its own positions and resizes them while encoding (regions.pool_positions).
+        return
+    try:
+        if hasattr(visual, "trunk"):
+            if hasattr(visual.trunk, "set_input_size"):
+                visual.set_input_size(size)
+        else:
+            patch = visual.patch_size[0]
+            if size % patch:
+                raise ValueError(f"no multiple of its patches of {patch}")
+            visual.image_size, visual.grid_size = (size, size), (size // patch, size // patch)
+            state = {"visual.positional_embedding": visual.positional_embedding.detach()}
+            resize_pos_embed(state, model)
+            visual.positional_embedding = nn.Parameter(state["visual.positional_embedding"])
+        with torch.no_grad():
+            visual.eval()(torch.zeros(1, 3, size, size))
+    except Exception as error:  # each tower fails in its own way
+        raise unresizable(name, size, own, str(error)) from error
+
+
+def own_size(backbone: str) -> int | None:
+    """Side in pixels of the images that ``open_clip:MODEL/TAG`` takes; None where the model does not say.
+
+    Raises:
+        UnknownName: as :func:`resolve`.
+    """
+    source = resolve(backbone.partition(":")[2])
+    said = source.config.get("size") or (open_clip.get_model_config(source.model) or {}).get("vision_cfg", {})
+    size = said.get("image_size", 224) if isinstance(said, dict) else said
+    return int(size[0] if isinstance(size, list | tuple) else size)
 
 
 def _build(source: Source, options: BackboneOptions) -> nn.Module:
-    # The convolutional towers keep their native positions and resize them while encoding (regions.pool_positions);
-    # transformers are built for the wanted size, as open_clip does it.
-    layers = (open_clip.get_model_config(source.model) or {}).get("vision_cfg", {}).get("layers")
-    size = None if isinstance(layers, list) else options.image_size
     keep = ("size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color")
     forced = {key: value for key, value in source.config.items() if key in keep and value is not None}
-    if options.image_size is not None:
-        forced["size"] = options.image_size
     try:
         with seeded(options.seed), _quiet():
             model: nn.Module = open_clip.create_model(
                 source.model,
                 pretrained=None,
                 precision="fp32",
-                force_image_size=size,
                 force_preprocess_cfg=forced,
                 pretrained_text=False,
             )
@@ -167,12 +211,10 @@ def _build(source: Source, options: BackboneOptions) -> nn.Module:
     return model
 
 
-def _load_state(model: nn.Module, state: dict[str, torch.Tensor], name: str, image_size: int | None) -> None:
+def _load_state(model: nn.Module, state: dict[str, torch.Tensor], name: str) -> None:
     state = convert_state_dict(model, state)
     if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
         state = convert_to_custom_text_state_dict(state)
-    if image_size is not None:
-        resize_pos_embed(state, model)
     for key in ("logit_scale", "logit_bias"):
         if key in state and getattr(model, key, None) is not None:
             state[key] = state[key].reshape(getattr(model, key).shape)

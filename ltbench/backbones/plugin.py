@@ -41,6 +41,7 @@ def ltbench_backbones() -> list[BackboneSpec]:
             offers=_ALL,
             pretraining="as the tag says",
             prefix=True,
+            own_size="ltbench.backbones.openclip:own_size",
             released="ltbench.backbones.openclip:released",
         ),
         BackboneSpec(
@@ -50,6 +51,7 @@ def ltbench_backbones() -> list[BackboneSpec]:
             offers=("image", "global"),
             pretraining="as the tag says",
             prefix=True,
+            own_size="ltbench.backbones.known:size_of_timm",
             released="ltbench.backbones.known:released_timm",
         ),
         BackboneSpec(

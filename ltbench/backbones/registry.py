@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ltbench.backbones.options import DTYPES, BackboneOptions, EncodeDtype
@@ -11,6 +13,9 @@ from ltbench.plugin.specs import BackboneSpec
 
 if TYPE_CHECKING:
     from ltbench.backbones.base import Backbone
+
+SMALLEST = 32
+"""Pixels a side that any image tower is given at least."""
 
 
 def find_backbone(name: str) -> tuple[Registered[BackboneSpec], str]:
@@ -33,6 +38,36 @@ def find_backbone(name: str) -> tuple[Registered[BackboneSpec], str]:
     return entry, argument
 
 
+@lru_cache(maxsize=256)
+def own_size(name: str) -> int | None:
+    """Side in pixels of the square images that a backbone takes when nobody asks for another; None if nobody can tell.
+
+    May ask the library whose model it is, and so import torch.
+    """
+    try:
+        spec = find_backbone(name)[0].spec
+        if spec.own_size is None:
+            return spec.image_size
+        told: Callable[[str], int | None] = spec.load_target(spec.own_size)
+        return told(name)
+    except UserError:
+        return None
+
+
+def check_size(name: str, image_size: int | None) -> None:
+    """Refuse a size of images that a backbone cannot have, as far as its spec tells; imports no torch.
+
+    Raises:
+        UserError: it is too small, or the backbone sees no images.
+    """
+    if image_size is None:
+        return
+    if image_size < SMALLEST:
+        raise UserError(f"images of {image_size} pixels a side are too small", f"--image-size {SMALLEST} or more")
+    if "image" not in find_backbone(name)[0].spec.offers:
+        raise UserError(f"backbone {name} has features only, and images of no size", "leave --image-size out")
+
+
 def open_backbone(
     name: str,
     *,
@@ -53,17 +88,20 @@ def open_backbone(
         device: ``cpu``, ``cuda``, ``cuda:1`` …
         seed: seed of random weights.
         offline: never download.
-        image_size: side of the square input in pixels; None takes the model's own.
+        image_size: side of the square input in pixels; None takes the model's own. The weights are those of the model's
+            own size; positions are resized after they were hashed.
 
     Raises:
         UnknownName: no such backbone, architecture or tag.
-        UserError: weights that cannot be had, read, or do not fit the architecture.
+        UserError: weights that cannot be had, read, or do not fit the architecture; images of that size that the model
+            does not take.
     """
     if dtype not in DTYPES:
         raise UnknownName("dtype", dtype, DTYPES, f"one of {', '.join(DTYPES)}")
     if dtype == "float16" and not device.startswith("cuda"):
         raise UserError("dtype float16 needs a CUDA device", "--device cuda, or dtype bfloat16")
     entry, argument = find_backbone(name)
+    check_size(name, image_size)
     options = BackboneOptions(
         argument=argument,
         weights=weights,
@@ -74,4 +112,21 @@ def open_backbone(
         image_size=image_size,
     )
     backbone: Backbone = entry.spec.load()(name, options)
+    if image_size not in (None, backbone.card.image_size):
+        raise unresizable(name, image_size, backbone.card.image_size)
     return backbone
+
+
+def unresizable(name: str, wanted: int | None, own: int | None, why: str = "") -> UserError:
+    """The error for a backbone that takes no images of a size.
+
+    Args:
+        own: what it takes; None if nobody can tell.
+        why: in words, of the library.
+    """
+    takes = "" if own is None else f"; its own are of {own}"
+    reason = f" ({' '.join(why.split())[:200]})" if why else ""
+    return UserError(
+        f"backbone {name} takes no images of {wanted} pixels a side{takes}{reason}",
+        "another --image-size, or leave it out" if own is None else f"--image-size {own}, or leave it out",
+    )

@@ -11,9 +11,10 @@ from timm.data.config import resolve_model_data_config
 from timm.data.transforms_factory import create_transform
 from torch import Tensor, nn
 
-from ltbench.backbones.base import Backbone, BackboneCard
+from ltbench.backbones.base import Backbone, BackboneCard, Statistics
 from ltbench.backbones.options import ENCODER_VERSION, BackboneOptions
 from ltbench.backbones.precision import arithmetic
+from ltbench.backbones.registry import unresizable
 from ltbench.backbones.released import Released, hub_files, released_of, web_file
 from ltbench.backbones.weights import load_into, read_checkpoint, seeded, state_sha256, unfit
 from ltbench.data.base import DataRoot
@@ -31,10 +32,11 @@ class TimmBackbone(Backbone):
         card: facts for the record.
         visual: the model, [n, 3, H, W] → [n, dim].
         transform: timm's evaluation transform for it.
+        statistics: mean and deviation that the transform normalises by.
     """
 
-    def __init__(self, card: BackboneCard, visual: nn.Module, transform: Any) -> None:
-        super().__init__(card, visual, None)
+    def __init__(self, card: BackboneCard, visual: nn.Module, transform: Any, statistics: Statistics) -> None:
+        super().__init__(card, visual, None, statistics)
         self.tower = visual
         self._transform = transform
 
@@ -76,7 +78,7 @@ def open_timm(name: str, options: BackboneOptions) -> TimmBackbone:
 
     Raises:
         UnknownName: timm has no such model or no such tag.
-        UserError: the weights cannot be had or do not fit.
+        UserError: the weights cannot be had or do not fit, or the model takes no images of the size that is asked for.
     """
     wanted = options.argument
     architecture, _, tag = wanted.partition(".")
@@ -103,12 +105,13 @@ def open_timm(name: str, options: BackboneOptions) -> TimmBackbone:
         load_into(model, state, name, may_miss=tuple(f"{h}." for h in heads))
         weights, pretraining = f"file {path.name}", f"unknown (local file {path.name})"
     model.eval().requires_grad_(False)
-    size = options.image_size or config["input_size"][-1]
+    # Before positions are resized: the weights are the same at any size.
+    digest = state_sha256(model)
+    own = int(config["input_size"][-1])
+    size = options.image_size or own
     config["input_size"] = (3, size, size)
     transform = create_transform(**config, is_training=False)
-    with torch.no_grad():
-        dim = int(model(torch.zeros(1, 3, size, size)).shape[1])
-    digest = state_sha256(model)
+    dim = _width(model, size) if size == own else _resized(model, name, size, own)
     model.to(options.device)
     if options.dtype != "float32":
         model.to(memory_format=torch.channels_last)
@@ -126,37 +129,47 @@ def open_timm(name: str, options: BackboneOptions) -> TimmBackbone:
         ranked=not options.random and options.dtype == "float32",
         licence=str(card_of.get("license") or ""),
     )
-    return TimmBackbone(card, model, transform)
+    return TimmBackbone(card, model, transform, (tuple(config["mean"]), tuple(config["std"])))
+
+
+def _width(model: nn.Module, size: int) -> int:
+    with torch.no_grad():
+        return int(model(torch.zeros(1, 3, size, size)).shape[1])
+
+
+def _resized(model: Any, name: str, size: int, own: int) -> int:
+    """Make the model take images of another size; size of its features.
+
+    Convolutional models take any. Those with positions or windows have timm's own ``set_input_size``, which resizes
+    them; one without it refuses the images.
+    """
+    try:
+        if hasattr(model, "set_input_size"):
+            model.set_input_size(img_size=size)
+        return _width(model, size)
+    except Exception as error:  # each model fails in its own way
+        raise unresizable(name, size, own, f"{type(error).__name__}: {error}") from error
 
 
 def _build(wanted: str, options: BackboneOptions) -> nn.Module:
-    plain: dict[str, Any] = {}
-    sized: dict[str, Any] = {} if options.image_size is None else {"img_size": options.image_size}
+    extra: dict[str, Any] = {}
     path: Path | None = None
     if options.weights is None:
         file = released_of(f"timm:{wanted}")
         if file is None:
             raise UserError(f"timm names no place to download weights of {wanted} from", "--weights FILE")
         path = file.bring(DataRoot(offline=options.offline))
-        sized["pretrained_cfg_overlay"] = {"file": str(path)}
-        plain["pretrained_cfg_overlay"] = {"file": str(path)}
-    for extra in (sized, plain):
-        try:
-            with seeded(options.seed):
-                model: nn.Module = timm.create_model(wanted, pretrained=path is not None, num_classes=0, **extra)
-                if path is not None:
-                    _check_file(model, path, wanted, extra)
-        except TypeError as error:
-            # Convolutional models take any size and therefore know no "img_size".
-            if extra is sized and "img_size" in str(error):
-                continue
-            raise
-        except Exception as error:  # each format of weights fails in its own way
+        extra["pretrained_cfg_overlay"] = {"file": str(path)}
+    try:
+        with seeded(options.seed):
+            model: nn.Module = timm.create_model(wanted, pretrained=path is not None, num_classes=0, **extra)
             if path is not None:
-                raise unfit(path, f"timm:{wanted}", error) from error
-            raise UserError(f"timm cannot build {wanted} ({error})", "another model") from error
-        return model
-    raise UserError(f"timm cannot build {wanted} for images of {options.image_size} pixels", "another model")
+                _check_file(model, path, wanted, extra)
+    except Exception as error:  # each format of weights fails in its own way
+        if path is not None:
+            raise unfit(path, f"timm:{wanted}", error) from error
+        raise UserError(f"timm cannot build {wanted} ({error})", "another model") from error
+    return model
 
 
 def _check_file(model: nn.Module, path: Path, wanted: str, extra: dict[str, Any]) -> None:
@@ -172,6 +185,12 @@ def _check_file(model: nn.Module, path: Path, wanted: str, extra: dict[str, Any]
     if not whole:
         # Names of old files are translated by timm. With the classifier that the file has it leaves nothing out.
         timm.create_model(wanted, pretrained=True, **extra)
+
+
+def own_size(name: str) -> int | None:
+    """Side in pixels of the images that a model of timm is evaluated on; None where timm has no such model."""
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    return None if config is None else int(config.input_size[-1])
 
 
 def released(backbone: str, name: str) -> Released | None:

@@ -116,6 +116,13 @@ backbone_option = click.option(
 weights_option = click.option(
     "--weights", default=None, metavar="FILE", help="A checkpoint, or 'random', in place of the released weights."
 )
+image_size_option = click.option(
+    "--image-size",
+    type=click.IntRange(32),
+    metavar="N",
+    default=None,
+    help="Side of the square images in pixels. [default: the preset's, else the backbone's own]",
+)
 preset_option = click.option(
     "--preset",
     default=None,

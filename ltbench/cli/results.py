@@ -161,6 +161,8 @@ def _count(number: int) -> str:
 
 def print_record(record: RunRecord, path: Path) -> None:
     """One record in full: what ran, all scores, what it took."""
+    from ltbench.backbones.registry import own_size
+
     method, backbone, cost = record.method, record.backbone, record.cost
     facts = {
         "task": f"{record.task.address} (version {record.task.version})",
@@ -171,6 +173,8 @@ def print_record(record: RunRecord, path: Path) -> None:
         "status": record.status if record.reason is None else f"{record.status}: {record.reason}",
         "created": f"{record.created}, attempt {record.attempt}, key {record.key[:16]}",
     }
+    if backbone.image_size is not None and backbone.image_size != own_size(backbone.name):
+        facts["images"] = f"{backbone.image_size} x {backbone.image_size}, the backbone's own are {_own(backbone.name)}"
     reasons = _why_unranked(record)
     if reasons:
         facts["never ranked"] = "; ".join(reasons)
@@ -189,6 +193,13 @@ def print_record(record: RunRecord, path: Path) -> None:
         _print_facts([record])
     click.echo(fold(f"Options: {' '.join(f'{name}={value}' for name, value in method.config.items()) or 'none'}"))
     click.echo(f"Check it: ltbench verify {path}")
+
+
+def _own(backbone: str) -> str:
+    from ltbench.backbones.registry import own_size
+
+    own = own_size(backbone)
+    return "of a size that nobody here can tell" if own is None else f"{own} x {own}"
 
 
 def _origin(record: RunRecord) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from ltbench.engine.sizes import differs
 from ltbench.method.extras import CLEAN_VALIDATION
 from ltbench.records.record import RunRecord
 
@@ -14,6 +15,8 @@ def again(record: RunRecord) -> str:
     words += ["--backbone", record.backbone.name, "--seed", str(record.seed)]
     if record.backbone.weights == "random":
         words += ["--weights", "random"]
+    if differs(record.backbone.image_size, record.backbone.name):
+        words += ["--image-size", str(record.backbone.image_size)]
     if record.share is not None:
         words += ["--share", f"{record.share:g}"]
     if record.selection.rule == "validation":

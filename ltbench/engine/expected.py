@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from ltbench.backbones.registry import own_size
 from ltbench.plugin.errors import UserError
 from ltbench.records.environment import cpu_model
 from ltbench.records.read import RECORD_NAME, load_document
@@ -39,7 +40,9 @@ class Expected:
         return sum(each or 0.0 for each in (self.encode_seconds, self.train_seconds, self.evaluate_seconds))
 
 
-def expected(task: Task, method: str, backbone: str, out: Path, device: str = "auto") -> Expected | None:
+def expected(
+    task: Task, method: str, backbone: str, out: Path, device: str = "auto", image_size: int | None = None
+) -> Expected | None:
     """What a run is going to take; None where no run like it is recorded.
 
     Runs of this machine in ``out`` come first, then records that ltbench's own tree ships, with their machine named.
@@ -47,16 +50,15 @@ def expected(task: Task, method: str, backbone: str, out: Path, device: str = "a
     Args:
         out: folder of runs.
         device: ``cpu`` and ``cuda`` count runs on such a device only.
+        image_size: side of the images in pixels, of which runs count only; None for what backbone and method take
+            unasked.
     """
-    alike = [
-        one
-        for one in _costs(_own(task, method, out), (task.name, task.setting, method, backbone), device)
-        if one["machine"] == cpu_model()
-    ]
+    like = (task.name, task.setting, method, backbone)
+    alike = [one for one in _costs(_own(task, method, out), like, device, image_size) if one["machine"] == cpu_model()]
     if alike:
         return _of(alike, f"on this machine, in {out}")
     shipped: dict[str, list[dict[str, Any]]] = {}
-    for one in _costs(_shipped(task, method), (task.name, task.setting, method, backbone), device):
+    for one in _costs(_shipped(task, method), like, device, image_size):
         shipped.setdefault(one["device"], []).append(one)
     if not shipped:
         return None
@@ -73,7 +75,9 @@ def _shipped(task: Task, method: str) -> Iterator[Path]:
     yield from sorted(folder.glob(f"*{method}*.json"))
 
 
-def _costs(paths: Iterable[Path], like: tuple[str | None, ...], device: str) -> Iterator[dict[str, Any]]:
+def _costs(
+    paths: Iterable[Path], like: tuple[str | None, ...], device: str, image_size: int | None
+) -> Iterator[dict[str, Any]]:
     """Costs of the completed, unlimited runs among records, each with its machine.
 
     Args:
@@ -89,11 +93,19 @@ def _costs(paths: Iterable[Path], like: tuple[str | None, ...], device: str) -> 
                 record["method"]["name"],
                 record["backbone"]["name"],
             )
-            if whole and of == like and device in ("auto", record["device"]):
+            if whole and of == like and device in ("auto", record["device"]) and _sized(record, image_size):
                 yield {**record["cost"], "machine": record["environment"]["machine"]}
         except (UserError, KeyError, TypeError):
             # What is wrong with a record is told by those who read it for its scores.
             continue
+
+
+def _sized(record: dict[str, Any], image_size: int | None) -> bool:
+    """Whether a record is of images of a size; of None, whether it is what backbone or method take unasked."""
+    backbone, found = record["backbone"]["name"], record["backbone"].get("image_size")
+    if image_size is not None:
+        return bool(found == image_size)
+    return found in (own_size(backbone), record["method"]["config"].get("image_size"))
 
 
 def _of(costs: list[dict[str, Any]], source: str) -> Expected:

@@ -23,7 +23,7 @@ from ltbench.tasks.views import has_groups, validation_labels
 def _method_facts(prepared: Prepared) -> MethodFacts:
     resolved = prepared.resolved
     spec = resolved.registered.spec
-    altered = bool(prepared.request.overrides)
+    altered = resolved.altered
     preset = resolved.preset
     return MethodFacts(
         name=spec.name,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ltbench.backbones.registry import find_backbone
+from ltbench.backbones.registry import check_size, find_backbone
 from ltbench.backbones.released import ALTERNATIVES, released_of
 from ltbench.data.base import DataRoot
 from ltbench.data.getting.disk import SPARE, in_words
@@ -21,6 +21,7 @@ from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.expected import Expected, expected
 from ltbench.engine.needs import check_fit
 from ltbench.engine.request import RunRequest, resolve_preset
+from ltbench.engine.sizes import asked_size
 from ltbench.method.facts import facts_of
 from ltbench.plugin.errors import UserError
 from ltbench.tasks.needs import plan_of_run
@@ -109,7 +110,14 @@ def preflight(request: RunRequest, reporter: Reporter = SILENT) -> Preflight:
         request,
         lacks,
         _rooms(lacks, root),
-        expected(request.task, request.method, request.backbone, request.out, request.device),
+        expected(
+            request.task,
+            request.method,
+            request.backbone,
+            request.out,
+            request.device,
+            asked_size(request.image_size, resolve_preset(request)[2]),
+        ),
     )
 
 
@@ -146,6 +154,7 @@ def clear(found: Sequence[Preflight], offline: bool) -> None:
 def _fit(request: RunRequest) -> None:
     """Refuse what cannot work, as far as it can be told without the method's code: of its base configuration."""
     registered, _, preset = resolve_preset(request)
+    check_size(request.backbone, asked_size(request.image_size, preset))
     if request.overrides or (preset is not None and preset.overrides):
         return
     needs, offers = facts_of(registered.spec).needs, find_backbone(request.backbone)[0].spec.offers

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ltbench.backbones.base import Backbone
-from ltbench.backbones.registry import find_backbone, open_backbone
+from ltbench.backbones.registry import find_backbone, open_backbone, own_size
 from ltbench.backbones.released import bring_weights
 from ltbench.data.base import DataSet, default_offline
 from ltbench.data.progress import SILENT, Reporter
@@ -17,6 +17,7 @@ from ltbench.engine.encode import Encoder
 from ltbench.engine.needs import behind_preprocessing, check_fit, unknown_policy
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.setup import Setup
+from ltbench.engine.sizes import differs, in_words
 from ltbench.plugin.errors import UserError
 from ltbench.tasks.needs import bring_missing
 from ltbench.tasks.registry import open_data_set
@@ -74,8 +75,18 @@ def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True
     root = request.root(reporter)
     if bring and request.weights is None:
         bring_weights(request.backbone, root)
-    backbone = open_backbone(request.backbone, weights=request.weights, device=str(device), offline=default_offline())
+    backbone = open_backbone(
+        request.backbone,
+        weights=request.weights,
+        device=str(device),
+        offline=default_offline(),
+        image_size=resolved.image_size,
+    )
     backbone = behind_preprocessing(backbone, needs)
+    if needs.image_size is not None and differs(needs.image_size, request.backbone):
+        own = own_size(request.backbone)
+        beside = f"; the backbone's own are of {own} x {own}" if own else ""
+        reporter.line(f"{in_words(needs.image_size)}, as method {request.method} asks{beside}")
     if bring:
         bring_missing(request.task, root)
     data = open_data_set(request.task, root)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from ltbench.backbones.registry import find_backbone, own_size
 from ltbench.data.base import DataRoot
 from ltbench.data.progress import SILENT, Reporter
+from ltbench.engine.sizes import asked_size, in_words, run_size
 from ltbench.method.config import (
     MethodConfig,
     Preset,
@@ -37,6 +39,7 @@ class RunRequest:
     Attributes:
         method: recipe name.
         weights: None for the released weights, ``random``, or a checkpoint file.
+        image_size: side of the square images in pixels; None takes that of the preset, else the backbone's own.
         preset: a name, a YAML file (as ``ltbench tune`` writes), None to take the one made for this task, or ``none``.
         overrides: configuration fields given on the command line.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -71,6 +74,7 @@ class RunRequest:
     max_cache_bytes: int | None = None
     validation: Literal["observed", "clean"] = "observed"
     why_backbone: str = ""
+    image_size: int | None = None
 
     @property
     def selects(self) -> bool:
@@ -79,12 +83,15 @@ class RunRequest:
 
     @property
     def headline(self) -> str:
-        """What is run, one line."""
+        """What is run, one line; imports no torch."""
         head, colon, argument = self.backbone.partition(":")
         # Without the folders of its file.
         shown = f"{head}:{Path(argument).name}" if colon and head == "precomputed" else self.backbone
         chosen = Chosen(shown, self.why_backbone)
-        return f"{self.method} on {self.task.address}, {chosen}, seed {self.seed}"
+        asked = asked_size(self.image_size, resolve_preset(self)[2])
+        own = find_backbone(self.backbone)[0].spec.image_size
+        size = "" if asked in (None, own) else f", {in_words(asked)}"
+        return f"{self.method} on {self.task.address}, {chosen}{size}, seed {self.seed}"
 
     def root(self, reporter: Reporter = SILENT) -> DataRoot:
         """Where the data set is looked for."""
@@ -95,13 +102,20 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The recipe of a request: class, variant, preset and validated configuration."""
+    """The recipe of a request: class, variant, preset and validated configuration.
+
+    Attributes:
+        image_size: what the backbone is opened with; None for its own.
+        altered: options, or images of another size, that the preset does not have.
+    """
 
     registered: Registered[MethodSpec]
     method: Method
     variant: Variant
     preset: Preset | None
     config: MethodConfig
+    image_size: int | None = None
+    altered: bool = False
 
     @property
     def origin(self) -> str:
@@ -134,11 +148,17 @@ def resolve_method(request: RunRequest) -> Resolved:
 
     Raises:
         UnknownName: method, variant, preset or option.
-        UserError: a preset for another task or backbone, or a value that does not fit its option.
+        UserError: a preset for another task or backbone, a value that does not fit its option, or images of a size that
+            method or backbone cannot have.
     """
     registered, variant, preset = resolve_preset(request)
     spec = registered.spec
     cls: type[Method] = spec.load()
     layers = [spec.config, preset.overrides if preset else {}, dict(request.overrides)]
     config = build_config(cls.Config, spec.name, *layers)
-    return Resolved(registered, cls(config), variant, preset, config)
+    method = cls(config)
+    needs, typed = method.needs(), request.image_size
+    size = run_size(spec.name, request.backbone, needs, config, typed, preset)
+    usual = needs.image_size or asked_size(None, preset)
+    altered = bool(request.overrides) or (typed is not None and typed != (usual or own_size(request.backbone)))
+    return Resolved(registered, method, variant, preset, config, size, altered)

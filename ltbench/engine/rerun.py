@@ -72,6 +72,7 @@ def request_of(record: RunRecord, out: Path, data_root: Path | None = None) -> R
         method=record.method.name,
         backbone=record.backbone.name,
         weights="random" if record.backbone.weights == "random" else None,
+        image_size=record.backbone.image_size,
         seed=record.seed,
         preset="none",
         overrides=record.method.config,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from ltbench.backbones.base import Backbone
-from ltbench.backbones.registry import find_backbone, open_backbone
+from ltbench.backbones.registry import find_backbone, open_backbone, own_size
 from ltbench.data.base import DataRoot
 from ltbench.engine.needs import backbone_problems, behind_preprocessing, task_problems, unknown_policy
 from ltbench.method import Method, MethodConfig, Needs, Preset
@@ -22,7 +22,7 @@ from ltbench.plugin.code import code_sha256
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import CORE_DISTRIBUTION, Registered, registry
 from ltbench.plugin.specs import MethodSpec
-from ltbench.records.facts import BackboneFacts, MethodFacts
+from ltbench.records.facts import BackboneFacts
 from ltbench.records.record import RunRecord
 from ltbench.records.restated import Restated
 from ltbench.tasks.registry import open_data_set
@@ -216,18 +216,22 @@ def _check_preset(
     ):
         found.skip(f"method.origin: {stated.origin} is of an older grammar, {name!r} says {today[0]} today")
         fitting = [preset.model_copy(update={"origin": stated.origin}) for preset in fitting]
-    wrong = [_preset_problems(preset, stated, spec, cls, config) for preset in fitting]
+    wrong = [_preset_problems(preset, record, spec, cls, config) for preset in fitting]
     if all(wrong):
         found.add(wrong[0])
 
 
 def _preset_problems(
-    preset: Preset, stated: MethodFacts, spec: MethodSpec, cls: type[Method], config: MethodConfig
+    preset: Preset, record: RunRecord, spec: MethodSpec, cls: type[Method], config: MethodConfig
 ) -> list[str]:
+    stated, backbone = record.method, record.backbone
     built = build_config(cls.Config, spec.name, spec.config, preset.overrides).model_dump(mode="json")
     problems = _differing("method.config", config.model_dump(mode="json"), built, f"of preset {preset.name!r}")
     if stated.origin != preset.origin:
         problems.append(f"method.origin: stored {stated.origin}, preset {preset.name!r} says {preset.origin}")
+    size = cls(config).needs().image_size or preset.image_size or own_size(backbone.name)
+    if size is not None and backbone.image_size not in (None, size):
+        problems.append(f"backbone.image_size: stored {backbone.image_size}, with preset {preset.name!r} it is {size}")
     return problems
 
 
@@ -238,7 +242,7 @@ def _encoder(record: RunRecord, method: Method | None, found: Restated) -> None:
         if find_backbone(stated.name)[0].spec.name == "precomputed":
             raise UserError("its features are a file of the author's", "")
         weights = "random" if stated.weights == "random" else None
-        backbone = _opened(stated.name, weights, stated.dtype)
+        backbone = _opened(stated.name, weights, stated.dtype, stated.image_size)
         if method is None:
             raise UserError("the preprocessing depends on the method", "")
         card = BackboneFacts.of(behind_preprocessing(backbone, method.needs()).card)
@@ -259,9 +263,9 @@ def _encoder(record: RunRecord, method: Method | None, found: Restated) -> None:
 
 
 @lru_cache(maxsize=4)
-def _opened(name: str, weights: str | None, dtype: Any) -> Backbone:
+def _opened(name: str, weights: str | None, dtype: Any, image_size: int | None) -> Backbone:
     """Opened once for all records of a verification; downloads nothing."""
-    return open_backbone(name, weights=weights, dtype=dtype, offline=True)
+    return open_backbone(name, weights=weights, dtype=dtype, offline=True, image_size=image_size)
 
 
 def _differing(where: str, stored: Mapping[str, Any], now: Mapping[str, Any], what: str) -> list[str]:

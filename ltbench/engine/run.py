@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ltbench.backbones.registry import find_backbone
+from ltbench.backbones.registry import find_backbone, own_size
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.best_epoch import BestEpoch
 from ltbench.engine.facts import RunFacts, common_content, cost_of, facts_of
@@ -70,11 +70,12 @@ def plan(request: RunRequest) -> dict[str, Any]:
         "task": request.task.address,
         "method": request.method,
         "variant": resolved.variant,
-        "preset": None if preset is None else preset.name + ("+overrides" if request.overrides else ""),
+        "preset": None if preset is None else preset.name + ("+overrides" if resolved.altered else ""),
         "origin": resolved.origin,
         "config": resolved.config.model_dump(mode="json"),
         "backbone": request.backbone,
         "weights": request.weights or "released",
+        "image_size": resolved.image_size or own_size(request.backbone),
         "seed": request.seed,
         "threads": request.threads,
         "limit": request.limit,
@@ -101,6 +102,8 @@ def _finished(request: RunRequest, facts: dict[str, Any]) -> bool:
             "share": record.share,
             "selection": record.selection.rule,
         }
+        if facts["image_size"] is not None:
+            found["image_size"] = record.backbone.image_size
         drawn = record.backbone.weights == "random"
         if record.status == "completed" and found.items() <= facts.items() and drawn == (request.weights == "random"):
             return True

@@ -17,96 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.choose import choose_backbone
-from ltbench.method.config import first_problem
+from ltbench.engine.sweep_plan import PlanItem, SweepPlan
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import registry
 from ltbench.plugin.system import usable_cores
 from ltbench.tasks.defaults import Chosen
 from ltbench.tasks.registry import load_task, resolve
-
-
-class PlanItem(BaseModel):
-    """One recipe with its options; a plan may list the same recipe several times (an ablation).
-
-    Attributes:
-        backbone: in place of the plan's; None takes that.
-        tasks: those of the plan that it runs on, with or without setting; empty for all.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    method: str
-    preset: str | None = None
-    variant: Literal["paper", "code"] | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
-    backbone: str | None = None
-    tasks: tuple[str, ...] = ()
-
-    def runs_on(self, address: str) -> bool:
-        """Whether a task setting is one of the item's."""
-        return not self.tasks or address in self.tasks or address.partition("@")[0] in self.tasks
-
-
-class SweepPlan(BaseModel):
-    """What a sweep runs: every item on every task with every seed.
-
-    Attributes:
-        tasks: addresses; a task with settings stands for all of them.
-        items: recipes, as names or with options.
-        backbone: for all runs; None takes that of the preset made for each task and recipe, else the task's default.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    tasks: tuple[str, ...] = Field(min_length=1)
-    items: tuple[PlanItem, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = (0, 1, 2)
-    backbone: str | None = None
-    weights: str | None = None
-    threads: int = 1
-    limit: int | None = None
-
-    @classmethod
-    def of(cls, tasks: Sequence[str], methods: Sequence[str], **rest: Any) -> SweepPlan:
-        """A plan from names."""
-        return cls(tasks=tuple(tasks), items=tuple(PlanItem(method=name) for name in methods), **rest)
-
-    @classmethod
-    def read(cls, path: Path) -> SweepPlan:
-        """Read a plan from YAML; ``methods`` lists names or items.
-
-        Raises:
-            UserError: no such file, no YAML, or keys that a plan does not have.
-        """
-        try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
-            raise UserError(f"plan {path.name} cannot be read ({error})", "ltbench sweep --help") from error
-        if not isinstance(document, dict):
-            raise UserError(f"plan {path.name} is no mapping", "ltbench sweep --help")
-        return cls.of_document(document, path.name)
-
-    @classmethod
-    def of_document(cls, document: Mapping[str, Any], name: str) -> SweepPlan:
-        """The plan of what :meth:`read` found in a file.
-
-        Args:
-            name: of the file, for errors.
-
-        Raises:
-            UserError: keys that a plan does not have, or values that do not fit them.
-        """
-        fields = {key: value for key, value in document.items() if key != "methods"}
-        fields["items"] = [{"method": m} if isinstance(m, str) else m for m in document.get("methods", [])]
-        try:
-            return cls.model_validate(fields)
-        except ValidationError as error:
-            raise UserError(f"plan {name}: {first_problem(error)}", "ltbench sweep --help") from error
 
 
 @dataclass(frozen=True)
@@ -134,7 +52,10 @@ class Cell:
     def label(self) -> str:
         """How a line names the run."""
         options = ",".join(f"{name}={value}" for name, value in self.item.options.items())
-        extra = " ".join(part for part in (self.item.preset or "", self.item.backbone or "", options) if part)
+        size = "" if self.item.image_size is None else f"{self.item.image_size} pixels"
+        share = "" if self.item.share is None else f"share {self.item.share:g}"
+        parts = (self.item.preset or "", self.item.backbone or "", size, share, options)
+        extra = " ".join(part for part in parts if part)
         return f"{self.task} {self.item.method}{f' [{extra}]' if extra else ''} seed {self.seed}"
 
 
@@ -272,6 +193,7 @@ def _work(cell: Cell, plan: SweepPlan, options: SweepOptions) -> CellResult:
                 backbone=chosen.name,
                 why_backbone=chosen.why,
                 weights=plan.weights,
+                image_size=plan.image_size if cell.item.image_size is None else cell.item.image_size,
                 seed=cell.seed,
                 preset=cell.item.preset,
                 overrides=cell.item.options,
@@ -281,6 +203,9 @@ def _work(cell: Cell, plan: SweepPlan, options: SweepOptions) -> CellResult:
                 data_root=options.data_root,
                 out=options.out,
                 limit=plan.limit,
+                share=cell.item.share or plan.share,
+                selection=plan.selection,
+                validation=plan.validation,
                 overwrite=options.overwrite,
                 audit_selection=options.audit_selection,
             )

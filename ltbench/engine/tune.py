@@ -24,6 +24,7 @@ from ltbench.engine.phase1 import Phase1
 from ltbench.engine.prepare import prepare, setup_for
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.seeds import seed_for
+from ltbench.engine.sizes import asked_size
 from ltbench.method import Choice, Method
 from ltbench.method.config import SEARCH_RECORD
 from ltbench.method.origin import Origin
@@ -115,15 +116,17 @@ def tune(
     if request.task.validation.kind == "none":
         raise UserError(f"task {request.task.address} has no validation rows to tune on", "ltbench list tasks")
     base = resolved.config.model_dump(mode="json")
+    size = asked_size(request.image_size, resolved.preset)
+    sized = () if size is None else (f"images of {size}",)
     identity = seed_for(
         request.seed, request.task.address, request.task.version, request.method, request.backbone,
-        json.dumps(base, sort_keys=True), repr(sorted(chosen.items())), request.threads, resolved.variant,
+        json.dumps(base, sort_keys=True), repr(sorted(chosen.items())), request.threads, resolved.variant, *sized,
     )  # fmt: skip
     folder = request.out / "tuning" / request.task.address / request.method / f"{identity:016x}"
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
-            done = _search(request, trials, seconds_per_trial, chosen, identity, base, folder, reporter)
+            done = _search(request, trials, seconds_per_trial, chosen, identity, base, size, folder, reporter)
     except Timeout as error:
         raise UserError(f"another process is tuning {request.method} here", "wait for it, or give --out DIR") from error
     scored = [trial for trial in done if trial.score is not None]
@@ -142,6 +145,7 @@ def _search(
     space: SearchSpace,
     identity: int,
     base: dict[str, Any],
+    size: int | None,
     folder: Path,
     reporter: Reporter,
 ) -> list[Trial]:
@@ -160,6 +164,7 @@ def _search(
             "version": request.task.version,
             "method": request.method,
             "backbone": request.backbone,
+            "image_size": size,
             "seed": request.seed,
             "seconds_per_trial": seconds_per_trial,
             "base": base,
@@ -170,6 +175,7 @@ def _search(
 
 
 def _write_preset(request: RunRequest, resolved: Resolved, best: Trial, trials: int, folder: Path) -> Path:
+    size = asked_size(request.image_size, resolved.preset)
     path = folder / "preset.yaml"
     before = dict(resolved.preset.overrides) if resolved.preset is not None else {}
     entry = {
@@ -178,6 +184,7 @@ def _write_preset(request: RunRequest, resolved: Resolved, best: Trial, trials: 
         "backbones": [request.backbone],
         "variant": resolved.variant,
         "origin": str(Origin("tuned", task=request.task.address, trials=trials)),
+        **({} if size is None else {"image_size": size}),
         "overrides": {**before, **dict(request.overrides), **best.overrides},
     }
     # Through JSON, because YAML has no tuples.

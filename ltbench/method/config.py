@@ -51,7 +51,8 @@ class Needs(BaseModel):
             resized to its image size, with ImageNet's mean and deviation (``square``) or the backbone's own
             (``squeezed``); ``squeezed-fitted`` also resizes the map before the attention pool of CLIP's ResNets to the
             pool's own grid, for global features.
-        image_size: side of the square in pixels, unless ``images`` is ``backbone``; ``None`` takes the backbone's.
+        image_size: side of the square in pixels, unless ``images`` is ``backbone``; the backbone is opened for it.
+            ``None`` takes the backbone's.
         without_captions: option that runs the method where captions are not allowed (``use_cse=false``), for errors.
     """
 
@@ -80,6 +81,8 @@ class Preset(BaseModel):
         backbones: backbone names it is for; empty fits all.
         variant: the variant it is for; ``None`` fits both.
         origin: where the values come from; see :mod:`ltbench.method.origin`; refused where it does not fit the tasks.
+        image_size: side of the square images in pixels, for the whole run; None takes the backbone's own.
+            ``--image-size`` wins over it, and it must be what a method that resizes images itself resizes them to.
         overrides: configuration fields and their values.
     """
 
@@ -90,6 +93,7 @@ class Preset(BaseModel):
     backbones: tuple[str, ...] = ()
     variant: Variant | None = None
     origin: str
+    image_size: int | None = Field(None, ge=32)
     overrides: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -201,6 +205,8 @@ def unshown(preset: Preset, record: Path, recipe: str) -> str:
     if about != (recipe, origin.task, origin.trials):
         return f"{SEARCH_RECORD} beside it has {about[2]} trials of {about[0]} on {about[1]}"
     wanted = {**search["base"], **(best["overrides"] if best else {})}
+    if preset.image_size != search.get("image_size"):
+        return f"{SEARCH_RECORD} beside it is of images of another size"
     if best is None or any(wanted.get(name, value) != value for name, value in preset.overrides.items()):
         return f"its overrides are not those of the best trial in {SEARCH_RECORD} beside it"
     return ""

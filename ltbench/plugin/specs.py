@@ -165,7 +165,9 @@ class BackboneSpec(Spec):
         offers: some of ``image``, ``global``, ``region``, ``text``.
         pretraining: what the weights saw, one line.
         prefix: the name is a prefix and the rest is an argument (``timm:resnet18``).
-        image_size: side of the square input in pixels, when fixed.
+        image_size: side of the square input in pixels, where the name alone decides it.
+        own_size: ``module:function``, called as ``(backbone: str) -> int | None``: the same where what follows the
+            prefix decides it; None where nobody can tell.
         released: ``module:function``, called as ``(backbone: str) -> Released | None``: the file of its released
             weights (:class:`ltbench.backbones.released.Released`), told without opening it; None where nothing has to
             be brought, or nobody can tell.
@@ -176,12 +178,14 @@ class BackboneSpec(Spec):
     pretraining: str = ""
     prefix: bool = False
     image_size: int | None = None
+    own_size: str | None = None
     released: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.released is not None and not _TARGET.match(self.released):
-            raise PluginError(f"backbone {self.name!r}: released {self.released!r} is not of the form 'module:object'")
+        for field_name, target in (("released", self.released), ("own_size", self.own_size)):
+            if target is not None and not _TARGET.match(target):
+                raise PluginError(f"backbone {self.name!r}: {field_name} {target!r} is not of the form 'module:object'")
         unknown = sorted(set(self.offers) - set(OFFERS))
         if unknown:
             raise PluginError(f"backbone {self.name!r}: unknown offers {unknown}; known are {list(OFFERS)}")

@@ -198,7 +198,7 @@ def _unranked_tables(rows: Sequence[Row]) -> Iterator[Table]:
         (
             Cell(row.equals.setting or "–"),
             Cell(label),
-            Cell(row.equals.backbone),
+            Cell(row.equals.encoder),
             score_cell(row.score(row.first.task.headline, "total")),
             Cell(str(len(row.records)), len(row.records)),
             Cell("; ".join(row.why_not)),
@@ -237,4 +237,4 @@ def _short(text: str, limit: int = 60) -> str:
 def equals_title(equals: Equals) -> str:
     """``tiny-clip (weights tiny-v1, a1b2c3d4; float32)``."""
     extras = f"; with {', '.join(equals.extras)}" if equals.extras else ""
-    return f"{equals.backbone} (weights {equals.weights}, {equals.weights_sha256[:8]}; {equals.dtype}{extras})"
+    return f"{equals.encoder} (weights {equals.weights}, {equals.weights_sha256[:8]}; {equals.dtype}{extras})"

@@ -59,7 +59,7 @@ def curves_of(settings: Sequence[str], rows: Sequence[Row]) -> list[Curve]:
         curves.append(
             Curve(
                 name=first.name,
-                backbone=" +".join([first.equals.backbone, *first.equals.extras]),
+                backbone=" +".join([first.equals.encoder, *first.equals.extras]),
                 scores=tuple(None if row is None else row.score(headline, TOTAL) for row in places),
                 average=_average(places, headline),
             )

@@ -88,7 +88,7 @@ def _corrections(board: Board, section: Section) -> Iterator[Drawing]:
             f"{label} on {address}: corrected training labels that are present (right) and absent (wrong) in each "
             f"epoch, and present ones that were hidden; {seeds}."
         )
-        parts = ("corrections", setting or "all", label, section.equals.backbone, *section.equals.extras)
+        parts = ("corrections", setting or "all", label, section.equals.encoder, *section.equals.extras)
         shown = [run.model_dump(mode="json") for run in runs]
         yield _drawing("-".join(parts), caption, shown, partial(draw_corrections, runs, f"{label} on {address}"))
 
@@ -144,7 +144,7 @@ def save_plots(board: Board, folder: Path, kinds: Sequence[Kind] = ("svg",)) -> 
     figures: dict[str, Figure] = {}
     for section in board.sections:
         equals = section.equals
-        name = _safe("-".join([equals.setting or "all", equals.backbone, *equals.extras, equals.weights_sha256[:8]]))
+        name = _safe("-".join([equals.setting or "all", equals.encoder, *equals.extras, equals.weights_sha256[:8]]))
         figures[f"groups-{name}"] = draw_groups(section, board.headline)
         figures[f"cost-{name}"] = draw_cost(section, board.headline)
     figures |= {drawing.name: drawing.draw() for drawing in drawings(board)}

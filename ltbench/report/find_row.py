@@ -81,7 +81,7 @@ def _single(name: str, found: Sequence[Named], where: str, task: str | None) -> 
     addresses = sorted({one.row.first.task.address for one in found})
     if len(addresses) > 1:
         raise UserError(f"{name!r} has rows on {', '.join(addresses)}", f"ltbench compare … --task {addresses[0]}")
-    shown = "; ".join(" +".join([f"{one.label}, {one.row.equals.backbone}", *one.row.equals.extras]) for one in found)
+    shown = "; ".join(" +".join([f"{one.label}, {one.row.equals.encoder}", *one.row.equals.extras]) for one in found)
     raise UserError(
         f"{name!r} fits {len(found)} rows: {shown}", f"ltbench list runs --out {where}, and give a path or key"
     )

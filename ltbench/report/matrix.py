@@ -161,7 +161,7 @@ def _scores(rows: Sequence[Row], headline: str) -> Cell:
         apart = label.removeprefix(row.name).strip()
         marks = [
             *([apart] if apart else []),
-            *([row.equals.backbone] if row.equals.backbone != BACKBONE else []),
+            *([row.equals.encoder] if row.equals.encoder != BACKBONE else []),
             *(f"+{extra}" for extra in row.equals.extras),
         ]
         parts.append(" ".join([score_cell(row.score(headline, TOTAL)).text, *marks]))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ltbench.backbones.registry import own_size
 from ltbench.metrics.bootstrap import seed_interval
 from ltbench.metrics.contract import METRICS
 from ltbench.metrics.judged import TOTAL
@@ -46,6 +47,7 @@ class Equals:
     extras: tuple[str, ...]
     contract: int
     data: str
+    image_size: int | None = None
 
     @classmethod
     def of(cls, record: RunRecord) -> Equals:
@@ -60,12 +62,21 @@ class Equals:
             extras=tuple(sorted(record.extras)),
             contract=record.task.contract,
             data=sha256_of(record.task.fingerprints),
+            image_size=record.backbone.image_size,
         )
+
+    @property
+    def encoder(self) -> str:
+        """The backbone, with the size of its images where that is not its own."""
+        if self.image_size in (None, own_size(self.backbone)):
+            return self.backbone
+        return f"{self.backbone} at {self.image_size} x {self.image_size}"
 
     @property
     def sort_key(self) -> tuple[Any, ...]:
         """Settings in natural order, then backbones and extras by name."""
-        rest = (self.extras, self.weights, self.weights_sha256, self.dtype, self.pretraining, self.contract, self.data)
+        same = (self.weights, self.weights_sha256, self.dtype, self.pretraining, self.contract, self.data)
+        rest = (self.extras, *same, self.image_size or 0)
         return (natural(self.setting or ""), self.backbone, *rest)
 
 

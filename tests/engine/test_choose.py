@@ -9,7 +9,8 @@ import pytest
 from ltbench.backbones.registry import find_backbone
 from ltbench.engine.choose import choose_backbone
 from ltbench.engine.needs import backbone_problems, task_problems
-from ltbench.engine.sweep import PlanItem, SweepPlan, backbone_of, chosen_backbones, expand
+from ltbench.engine.sweep import backbone_of, chosen_backbones, expand
+from ltbench.engine.sweep_plan import PlanItem, SweepPlan
 from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench.method.facts import facts_of
 from ltbench.plugin.manager import registry
@@ -54,8 +55,8 @@ def test_every_method_that_fits_an_official_task_gets_a_backbone_that_offers_wha
         ("zsl-coco", "dualcoop", "clip-rn50", "of preset"),
         ("spml-voc@splc", "hspnet", "clip-rn50", "of preset"),
         ("voc-lt", "zero-shot", "clip-rn50", "default of ltml tasks"),
-        ("partial-vg200@p10", "zero-shot", "clip-rn101", "default of partial tasks"),
-        ("partial-coco@p50", "focal", "timm:resnet50.tv_in1k", "default for methods that train an image tower"),
+        ("partial-vg200@p10", "zero-shot", "clip-rn101", "of preset limited-labels"),
+        ("partial-coco@p50", "focal", "timm:resnet101.tv_in1k", "of preset limited-labels"),
         ("shapes-lt", "lmpt", "tiny-clip", "of preset shapes"),
         ("shapes-micro", "lmpt", "tiny-clip", "the bundled one, made for shapes"),
     ],

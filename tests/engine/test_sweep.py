@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ltbench.engine.sweep import PlanItem, SweepOptions, SweepPlan, describe, expand, sweep
+from ltbench.engine.sweep import SweepOptions, describe, expand, sweep
+from ltbench.engine.sweep_plan import PlanItem, SweepPlan
 from ltbench.plugin.errors import UnknownName, UserError
 from ltbench.records.read import all_records
 

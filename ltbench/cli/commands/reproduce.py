@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ltbench.data.base import DataRoot
-    from ltbench.engine.sweep import CellResult, SweepPlan
+    from ltbench.engine.sweep import CellResult
+    from ltbench.engine.sweep_plan import SweepPlan
     from ltbench.report.papers.book import PaperTable
     from ltbench.report.papers.runs import PlannedRun
     from ltbench.report.papers.shelf import Shelf
@@ -185,7 +186,7 @@ def _write_plan(file: Path, document: dict[str, Any], count: int) -> None:
 
 def _plan(document: dict[str, Any]) -> SweepPlan:
     from ltbench.cli.names import check_names
-    from ltbench.engine.sweep import SweepPlan
+    from ltbench.engine.sweep_plan import SweepPlan
 
     plan = SweepPlan.of_document(document, "of the table")
     for item in plan.items:

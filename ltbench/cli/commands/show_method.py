@@ -110,4 +110,5 @@ def _made_for(preset: Preset) -> str:
 
 
 def _overrides(preset: Preset) -> str:
-    return " ".join(f"{name}={value}" for name, value in preset.overrides.items()) or "none"
+    size = [] if preset.image_size is None else [f"--image-size {preset.image_size}"]
+    return " ".join([*size, *(f"{name}={value}" for name, value in preset.overrides.items())]) or "none"

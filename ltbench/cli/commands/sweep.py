@@ -15,19 +15,24 @@ from ltbench.cli.options import (
     data_root_option,
     device_option,
     go_offline,
+    image_size_option,
     json_option,
     limit_option,
     offline_option,
     out_option,
     overwrite_option,
+    selection_option,
+    share_option,
     stack,
     threads_option,
+    validation_option,
     weights_option,
 )
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
-    from ltbench.engine.sweep import CellResult, SweepPlan
+    from ltbench.engine.sweep import CellResult
+    from ltbench.engine.sweep_plan import SweepPlan
 
 OPTIONS = [
     click.option("--plan", "plan_file", type=PATH, default=None, help="YAML with tasks, methods, seeds, backbone."),
@@ -36,6 +41,7 @@ OPTIONS = [
     click.option("--seeds", type=SeedList(), default=None, help="Seeds. [default: 0,1,2]"),
     backbone_option,
     weights_option,
+    image_size_option,
     click.option(
         "--jobs", type=click.IntRange(1), metavar="N", default=None, help="Runs at a time. [default: CPUs/threads]"
     ),
@@ -44,6 +50,9 @@ OPTIONS = [
     data_root_option,
     out_option,
     limit_option,
+    share_option,
+    selection_option,
+    validation_option,
     overwrite_option,
     click.option("--audit-selection", is_flag=True, help="Also report the best epoch on test: shown, never ranked."),
     click.option("--dry-run", is_flag=True, help="List the runs, and run nothing."),
@@ -116,13 +125,13 @@ def _plan(
 ) -> SweepPlan:
     """The plan of the file or of the options; a plan file says everything that decides results."""
     from ltbench.cli.names import check_names
-    from ltbench.engine.sweep import SweepPlan
+    from ltbench.engine.sweep_plan import SweepPlan
 
     if plan_file is not None:
         typed = [
-            f"--{name}"
-            for name in ("tasks", "methods", "seeds", "backbone", "weights", "threads", "limit")
-            if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+            f"--{name.replace('_', '-')}"
+            for name in dict.fromkeys(("tasks", "methods", *SweepPlan.model_fields))
+            if name in ctx.params and ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         ]
         if typed:
             raise UserError(f"{', '.join(typed)} and --plan exclude each other", f"put it into {plan_file.name}")

@@ -34,6 +34,7 @@ class PlannedRun:
         address: task with its setting.
         preset: name, ``none`` for a recipe as it is.
         origin: of the preset, see :mod:`ltbench.method.origin`; ``default`` without one.
+        image_size: of the preset, side in pixels; None for what backbone or method take unasked.
         settings: base configuration, preset and options laid over each other; all else is the recipe's default.
     """
 
@@ -45,6 +46,7 @@ class PlannedRun:
     options: Mapping[str, Any] = field(hash=False)
     origin: str = field(default="default", compare=False)
     settings: Mapping[str, Any] = field(default_factory=dict, compare=False, hash=False)
+    image_size: int | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         """How a line names the run, without its task."""
@@ -119,6 +121,7 @@ def _run(recipe: Recipe, address: str) -> PlannedRun | str:
         options=recipe.options,
         origin="default" if preset is None else preset.origin,
         settings={**spec.config, **(preset.overrides if preset else {}), **recipe.options},
+        image_size=None if preset is None else preset.image_size,
     )
 
 

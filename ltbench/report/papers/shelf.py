@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from ltbench.backbones.registry import own_size
 from ltbench.method.config import build_config
 from ltbench.plugin.manager import registry
 from ltbench.records.record import RunRecord
@@ -35,7 +36,7 @@ class Shelf:
         """
         near = self._records.get((run.address, run.method, run.variant, run.backbone), [])
         version = load_task(run.address).version if near else 0
-        fitting = [r for r in near if r.task.version == version and _same_settings(r.method.config, run)]
+        fitting = [r for r in near if r.task.version == version and _same_settings(r, run)]
         rows = make_rows(fitting)
         return min(rows, key=_standing, default=None)
 
@@ -56,8 +57,12 @@ def _standing(row: Row) -> tuple[Any, ...]:
     return len(row.why_not), -len(row.records), [-ord(letter) for letter in newest]
 
 
-def _same_settings(config: dict[str, Any], run: PlannedRun) -> bool:
+def _same_settings(record: RunRecord, run: PlannedRun) -> bool:
     """Whether a record's configuration is that of the run; what a record of older code leaves out is the default."""
+    config, size = record.method.config, record.backbone.image_size
+    unasked = (None, own_size(record.backbone.name), config.get("image_size"))
+    if size not in (unasked if run.image_size is None else (run.image_size,)):
+        return False
     expected = build_config(_model(run.method), run.method, run.settings).model_dump(mode="json")
     return {**expected, **config} == expected
 

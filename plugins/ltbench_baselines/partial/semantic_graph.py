@@ -80,7 +80,7 @@ class SemanticGraphConfig(WordVectorConfig, FineTuneConfig):
         "trained", description="learn the image tower but for what freeze names, or read cached regions [ours: frozen]"
     )
     image_size: int | None = Field(
-        None, ge=32, description="side of the input in pixels; null: the encoder's own; CLIP's ResNets only [HCP: 448]"
+        None, ge=32, description="side of the input in pixels; null: the encoder's own [HCP: 448]"
     )
     channels: int | None = Field(None, ge=1, description="size places are reduced to; null: as they are [SSGRL: null]")
     hidden: int = Field(1024, ge=1, description="size in which places and words are compared [SSGRL]")

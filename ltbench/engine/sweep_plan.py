@@ -1,0 +1,103 @@
+"""What a sweep runs, as a plan file says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ltbench.method.config import first_problem
+from ltbench.plugin.errors import UserError
+
+
+class PlanItem(BaseModel):
+    """One recipe with its options; a plan may list the same recipe several times (an ablation).
+
+    Attributes:
+        backbone: in place of the plan's; None takes that.
+        image_size: side of the square images in pixels, in place of the plan's; None takes that.
+        share: of the training rows, in place of the plan's; None takes that.
+        tasks: those of the plan that it runs on, with or without setting; empty for all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    preset: str | None = None
+    variant: Literal["paper", "code"] | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    backbone: str | None = None
+    image_size: int | None = Field(None, ge=32)
+    share: float | None = Field(None, gt=0, lt=1)
+    tasks: tuple[str, ...] = ()
+
+    def runs_on(self, address: str) -> bool:
+        """Whether a task setting is one of the item's."""
+        return not self.tasks or address in self.tasks or address.partition("@")[0] in self.tasks
+
+
+class SweepPlan(BaseModel):
+    """What a sweep runs: every item on every task with every seed.
+
+    Attributes:
+        tasks: addresses; a task with settings stands for all of them.
+        items: recipes, as names or with options.
+        backbone: for all runs; None takes that of the preset made for each task and recipe, else the task's default.
+        image_size: side of the square images in pixels, for all runs; None takes the preset's, else the backbone's own.
+        share: train on this share of the training rows; never ranked.
+        selection, validation: the epoch that counts, and the labels of validation rows, as ``ltbench run`` has them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tasks: tuple[str, ...] = Field(min_length=1)
+    items: tuple[PlanItem, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    backbone: str | None = None
+    weights: str | None = None
+    image_size: int | None = Field(None, ge=32)
+    threads: int = 1
+    limit: int | None = None
+    share: float | None = Field(None, gt=0, lt=1)
+    selection: Literal["last", "validation"] = "last"
+    validation: Literal["observed", "clean"] = "observed"
+
+    @classmethod
+    def of(cls, tasks: Sequence[str], methods: Sequence[str], **rest: Any) -> SweepPlan:
+        """A plan from names."""
+        return cls(tasks=tuple(tasks), items=tuple(PlanItem(method=name) for name in methods), **rest)
+
+    @classmethod
+    def read(cls, path: Path) -> SweepPlan:
+        """Read a plan from YAML; ``methods`` lists names or items.
+
+        Raises:
+            UserError: no such file, no YAML, or keys that a plan does not have.
+        """
+        try:
+            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            raise UserError(f"plan {path.name} cannot be read ({error})", "ltbench sweep --help") from error
+        if not isinstance(document, dict):
+            raise UserError(f"plan {path.name} is no mapping", "ltbench sweep --help")
+        return cls.of_document(document, path.name)
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any], name: str) -> SweepPlan:
+        """The plan of what :meth:`read` found in a file.
+
+        Args:
+            name: of the file, for errors.
+
+        Raises:
+            UserError: keys that a plan does not have, or values that do not fit them.
+        """
+        fields = {key: value for key, value in document.items() if key != "methods"}
+        fields["items"] = [{"method": m} if isinstance(m, str) else m for m in document.get("methods", [])]
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise UserError(f"plan {name}: {first_problem(error)}", "ltbench sweep --help") from error

@@ -41,7 +41,8 @@ class Cell:
         """How a line names the run."""
         options = ",".join(f"{name}={value}" for name, value in self.item.options.items())
         size = "" if self.item.image_size is None else f"{self.item.image_size} pixels"
-        parts = (self.item.preset or "", self.item.backbone or "", size, options)
+        share = "" if self.item.share is None else f"share {self.item.share:g}"
+        parts = (self.item.preset or "", self.item.backbone or "", size, share, options)
         extra = " ".join(part for part in parts if part)
         return f"{self.task} {self.item.method}{f' [{extra}]' if extra else ''} seed {self.seed}"
 
@@ -191,6 +192,9 @@ def request_of(cell: Cell, plan: SweepPlan, options: SweepOptions) -> RunRequest
         data_root=options.data_root,
         out=options.out,
         limit=plan.limit,
+        share=cell.item.share or plan.share,
+        selection=plan.selection,
+        validation=plan.validation,
         overwrite=options.overwrite,
         audit_selection=options.audit_selection,
         workers=options.workers,

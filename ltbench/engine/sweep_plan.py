@@ -20,6 +20,7 @@ class PlanItem(BaseModel):
     Attributes:
         backbone: in place of the plan's; None takes that.
         image_size: side of the square images in pixels, in place of the plan's; None takes that.
+        share: of the training rows, in place of the plan's; None takes that.
         tasks: those of the plan that it runs on, with or without setting; empty for all.
     """
 
@@ -31,6 +32,7 @@ class PlanItem(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
     backbone: str | None = None
     image_size: int | None = Field(None, ge=32)
+    share: float | None = Field(None, gt=0, lt=1)
     tasks: tuple[str, ...] = ()
 
     def runs_on(self, address: str) -> bool:
@@ -46,6 +48,8 @@ class SweepPlan(BaseModel):
         items: recipes, as names or with options.
         backbone: for all runs; None takes that of the preset made for each task and recipe, else the task's default.
         image_size: side of the square images in pixels, for all runs; None takes the preset's, else the backbone's own.
+        share: train on this share of the training rows; never ranked.
+        selection, validation: the epoch that counts, and the labels of validation rows, as ``ltbench run`` has them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +63,9 @@ class SweepPlan(BaseModel):
     dtype: EncodeDtype = "float32"
     threads: int = 1
     limit: int | None = None
+    share: float | None = Field(None, gt=0, lt=1)
+    selection: Literal["last", "validation"] = "last"
+    validation: Literal["observed", "clean"] = "observed"
 
     @classmethod
     def of(cls, tasks: Sequence[str], methods: Sequence[str], **rest: Any) -> SweepPlan:

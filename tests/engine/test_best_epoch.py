@@ -11,16 +11,20 @@ import pytest
 
 from ltbench.data.base import DataRoot
 from ltbench.engine import run as engine
+from ltbench.engine import sweep as sweeping
 from ltbench.engine.kept import read_kept
 from ltbench.engine.request import RunRequest
 from ltbench.engine.rerun import rerun
 from ltbench.engine.restate import restate
 from ltbench.engine.run import Finished, run_one
+from ltbench.engine.sweep import expand
+from ltbench.engine.sweep_plan import SweepPlan
 from ltbench.method.extras import CLEAN_VALIDATION, VALIDATION
 from ltbench.metrics.contract import evaluate
 from ltbench.plugin import MethodSpec, UserError
 from ltbench.plugin.manager import extra_specs
 from ltbench.records.logits import read_logits
+from ltbench.records.read import load_record
 from ltbench.records.record import key_of
 from ltbench.records.store import TRAINING_NAME
 from ltbench.records.verify import open_registered, open_registered_train, verify
@@ -191,3 +195,32 @@ def test_a_run_on_a_share_says_so_and_is_never_ranked(tmp_path: Path) -> None:
     kept = read_kept(done.folder / TRAINING_NAME).view
     task = load_task("shapes-plt@mr40")
     assert len(kept) == round(0.1 * len(open_train(task, open_data_set(task, DataRoot()))))
+
+
+def test_a_plan_has_shares_and_the_choice_of_epoch(tmp_path: Path) -> None:
+    """Shares of one method are a curve; which epoch counts is one thing for a whole sweep."""
+    options = {**WILD, "epochs": 2}
+    methods = [{"method": "linear-probe", "options": options, "share": share} for share in (0.5, None)]
+    plan = SweepPlan.of_document(
+        {
+            "tasks": ["shapes-micro"],
+            "methods": methods,
+            "seeds": [0],
+            "backbone": "tiny-clip",
+            "weights": "random",
+            "selection": "validation",
+            "share": 0.25,
+        },
+        "plan.yaml",
+    )
+    cells = expand(plan)
+    assert ["share 0.5" in cell.label for cell in cells] == [True, False]
+    found = []
+    for cell in cells:
+        result = sweeping._work(cell, plan, sweeping.SweepOptions(out=tmp_path))
+        assert result.record is not None, result.reason
+        found.append(load_record(result.record))
+    assert [record.share for record in found] == [0.5, 0.25]
+    assert all(record.selection.rule == "validation" for record in found)
+    with pytest.raises(UserError, match="share"):
+        SweepPlan.of_document({"tasks": ["shapes-micro"], "methods": ["linear-probe"], "share": 1.5}, "plan.yaml")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from ltbench.engine.choose import choose_backbone
+from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench.method.origin import parse_origin
 from ltbench.plugin.manager import registry
-from ltbench.tasks.registry import resolve
+from ltbench.tasks.registry import load_task, resolve
 
 TASKS = {
     "partial": ("partial-coco@p50", "partial-voc2007@p50", "partial-vg200@p50"),
@@ -58,3 +60,30 @@ def test_there_is_a_preset_that_builds(recipe: str, address: str) -> None:
         if hasattr(config, "expected_positives") and recipe.split("-")[0] in ("epr", "role"):
             means = {"voc": 1.5, "coco": 2.9, "nus": 1.9, "cub": 31.4, "voc2007": 1.5}
             assert config.expected_positives == means[task.partition("-")[2]]
+
+
+AT_448 = [
+    *((method, task) for method in ("ssgrl", "sst", "sarb", "ml-gcn") for task in TASKS["partial"]),
+    *((method, task) for method in ("kggr", "partial-bce", "curriculum") for task in TASKS["partial"][:2]),
+    *(("an", task) for task in TASKS["spml"] if task != "spml-cub@splc"),
+    *((method, task) for method in ("lsan", "role", "wan", "epr", "splc") for task in TASKS["spml"]),
+    *(
+        (method, task)
+        for method in ("ll-r", "ll-ct", "ll-cp", "em", "em-apl")
+        for task in TASKS["spml"]
+        if "large" in task
+    ),
+    *(("hill", task) for task in TASKS["spml"] if "splc" in task),
+]
+
+
+@pytest.mark.parametrize(("recipe", "address"), AT_448)
+def test_rows_that_were_trained_at_448_are(recipe: str, address: str) -> None:
+    """SST's and SARB's releases squeeze images and so does the method; for others the encoder is opened at the size."""
+    task = load_task(address)
+    backbone = choose_backbone(task, recipe).name
+    assert backbone.startswith("timm:resnet")
+    resolved = resolve_method(RunRequest(task=task, method=recipe, backbone=backbone))
+    assert resolved.preset is not None
+    assert resolved.preset.origin.startswith("published(")
+    assert resolved.image_size == 448

@@ -22,8 +22,11 @@ from ltbench.cli.options import (
     offline_option,
     out_option,
     overwrite_option,
+    selection_option,
+    share_option,
     stack,
     threads_option,
+    validation_option,
     weights_option,
     workers_option,
 )
@@ -51,6 +54,9 @@ OPTIONS = [
     data_root_option,
     out_option,
     limit_option,
+    share_option,
+    selection_option,
+    validation_option,
     overwrite_option,
     click.option("--audit-selection", is_flag=True, help="Also report the best epoch on test: shown, never ranked."),
     click.option("--dry-run", is_flag=True, help="List the runs, and run nothing."),
@@ -137,8 +143,8 @@ def _plan(
     if plan_file is not None:
         typed = [
             f"--{name.replace('_', '-')}"
-            for name in ("tasks", "methods", "seeds", "backbone", "weights", "image_size", "dtype", "threads", "limit")
-            if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+            for name in dict.fromkeys(("tasks", "methods", *SweepPlan.model_fields))
+            if name in ctx.params and ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         ]
         if typed:
             raise UserError(f"{', '.join(typed)} and --plan exclude each other", f"put it into {plan_file.name}")

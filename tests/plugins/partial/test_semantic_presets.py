@@ -38,6 +38,6 @@ def test_every_published_row_has_its_settings(paper: str, table: str, task: str,
     assert (config.tower, config.lr, config.head_lr, config.weight_decay) == ("trained", 1e-5, 1e-5, 5e-4)
     assert (config.epochs, config.batch_size, config.milestones, config.schedule) == (20, 8, (10,), "multistep")
     assert (config.optimizer, config.batch_norm, config.augment) == ("adam", "train", "flip")
-    assert config.image_size == (448 if clip else None)
+    assert config.image_size == 448
     assert "layer4" not in config.freeze
     assert {"layer1", "layer2", "layer3"} <= set(config.freeze)

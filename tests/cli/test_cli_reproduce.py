@@ -10,6 +10,7 @@ import pytest
 import yaml
 from records import builders as b
 
+from ltbench.backbones.registry import own_size
 from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.records.environment import cpu_model
 from ltbench.records.record import RunRecord
@@ -34,7 +35,7 @@ def record(address: str, method: str, preset: str, backbone: str, seed: int, sco
     return b.record(
         task=b.task_facts(b.task(name=task.name, setting=task.setting)),
         method=b.method_facts(name=method, variant=made.variant, **facts),
-        backbone=b.backbone_facts(name=backbone, weights=weights),
+        backbone=b.backbone_facts(name=backbone, weights=weights, image_size=made.image_size or own_size(backbone)),
         seed=seed,
         scores=scores,
         intervals={metric: dict.fromkeys(subsets, None) for metric, subsets in scores.items()},

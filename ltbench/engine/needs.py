@@ -77,7 +77,8 @@ def check_fit(method: str, needs: Needs, task: Task, has_groups: bool, backbone:
         ]
         raise UserError(
             f"method {method} needs {' and '.join(missing)}, which backbone {backbone} does not offer",
-            f"--backbone {'|'.join(fitting)}" if fitting else "ltbench list backbones",
+            (f"-o {needs.without_text}, or " if needs.without_text and missing == ["text"] else "")
+            + (f"--backbone {'|'.join(fitting)}" if fitting else "ltbench list backbones"),
         )
 
 

@@ -55,6 +55,7 @@ class Needs(BaseModel):
         image_size: side of the square input in pixels, unless ``images`` is ``backbone``; the backbone is opened for
             it. ``None`` takes the backbone's.
         without_captions: option that runs the method where captions are not allowed (``use_cse=false``), for errors.
+        without_text: option that runs the method where a backbone has no text tower (``words=one-hot``), for errors.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,6 +72,7 @@ class Needs(BaseModel):
     images: Literal["backbone", "square", "squeezed", "squeezed-fitted"] = "backbone"
     image_size: int | None = None
     without_captions: str = ""
+    without_text: str = ""
 
 
 class Preset(BaseModel):

@@ -156,6 +156,7 @@ class PlainGraph(Plain):
         return Needs(
             input="global",
             text=config.text(),
+            without_text="words=one-hot",
             extras=config.extras(),
             classes="fixed",
             unknown="own" if config.loss in OWN_UNKNOWN else None,

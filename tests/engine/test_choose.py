@@ -8,11 +8,12 @@ import pytest
 
 from ltbench.backbones.registry import find_backbone
 from ltbench.engine.choose import choose_backbone
-from ltbench.engine.needs import backbone_problems, task_problems
+from ltbench.engine.needs import backbone_problems, check_fit, task_problems
 from ltbench.engine.sweep import backbone_of, chosen_backbones, expand
 from ltbench.engine.sweep_plan import PlanItem, SweepPlan
 from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench.method.facts import facts_of
+from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import registry
 from ltbench.tasks.registry import load_task, resolve
 from ltbench.tasks.task import Task
@@ -100,3 +101,14 @@ def test_the_backbone_of_an_item_comes_before_that_of_the_plan() -> None:
     assert line.endswith(": 1 runs")
     plan = plan.model_copy(update={"backbone": "clip-rn101"})
     assert [str(backbone_of(cell, plan)) for cell in (own, other)] == ["clip-vit-b16", "clip-rn101"]
+
+
+def test_what_a_text_tower_is_asked_for_names_the_option_that_does_without() -> None:
+    offers = find_backbone("timm:resnet50")[0].spec.offers
+    needs = facts_of(registry().methods.get("ml-gcn").spec).needs
+    with pytest.raises(UserError) as caught:
+        check_fit("ml-gcn", needs, load_task("spml-voc@splc"), True, "timm:resnet50", offers)
+    assert caught.value.message == "method ml-gcn needs text, which backbone timm:resnet50 does not offer"
+    assert caught.value.hint.startswith("-o words=one-hot, or --backbone ")
+    cls = registry().methods.get("ml-gcn").spec.load()
+    assert backbone_problems(cls(build_config(cls.Config, "ml-gcn", {"words": "one-hot"})).needs(), offers) == []

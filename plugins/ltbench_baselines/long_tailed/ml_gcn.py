@@ -68,6 +68,7 @@ class MLGCN(Method):
         return Needs(
             input="image",
             text=config.text(),
+            without_text="words=one-hot",
             extras=config.extras(),
             classes="fixed",
             images=config.images,

@@ -17,6 +17,8 @@ from ltbench.backbones.options import EncodeDtype
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+
 
 class BackboneCard(BaseModel):
     """Facts about an encoder that decide whether two rows may be compared.
@@ -163,11 +165,13 @@ class Backbone(ABC):
         card: facts for the record.
         visual: image tower, or None for precomputed features.
         text: text tower, or None.
+        statistics: mean and deviation of each channel by which images are normalised; None where nobody says.
     """
 
     card: BackboneCard
     visual: nn.Module | None = None
     text: TextTower | None = None
+    statistics: Statistics | None = None
 
     @abstractmethod
     def preprocess(self, image: Image) -> Tensor:

@@ -88,7 +88,7 @@ class ClipBackbone(Backbone):
     """
 
     def __init__(self, card: BackboneCard, visual: nn.Module, text: TextTower | None, preprocessing: Preprocessing):
-        super().__init__(card, visual, text)
+        super().__init__(card, visual, text, (preprocessing.mean, preprocessing.std))
         self.tower = visual
         self.preprocessing = preprocessing
         self._transform = preprocessing.build()

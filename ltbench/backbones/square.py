@@ -41,8 +41,8 @@ class SquareImages(Backbone):
                 f"the method resizes images to a square itself, and backbone {inner.card.name} sees no images",
                 "ltbench list backbones",
             )
-        clip = inner if isinstance(inner, ClipBackbone) else None
-        if size != inner.card.image_size and not (clip and clip.any_size):
+        resizes = isinstance(inner, ClipBackbone) and inner.any_size
+        if size != inner.card.image_size and not resizes:
             raise UserError(
                 f"the method resizes images to {size} pixels, and backbone {inner.card.name} takes"
                 f" {inner.card.image_size} only",
@@ -50,15 +50,15 @@ class SquareImages(Backbone):
             )
         mean, std = IMAGENET_MEAN, IMAGENET_STD
         if own_statistics:
-            if clip is None:
+            if inner.statistics is None:
                 raise UserError(
                     f"the method normalises images as backbone {inner.card.name} does, which does not say how",
-                    "a CLIP backbone: ltbench list backbones",
+                    "a CLIP or timm backbone: ltbench list backbones",
                 )
-            mean, std = clip.preprocessing.mean, clip.preprocessing.std
+            mean, std = inner.statistics
         preprocessing = Preprocessing(size, mean, std, "bilinear", "squash")
         card = inner.card.model_copy(update={"transform": preprocessing.words(), "image_size": size})
-        super().__init__(card, inner.visual, inner.text)
+        super().__init__(card, inner.visual, inner.text, (mean, std))
         self._inner = inner
         self._transform = preprocessing.build()
 

@@ -11,7 +11,7 @@ from timm.data.config import resolve_model_data_config
 from timm.data.transforms_factory import create_transform
 from torch import Tensor, nn
 
-from ltbench.backbones.base import Backbone, BackboneCard
+from ltbench.backbones.base import Backbone, BackboneCard, Statistics
 from ltbench.backbones.options import ENCODER_VERSION, BackboneOptions
 from ltbench.backbones.precision import arithmetic
 from ltbench.backbones.released import Released, hub_files, released_of, web_file
@@ -31,10 +31,11 @@ class TimmBackbone(Backbone):
         card: facts for the record.
         visual: the model, [n, 3, H, W] → [n, dim].
         transform: timm's evaluation transform for it.
+        statistics: mean and deviation that the transform normalises by.
     """
 
-    def __init__(self, card: BackboneCard, visual: nn.Module, transform: Any) -> None:
-        super().__init__(card, visual, None)
+    def __init__(self, card: BackboneCard, visual: nn.Module, transform: Any, statistics: Statistics) -> None:
+        super().__init__(card, visual, None, statistics)
         self.tower = visual
         self._transform = transform
 
@@ -126,7 +127,7 @@ def open_timm(name: str, options: BackboneOptions) -> TimmBackbone:
         ranked=not options.random and options.dtype == "float32",
         licence=str(card_of.get("license") or ""),
     )
-    return TimmBackbone(card, model, transform)
+    return TimmBackbone(card, model, transform, (tuple(config["mean"]), tuple(config["std"])))
 
 
 def _build(wanted: str, options: BackboneOptions) -> nn.Module:

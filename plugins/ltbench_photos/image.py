@@ -16,6 +16,8 @@ from torch.nn.functional import normalize
 from ltbench.backbones.weights import seeded, tensors_sha256
 
 ARCHITECTURE: Final = "tf_efficientnet_lite0"
+STATISTICS: Final = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+"""Mean and deviation that the weights were trained with, as timm's transform takes them."""
 _STAGES: Final = (1, 2, 2, 3, 3, 4, 1)
 """Blocks of each stage; the file numbers them through, timm stage by stage."""
 

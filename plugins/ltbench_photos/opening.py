@@ -17,7 +17,7 @@ from ltbench.backbones.timm_models import TimmBackbone
 from ltbench.backbones.tokens import LetterTokens
 from ltbench.backbones.weights import load_into, read_checkpoint, state_sha256
 from ltbench.data.base import DataRoot
-from ltbench_photos.image import WordedTower, build, content_sha256, in_timm_names, transform_for
+from ltbench_photos.image import STATISTICS, WordedTower, build, content_sha256, in_timm_names, transform_for
 from ltbench_photos.names import encoded_names, imagenet_names, names_sha256
 from ltbench_photos.text import CONTEXT_LENGTH, VOCABULARY, CentredTower, WordPieces, build_encoder, load_encoder
 from ltbench_photos.weights import (
@@ -55,7 +55,7 @@ class PhotoBackbone(Backbone):
     """
 
     def __init__(self, card: BackboneCard, tower: WordedTower, text: CentredTower, transform: Any) -> None:
-        super().__init__(card, tower, text)
+        super().__init__(card, tower, text, STATISTICS)
         self.tower = tower
         self._transform = transform
 
@@ -87,7 +87,7 @@ def open_lite0(name: str, options: BackboneOptions) -> TimmBackbone:
     transform, size = transform_for(model, options.image_size)
     model.reset_classifier(0)
     card = _card(name, options, model, weights, known, transform, size, offers=("image", "global"), dim=1280)
-    return TimmBackbone(card, _placed(model, options), transform)
+    return TimmBackbone(card, _placed(model, options), transform, STATISTICS)
 
 
 def open_lite0_minilm(name: str, options: BackboneOptions) -> PhotoBackbone:

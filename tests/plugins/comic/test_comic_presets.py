@@ -110,8 +110,18 @@ def test_every_setting_has_the_full_method_first(task: str, setting: str) -> Non
     assert (preset.origin == "default") == (task == "plt-voc" and setting != "mr40")
 
 
-@pytest.mark.parametrize("variant", ["code", "paper"])
-def test_presets_for_shapes_are_one_training_with_parts_left_out(variant: str) -> None:
+def test_each_variant_was_tuned_for_itself_on_shapes() -> None:
+    """Six trials each over rates, decay and tau; the schedule is the same."""
+    code, paper = (choose_preset(PRESETS, None, "shapes-plt", "mr40", "tiny-clip", v) for v in ("code", "paper"))
+    assert code is not None
+    assert paper is not None
+    assert (code.name, code.origin) == (paper.name, paper.origin) == ("shapes", "tuned(6, on shapes-plt@mr40)")
+    one, other = config_of(code.overrides).model_dump(), config_of(paper.overrides).model_dump()
+    assert {name for name in one if one[name] != other[name]} == {"lr", "classifier_lr", "weight_decay"}
+
+
+def test_presets_for_shapes_are_one_training_with_parts_left_out() -> None:
+    variant = "code"
     auto = choose_preset(PRESETS, None, "shapes-plt", "mr40", "tiny-clip", variant)
     assert auto is not None
     assert auto.name == "shapes"

@@ -87,7 +87,7 @@ def open_lite0(name: str, options: BackboneOptions) -> TimmBackbone:
     transform, size = transform_for(model, options.image_size)
     model.reset_classifier(0)
     card = _card(name, options, model, weights, known, transform, size, offers=("image", "global"), dim=1280)
-    return TimmBackbone(card, _placed(model, options), transform, STATISTICS)
+    return TimmBackbone(card, _placed(model, options), transform, STATISTICS, inner_channels=True)
 
 
 def open_lite0_minilm(name: str, options: BackboneOptions) -> PhotoBackbone:
@@ -188,6 +188,6 @@ def _card(
         revision=library + joined,
         pretraining="none: random weights" if options.random else seen,
         dtype=options.dtype,
-        ranked=known and options.dtype == "float32",
+        ranked=known,
         licence="Apache-2.0",
     )

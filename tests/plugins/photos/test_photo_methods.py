@@ -1,4 +1,8 @@
-"""Methods on the encoders for photographs, through the conformance kit: prompts, regions, captions, trained towers."""
+"""Methods on the encoders for photographs, through the conformance kit: prompts, regions, captions, trained towers.
+
+One method of each kind, since the kit takes minutes on encoders of this size; ``ltbench plugin check METHOD --backbone
+lite0-minilm`` does the same for any other.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +14,16 @@ from tests.plugins.photos.photo_needs import need_library, need_weights
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("weights", ["released", "random"])
-@pytest.mark.parametrize("method", ["coop", "cocoop", "lmpt", "dualcoop", "tai-dpt"])
+@pytest.mark.parametrize(("method", "weights"), [("lmpt", "released"), ("dualcoop", "random")])
 def test_prompt_learners_keep_the_contract(method: str, weights: str) -> None:
-    """Context vectors enter a bidirectional tower; DualCoOp and TaI-DPT pool over places and tokens."""
+    """Context vectors enter a bidirectional tower; DualCoOp pools over places."""
     need_library() if weights == "random" else need_weights()
     results = check_method(method, "lite0-minilm", weights="random" if weights == "random" else None)
-    # Of TaI-DPT's loss, as on every encoder, the kit cannot tell what an unknown label would change.
-    left = {"unknown policy honoured"} if method == "tai-dpt" else set()
-    assert {r.name for r in results if r.status != "passed"} == left, [r for r in results if r.status != "passed"]
+    assert [r for r in results if r.status != "passed"] == []
 
 
-@pytest.mark.parametrize(("method", "backbone"), [("erm", "lite0"), ("bbn", "lite0-minilm")])
-def test_towers_are_trained(method: str, backbone: str) -> None:
-    """Fine-tuning the image tower alone, and two ends of the one that is joined with texts."""
-    need_library()
-    results = check_method(method, backbone, weights="random")
+def test_the_tower_is_trained() -> None:
+    """Fine-tuning the image tower."""
+    results = check_method("erm", "lite0", weights="random")
     assert "failed" not in {result.status for result in results}, [r for r in results if r.status == "failed"]
     assert next(r for r in results if r.name == "finite loss").status == "passed"

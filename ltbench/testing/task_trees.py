@@ -120,6 +120,14 @@ def make_task_tree(
     images: dict[str, dict[str, int | Sequence[str]]] = {
         name: {part: test if part in _TESTED else train for part in parts} for name, parts in tree_parts(task).items()
     }
+    if task.data_set == "voc2007" and "+photos-" in task.train_part:
+        if pinned:
+            raise UserError(
+                f"{address} pins which labels only difficult objects show, and trees have none of those",
+                f"ltbench data prepare {task.name}",
+            )
+        # Its parts are shares of one list: half to train on, two fifths to test on.
+        images[task.data_set] = {"test": max(2 * train, 5 * test // 2)}
     known: dict[str, dict[str, Sequence[str]]] = {}
     if pinned:
         for name, parts in pinned_rows(task, labels or {}, DataRoot() if cache is None else DataRoot(cache)).items():

@@ -10,7 +10,7 @@ import torch
 from open_clip.pretrained import get_pretrained_cfg
 from safetensors.torch import save_file
 
-from ltbench.backbones import known, openclip
+from ltbench.backbones import known, openclip, openclip_names
 from ltbench.backbones.at_hand import weights_at_hand
 from ltbench.backbones.registry import open_backbone
 from ltbench.backbones.released import Released, places_of, released_of, web_file
@@ -102,7 +102,7 @@ def test_a_mirror_answers_for_timm(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_a_mirror_answers_for_open_clip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     model = small_architecture(monkeypatch)
     config = {"hf_hub": "someone/small/", "quick_gelu": True}
-    monkeypatch.setattr(openclip, "get_pretrained_cfg", lambda model, tag: config if tag == "own" else {})
+    monkeypatch.setattr(openclip_names, "get_pretrained_cfg", lambda model, tag: config if tag == "own" else {})
     first, second = places_of(config)
     assert first.layout == "web/huggingface.co/someone/small/resolve/main/open_clip_model.safetensors"
     torch.save(model.state_dict(), mirrored(second, tmp_path / "mirror"))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ltbench.backbones import openclip
+from ltbench.backbones import openclip_names
 from ltbench.backbones.registry import open_backbone
 from ltbench.backbones.weights import load_into, read_checkpoint, state_sha256
 from ltbench.plugin.errors import UserError
@@ -125,7 +125,7 @@ def test_torchscript_archives_like_openais(tmp_path: Path, monkeypatch: pytest.M
 
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     config = {"url": f"https://openaipublic.example/{digest}/ViT.pt", "quick_gelu": True}
-    monkeypatch.setattr(openclip, "get_pretrained_cfg", lambda model, tag: config if tag == "openai" else {})
+    monkeypatch.setattr(openclip_names, "get_pretrained_cfg", lambda model, tag: config if tag == "openai" else {})
     known = open_backbone("open_clip:small/openai", weights=str(path))
     assert known.card.weights == "openai"
     assert "OpenAI WIT" in known.card.pretraining

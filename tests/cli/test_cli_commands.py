@@ -91,7 +91,7 @@ def test_show_method_puts_the_card_first_and_tells_presets_apart(cli: Cli) -> No
     assert "presets for  clip-rn50, clip-vit-b16, tiny-clip" in out
     presets = out[out.index("Presets (--preset") :]
     assert "table2-bce: for voc-lt, clip-vit-b16, variant paper" in presets
-    assert "as voc-lt, but loss=bce" in presets
+    assert "as voc-lt (voc-lt, clip-rn50, clip-vit-b16, variant paper), but loss=bce" in presets
     told = json.loads(cli("show", "method", "lmpt", "--json").out)["presets"]
     assert sum(f"{preset['name']}: for " in presets for preset in told) == len(told)
 

@@ -143,7 +143,7 @@ def test_cards_and_boards_print_in_any_encoding(
 def test_a_pipe_of_a_narrow_encoding_is_no_error(process: Cli) -> None:
     said = process(*CARD, env={"PYTHONIOENCODING": "cp1252:strict", "PYTHONUTF8": "0"}, errors="replace")
     assert (said.code, said.err) == (0, "")
-    assert said.out.startswith("method    lmpt")
+    assert said.out.startswith("method       lmpt")
 
 
 @pytest.mark.parametrize("encoding", NARROW)

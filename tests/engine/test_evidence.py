@@ -44,7 +44,6 @@ def test_an_honest_run_is_right_with_all_its_facts(folder: Path) -> None:
         (put("backbone", "weights_sha256", value="a" * 64), "backbone.weights_sha256: stored 'aaaa"),
         (put("backbone", "pretraining", value="nothing at all"), "backbone.pretraining: stored 'nothing at all'"),
         (put("backbone", "transform", value="none"), "backbone.transform: stored 'none'"),
-        (put("backbone", "dtype", value="bfloat16"), "backbone."),
         (put("selection", "rule", value="best on test"), "selection.rule: stored 'best on test', the task has 'last'"),
         (put("created", value="2026-99-99T00:00:00Z"), "created: 2026-99-99T00:00:00Z is no date"),
         (put("seed", value=-1), "seed: -1 is not between"),

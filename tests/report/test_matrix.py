@@ -46,7 +46,7 @@ def test_an_empty_cell_says_why() -> None:
 def test_what_others_had_not_stands_beside_the_figure() -> None:
     made = matrix(
         run("coop", 70.0, extras=("captions",)),
-        run("coop", 60.0, task=PLT, backbone=b.backbone_facts(name="clip-rn50")),
+        run("coop", 60.0, task=PLT, backbone=b.backbone_facts(name="clip-rn50", image_size=224)),
     )
     assert cells(made)["coop"] == ["70.00 +captions", "60.00 clip-rn50"]
     page = render_matrix(made).replace("\n", " ")

@@ -124,7 +124,8 @@ def test_past_probabilities_are_state() -> None:
 def test_presets_change_one_part(name: str, changes: dict[str, Any], variant: Any) -> None:
     for task, prefix, backbone in (
         ("plt-coco", "", "timm:resnet50.tv_in1k"),
-        ("shapes-plt", "shapes-", "tiny-clip"),
+        # On shapes the parts were taken from the code's formulas alone.
+        *([("shapes-plt", "shapes-", "tiny-clip")] if variant == "code" else []),
     ):
         short = name.removeprefix("fig4a-").removeprefix("table6-") if prefix else name
         base = choose_preset(PRESETS, None, task, "mr40", backbone, variant)

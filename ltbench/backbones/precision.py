@@ -48,7 +48,8 @@ def cast_matrices(module: nn.Module, dtype: EncodeDtype) -> nn.Module:
 def channels_last(dtype: EncodeDtype, device: str, resnet: bool, side: int) -> bool:
     """Whether images go through a tower with their channels innermost in memory.
 
-    In float32 on CPUs where that was measured to be faster: ResNets of released size (docs/explanation/performance.md).
+    In float32 on CPUs ResNets of released size, of which CLIP's RN50 was measured to be faster so
+    (docs/explanation/performance.md).
     Features differ from those of the other layout in their last bits. The bundled tower, made for 64 pixels, keeps the
     layout that its committed features were computed in; CUDA was not measured. Other types always had it.
 

@@ -131,6 +131,18 @@ class TextTower(nn.Module, ABC):
         each = self.encode_sequence(embeddings, ends)
         return each[torch.arange(len(each), device=each.device), ends], each
 
+    def encode_alike(self, embeddings: Tensor, ends: Tensor, alike: int) -> Tensor:
+        """Features [n, dim] of prompts that begin alike; what :meth:`encode_embeddings` gives, up to rounding.
+
+        A causal tower may compute once what all prompts begin with; this default does not.
+
+        Args:
+            embeddings, ends: see :meth:`encode_embeddings`. Gradients of the positions that are alike may all arrive at
+                the first prompt.
+            alike: so many first positions are the same in all prompts.
+        """
+        return self.encode_embeddings(embeddings, ends)
+
     @abstractmethod
     def end_positions(self, tokens: Tensor) -> Tensor:
         """Position of the end-of-text token, int64 [n]."""
@@ -184,6 +196,14 @@ class Backbone(ABC):
     def encode_regions(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images [n, 3, H, W] → global features [n, dim] and region features [n, L, region_dim], not normalised."""
         raise TypeError(f"backbone {self.card.name} offers no regions")
+
+    def for_encoding(self) -> Backbone:
+        """This encoder, or one of equal features up to rounding that encodes faster.
+
+        Of frozen weights, as they are when it is called; whoever trains the tower uses the encoder itself. Its
+        ``visual`` is the tower itself, so that parameters are counted, hashed and saved as they were.
+        """
+        return self
 
     def mean_token(self, regions: Tensor) -> Tensor | None:
         """Regions [n, L, R] of a square map → what a region that is the mean of the map would give, [n, R].

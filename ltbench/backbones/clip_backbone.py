@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from ltbench.backbones.base import Backbone, BackboneCard, TextTower
 from ltbench.backbones.masked_text import MaskedTextTower
 from ltbench.backbones.options import BackboneOptions, EncodeDtype
-from ltbench.backbones.precision import arithmetic, channels_last, encoder_revision, laid_out
+from ltbench.backbones.precision import arithmetic, channels_last, encoder_revision, folded, folds, laid_out
 from ltbench.backbones.regions import attention_pool, fitted, mean_token_offset, region_kind, token_regions, trunk
 from ltbench.backbones.text import ClipTextTower, text_part
 from ltbench.backbones.weights import state_sha256
@@ -145,6 +146,14 @@ class ClipBackbone(Backbone):
             pooled, _ = attention_pool(pool, fitted(pool, trunk(self.tower, laid_out(images, self._inner_channels))))
         return pooled.float()
 
+    def for_encoding(self) -> ClipBackbone:
+        """With batch norms folded where it encodes channels-last in float32; see :class:`Backbone`."""
+        if not folds(self.card.dtype, self._inner_channels, self.tower):
+            return self
+        quick = copy.copy(self)
+        quick.tower = folded(self.tower)
+        return quick
+
     def mean_token(self, regions: Tensor) -> Tensor | None:
         """Regions [n, L, dim] of a square map → the feature [n, dim] of the attention pool's mean token.
 
@@ -216,7 +225,12 @@ def assemble(
         weights=facts.weights,
         weights_sha256=digest,
         transform=preprocessing.words(),
-        revision=encoder_revision(inner, facts.library),
+        revision=encoder_revision(
+            facts.library,
+            inner_channels=inner,
+            folds=folds(options.dtype, inner, visual),
+            shares=isinstance(text, ClipTextTower) and text.shares,
+        ),
         pretraining=facts.pretraining,
         dtype=options.dtype,
         ranked=not options.random,

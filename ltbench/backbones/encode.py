@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -51,6 +52,11 @@ class Encoder:
             self.visual.to(device)
         self.device = next(self.visual.parameters()).device
 
+    @cached_property
+    def _quick(self) -> Backbone:
+        """What encodes; made when the first image comes, since most processes find all in the cache."""
+        return self.backbone.for_encoding()
+
     def width(self, places: int) -> int:
         """Numbers a row: global feature, then ``places`` region features."""
         return self.backbone.card.dim + places * (self.backbone.card.region_dim or 0)
@@ -59,7 +65,7 @@ class Encoder:
         """Regions an image, found by encoding a blank one."""
         side = self.backbone.card.image_size or 224
         with self._frozen():
-            _, regions = self.backbone.encode_regions(torch.zeros(1, 3, side, side, device=self.device))
+            _, regions = self._quick.encode_regions(torch.zeros(1, 3, side, side, device=self.device))
         return int(regions.shape[1])
 
     def encode(
@@ -101,9 +107,9 @@ class Encoder:
 
     def _encode_batch(self, pixels: Tensor) -> Float32:
         if self.kind == "global":
-            found = self.backbone.encode_global(pixels)
+            found = self._quick.encode_global(pixels)
         else:
-            pooled, regions = self.backbone.encode_regions(pixels)
+            pooled, regions = self._quick.encode_regions(pixels)
             found = torch.cat([pooled, regions.flatten(1)], dim=1)
         array: Float32 = found.float().cpu().numpy()
         return array

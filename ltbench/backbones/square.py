@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Final
 
 from torch import Tensor
@@ -86,6 +87,13 @@ class SquareImages(Backbone):
         """Images [n, 3, H, W] → global and region features, see :class:`~ltbench.backbones.base.Backbone`."""
         pooled, regions = self._inner.encode_regions(images)
         return (pooled if self._fitted is None else self._fitted.encode_fitted(images)), regions
+
+    def for_encoding(self) -> SquareImages:
+        """With the towers of the encoder that it stands before; see :class:`~ltbench.backbones.base.Backbone`."""
+        quick = copy.copy(self)
+        quick._inner = self._inner.for_encoding()
+        quick._fitted = quick._inner if self._fitted is not None and isinstance(quick._inner, ClipBackbone) else None
+        return quick
 
     def mean_token(self, regions: Tensor) -> Tensor | None:
         """Regions [n, L, R] → the mean token's feature [n, R]; see :class:`~ltbench.backbones.base.Backbone`."""

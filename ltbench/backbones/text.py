@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,14 @@ def text_part(model: nn.Module) -> nn.Module | None:
     native = all(hasattr(part, name) for name in ("token_embedding", "positional_embedding", "transformer", "ln_final"))
     cut = native and causal and pool in ("argmax", "eos") and getattr(part, "cls_emb", None) is None
     return part if cut else None
+
+
+SHARES_FROM: Final = 256
+"""Least width of a tower that computes once what prompts begin with: all released ones, not the bundled one, whose
+committed results keep their bits."""
+
+_TOGETHER: Final = 32
+"""Prompts in one row of the transformer; attention grows with them, the rest does not."""
 
 
 class ClipTextTower(TextTower):
@@ -107,6 +115,44 @@ class ClipTextTower(TextTower):
         # The layer norm works on each token alone, so that only the one that is read needs it.
         return self._projected(x[torch.arange(len(x), device=x.device), ends])
 
+    @property
+    def shares(self) -> bool:
+        """Whether :meth:`encode_alike` computes once what prompts begin with."""
+        return self.width >= SHARES_FROM
+
+    def encode_alike(self, embeddings: Tensor, ends: Tensor, alike: int) -> Tensor:
+        """Features [n, dim] of prompts that begin alike; see :meth:`TextTower.encode_alike`.
+
+        What they begin with stands once before the rest of many prompts, in one row of the transformer. Its mask lets
+        each prompt see that and itself. A single position that is alike is not worth it.
+
+        Raises:
+            ValueError: see :meth:`encode_embeddings`.
+        """
+        count, alike = len(embeddings), min(alike, int(ends.min()))
+        if not self.shares or count < 2 or alike < 2:
+            return self.encode_embeddings(embeddings, ends)
+        x = self._placed(embeddings, ends)
+        rows = -(-count // _TOGETHER)
+        each, rest = -(-count // rows), x.shape[1] - alike
+        own = x[:, alike:]
+        if rows * each > count:
+            own = torch.cat([own, own[-1:].expand(rows * each - count, -1, -1)])
+        packed = torch.cat([x[:1, :alike].expand(rows, -1, -1), own.reshape(rows, each * rest, -1)], dim=1)
+        with arithmetic(self.dtype, x.device):
+            hidden: Tensor = self._blocks()(packed, attn_mask=self._packed_mask(alike, rest, each).to(x.dtype))
+        prompt = torch.arange(count, device=x.device)
+        return self._projected(hidden[prompt // each, prompt % each * rest + ends])
+
+    def _packed_mask(self, alike: int, rest: int, each: int) -> Tensor:
+        """What is added to attention [alike + each * rest] squared: the tower's mask, and -inf between two prompts."""
+        device = self.attn_mask.device
+        place = torch.cat([torch.arange(alike), torch.arange(alike, alike + rest).repeat(each)]).to(device)
+        # -1 is what all begin with. It sees no prompt, as their places come later.
+        prompt = torch.cat([torch.full((alike,), -1), torch.arange(each).repeat_interleave(rest)]).to(device)
+        apart = (prompt != prompt[:, None]) & (prompt != -1)
+        return self.attn_mask[place[:, None], place].masked_fill(apart, float("-inf"))
+
     def encode_sequence(self, embeddings: Tensor, ends: Tensor) -> Tensor:
         """Features [n, length, dim] after each token, in one pass; see :meth:`TextTower.encode_sequence`.
 
@@ -117,15 +163,20 @@ class ClipTextTower(TextTower):
 
     def _hidden(self, embeddings: Tensor, ends: Tensor) -> Tensor:
         """Tokens [n, length, width] after the last block."""
+        x = self._placed(embeddings, ends)
+        length = x.shape[1]
+        with arithmetic(self.dtype, x.device):
+            hidden: Tensor = self._blocks()(x, attn_mask=self.attn_mask[:length, :length].to(x.dtype))
+        return hidden
+
+    def _placed(self, embeddings: Tensor, ends: Tensor) -> Tensor:
+        """Embeddings up to the last end [n, length, width], with their positions added."""
         if embeddings.shape[1] > self.context_length:
             raise ValueError(f"prompts of {embeddings.shape[1]} tokens exceed the context of {self.context_length}")
         length = int(ends.max()) + 1
         if length > embeddings.shape[1]:
             raise ValueError(f"end-of-text position {length - 1} lies outside of {embeddings.shape[1]} tokens")
-        x = embeddings[:, :length] + self.positional_embedding[:length].to(embeddings.dtype)
-        with arithmetic(self.dtype, x.device):
-            hidden: Tensor = self._blocks()(x, attn_mask=self.attn_mask[:length, :length].to(x.dtype))
-        return hidden
+        return embeddings[:, :length] + self.positional_embedding[:length].to(embeddings.dtype)
 
     def _blocks(self) -> nn.Module:
         """The transformer with matrices of the tower's type; cast again when its weights moved or changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from ltbench.backbones.base import Backbone, BackboneCard, Statistics
 from ltbench.backbones.options import BackboneOptions
-from ltbench.backbones.precision import arithmetic, channels_last, encoder_revision, laid_out
+from ltbench.backbones.precision import arithmetic, channels_last, encoder_revision, folded, folds, laid_out
 from ltbench.backbones.registry import unresizable
 from ltbench.backbones.released import Released, hub_files, released_of, web_file
 from ltbench.backbones.weights import load_into, read_checkpoint, seeded, state_sha256, unfit
@@ -78,6 +79,14 @@ class TimmBackbone(Backbone):
             pooled: Tensor = tower.forward_head(last)
         return pooled.float(), last.flatten(2).transpose(1, 2).float()
 
+    def for_encoding(self) -> TimmBackbone:
+        """With batch norms folded where it encodes channels-last in float32; see :class:`Backbone`."""
+        if not folds(self.card.dtype, self._inner_channels, self.tower):
+            return self
+        quick = copy.copy(self)
+        quick.tower = folded(self.tower)
+        return quick
+
 
 def open_timm(name: str, options: BackboneOptions) -> TimmBackbone:
     """``timm:NAME``.
@@ -128,7 +137,7 @@ def open_timm(name: str, options: BackboneOptions) -> TimmBackbone:
         weights=weights,
         weights_sha256=digest,
         transform=_words(transform),
-        revision=encoder_revision(inner, f"timm-{timm.__version__}"),
+        revision=encoder_revision(f"timm-{timm.__version__}", inner, folds(options.dtype, inner, model)),
         pretraining=pretraining,
         dtype=options.dtype,
         ranked=not options.random,

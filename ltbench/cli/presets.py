@@ -40,8 +40,8 @@ def made_for(preset: Preset) -> str:
 
 
 def _options(preset: Preset, above: Sequence[Preset], names: Counter[str]) -> str:
-    near = min(above, key=lambda other: len(_changes(preset, other)), default=None)
-    if near is None or len(_changes(preset, near)) >= len(preset.overrides):
+    near = min(above, key=lambda other: _distance(preset, other), default=None)
+    if near is None or _distance(preset, near) >= len(preset.overrides):
         return " ".join(_typed(preset.overrides)) or "no options of its own"
     changes = _changes(preset, near)
     name = near.name if names[near.name] == 1 else f"{near.name} ({made_for(near)})"
@@ -53,6 +53,13 @@ def _changes(preset: Preset, other: Preset) -> list[str]:
     mine, theirs = preset.overrides, other.overrides
     set_ = {name: value for name, value in mine.items() if name not in theirs or theirs[name] != value}
     return [*_typed(set_), *(f"{name}=(default)" for name in theirs if name not in mine)]
+
+
+def _distance(preset: Preset, other: Preset) -> int:
+    """How many changes there are, without writing them: asked of each pair of presets."""
+    mine, theirs = preset.overrides, other.overrides
+    set_ = sum(bool(name not in theirs or theirs[name] != value) for name, value in mine.items())
+    return set_ + sum(name not in mine for name in theirs)
 
 
 def _typed(options: dict[str, Any]) -> list[str]:

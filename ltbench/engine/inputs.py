@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
@@ -115,6 +115,10 @@ class EncodedLive:
     def __len__(self) -> int:
         return len(self._images)
 
+    @cached_property
+    def _quick(self) -> Backbone:
+        return self._backbone.for_encoding()
+
     def get(self, rows: Rows, views: Views | None) -> Input:
         """Features of fresh views."""
         return self.finish([load() for load in self.loads(rows, views)])
@@ -128,9 +132,9 @@ class EncodedLive:
         images = torch.stack(pictures)
         with torch.no_grad():
             if self._region:
-                global_, regions = self._backbone.encode_regions(images.to(self._device))
+                global_, regions = self._quick.encode_regions(images.to(self._device))
                 return global_.float().cpu(), regions.float().cpu()
-            return self._backbone.encode_global(images.to(self._device)).float().cpu()
+            return self._quick.encode_global(images.to(self._device)).float().cpu()
 
 
 @dataclass(frozen=True)

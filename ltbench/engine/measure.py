@@ -115,11 +115,12 @@ class _Sampled(Encoder):
         def encode(rows: range) -> tuple[torch.Tensor, torch.Tensor | None]:
             pixels = torch.stack([self.backbone.preprocess(images.load(row)) for row in rows]).to(self.device)
             if self.needs.input == "region":
-                return self.backbone.encode_regions(pixels)
-            return self.backbone.encode_global(pixels), None
+                return quick.encode_regions(pixels)
+            return quick.encode_global(pixels), None
 
         assert self.backbone.visual is not None
         self.backbone.visual.to(self.device).eval()
+        quick = self.backbone.for_encoding()
         with torch.no_grad():
             encode(range(1))
             with _timed(self.device) as took:

@@ -165,7 +165,15 @@ class PromptLearner(nn.Module):
         )
 
     def _features(self, context: Tensor, rows: slice | Tensor, dropped: int) -> Tensor:
-        return normalize(self.tower.encode_embeddings(*self._prompts(context, rows, dropped)), dim=-1)
+        embeddings, ends = self._prompts(context, rows, dropped)
+        return normalize(self.tower.encode_alike(embeddings, ends, self._alike(dropped)), dim=-1)
+
+    def _alike(self, dropped: int) -> int:
+        """How many first positions all prompts share: the start, and the context that stands before the names."""
+        if self.class_specific or self.position == "front":
+            return self.tower.starts
+        before = self.context_tokens if self.position == "end" else max(dropped, self.context_tokens // 2)
+        return self.tower.starts + before - dropped
 
     def set_classes(self, names: Sequence[str]) -> None:
         """Put the learned context in front of other class names.

@@ -47,6 +47,10 @@ class Tower(Protocol):
         """Features [n, dim] of prompts [n, length, width] that end at ``ends``."""
         ...
 
+    def encode_alike(self, embeddings: Tensor, ends: Tensor, alike: int) -> Tensor:
+        """The same of prompts whose first positions, so many, are alike; a tower may compute those once."""
+        ...
+
     def end_positions(self, tokens: Tensor) -> Tensor:
         """Position of the end-of-text token, int64 [n]."""
         ...

@@ -85,7 +85,7 @@ def test_matrices_that_were_cast_follow_the_weights_and_are_not_counted() -> Non
 
 
 def test_resnets_of_released_size_encode_channels_last(exact: Backbone, images: Tensor) -> None:
-    assert exact.card.revision.startswith("ltbench-encoder-1 channels-last open_clip-")
+    assert exact.card.revision.startswith("ltbench-encoder-1 channels-last folded-norms shared-prefix open_clip-")
     assert isinstance(exact, ClipBackbone)
     layouts = []
     hook = exact.tower.conv1.register_forward_pre_hook(

@@ -158,6 +158,15 @@ def test_a_plan_is_what_sweep_runs(cli: Cli, tmp_path: Path) -> None:
     assert not [line for line in lines if line.startswith("coco-lt lmpt [voc-lt")]
 
 
+def test_a_plan_of_shares_is_what_sweep_runs(cli: Cli) -> None:
+    assert "wrote plan.yaml: 18 runs" in cli("reproduce", "hspnet:fig3", "--plan", "plan.yaml", "--seeds", "0").out
+    lines = cli("sweep", "--plan", "plan.yaml", "--dry-run").out.splitlines()
+    named = "spml-coco@largeloss hspnet [coco-largeloss clip-rn50"
+    shares = ("0.1", "0.2", "0.4", "0.6", "0.8")
+    expected = [*(f"{named} share {share}] seed 0" for share in shares), f"{named}] seed 0"]
+    assert [line for line in lines if " hspnet " in line] == expected
+
+
 def test_the_list_says_what_each_table_needs(cli: Cli, tmp_path: Path) -> None:
     lay(tmp_path / "at-hand", lmpt(0, 85.0))
     document = json.loads(cli("reproduce", "--tasks", "voc-lt", "--records", "at-hand", "--json").out)

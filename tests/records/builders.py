@@ -174,6 +174,7 @@ def content(**changes: Any) -> RunContent:
             threads=made["threads"],
             seed=made["seed"],
             limit=made.get("limit"),
+            share=made.get("share"),
             extras=made.get("extras", ()),
             device=None if old else made["device"],
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
+from itertools import product
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +22,8 @@ from ltbench.report.published import PAPERS, Published, published
 #: What a row is known by in ``published.csv``: method, variant, backbone, each as printed.
 Printed = tuple[str, str, str]
 LIST = "ltbench reproduce"
+SHARE = "share of training rows"
+"""The axis that is no option of a recipe: the share of the training rows."""
 
 
 class Recipe(BaseModel):
@@ -32,6 +35,7 @@ class Recipe(BaseModel):
             ``none``; a mapping names one for each task or address.
         variant: ``None`` takes the recipe's first.
         options: over the preset.
+        share: of the training rows; None for all.
         metrics: printed metric → metric of ours that means the same.
         differs: what else is not as printed: one word → a sentence.
         why_not: why it cannot be run; empty where it can.
@@ -44,9 +48,16 @@ class Recipe(BaseModel):
     preset: str | dict[str, str] = "auto"
     variant: Literal["paper", "code"] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+    share: float | None = Field(None, gt=0, lt=1)
     metrics: dict[str, str] = Field(default_factory=dict)
     differs: dict[str, str] = Field(default_factory=dict)
     why_not: str = ""
+
+    def at(self, axis: str, value: int | float | str) -> Recipe:
+        """The recipe with one value of a curve's axis; the share 1 is all rows."""
+        if axis == SHARE:
+            return self.model_copy(update={"share": None if value == 1 else value})
+        return self.model_copy(update={"options": {**self.options, axis: value}})
 
     def preset_on(self, address: str) -> str:
         """The preset that is asked for on a task setting."""
@@ -64,6 +75,8 @@ class _Table(BaseModel):
 
 
 class _Curve(BaseModel):
+    """``option`` is one of the recipe's or :data:`SHARE`; ``drawn`` has the curve's lines by name, if not one alone."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
@@ -71,7 +84,8 @@ class _Curve(BaseModel):
     name: str
     option: str
     values: tuple[int | float | str, ...]
-    base: Recipe
+    base: Recipe | None = None
+    drawn: dict[str, Recipe] = Field(default_factory=dict)
     metric: str = "mAP"
     differs: dict[str, str] = Field(default_factory=dict)
 
@@ -94,6 +108,8 @@ class Line(BaseModel):
     Attributes:
         printed: its figures, in the paper's order; those of a curve have no value.
         differs: all that is known to differ, those of table and paper included.
+        tick: where on a curve's axis it lies; empty in a table.
+        trace: which line of a curve with several it is a point of.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -103,6 +119,8 @@ class Line(BaseModel):
     recipe: Recipe
     printed: tuple[Published, ...]
     differs: dict[str, str]
+    tick: str = ""
+    trace: str = ""
 
 
 class PaperTable(BaseModel):
@@ -110,7 +128,7 @@ class PaperTable(BaseModel):
 
     Attributes:
         number: ``table1`` or ``fig6``, as in addresses.
-        axis: option that a curve varies; empty for a table.
+        axis: option that a curve varies, or :data:`SHARE`; empty for a table.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -204,21 +222,25 @@ def _table(paper: str, number: str, own: Sequence[Published], said: _Paper) -> P
 
 def _curve(paper: str, number: str, curve: _Curve, common: Mapping[str, str]) -> PaperTable:
     lines = []
-    for value in curve.values:
+    drawn = curve.drawn or ({"": curve.base} if curve.base else {})
+    for (trace, base), value in product(drawn.items(), curve.values):
+        point = f"{curve.name}-{value}"
         figures = tuple(
             Published(
-                paper, number, *_setting(task), curve.base.method, f"{curve.name}={value}", "", curve.metric, "total",
+                paper, number, *_setting(task), base.method, f"{curve.name}={value}", "", curve.metric, "total",
                 "", "", "drawn",
             )
             for task in curve.tasks
         )  # fmt: skip
         lines.append(
             Line(
-                name=f"{curve.name}-{value}",
-                label=f"{curve.name} = {value}",
-                recipe=curve.base.model_copy(update={"options": {**curve.base.options, curve.option: value}}),
+                name=f"{trace}-{point}" if trace else point,
+                label=f"{trace}: {curve.name} = {value}" if trace else f"{curve.name} = {value}",
+                recipe=base.at(curve.option, value),
                 printed=figures,
-                differs={**common, **curve.differs, **curve.base.differs},
+                differs={**common, **curve.differs, **base.differs},
+                tick=str(value),
+                trace=trace,
             )
         )
     title = f"figure {number.rstrip('abcdef')}{number.lstrip('0123456789')}: {curve.title}"

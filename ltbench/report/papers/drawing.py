@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ltbench.plugin.files import write_atomic
 from ltbench.report.panels import Panel, Trace, draw_panels
-from ltbench.report.papers.measured import Compared, ComparedTable
+from ltbench.report.papers.measured import Compared, ComparedLine, ComparedTable
 from ltbench.report.papers.runs import settings_of
 from ltbench.report.plots import figure_bytes
 from ltbench.report.published import PARAMETERS
@@ -42,14 +42,19 @@ def save_plot(compared: ComparedTable, folder: Path) -> Path | None:
 
 
 def _over_option(compared: ComparedTable) -> Iterable[Panel]:
-    ticks = tuple(line.line.name.rpartition("-")[2] for line in compared.lines)
-    first = compared.lines[0].cells
-    for column, cell in enumerate(first):
+    ticks = tuple(dict.fromkeys(line.line.tick for line in compared.lines))
+    by_trace: dict[str, list[ComparedLine]] = {}
+    for line in compared.lines:
+        by_trace.setdefault(line.line.trace, []).append(line)
+    for column, cell in enumerate(compared.lines[0].cells):
         figure = cell.figure
         address = f"{figure.task}@{figure.setting}" if figure.setting else figure.task
-        cells = [line.cells[column] for line in compared.lines]
         title = f"{compared.table.paper}, {compared.table.title}: {address}"
-        yield Panel(title, compared.table.axis, ticks, figure.metric, (_trace("", list(enumerate(cells))),))
+        traces = tuple(
+            _trace(name, [(ticks.index(line.line.tick), line.cells[column]) for line in lines])
+            for name, lines in by_trace.items()
+        )
+        yield Panel(title, compared.table.axis, ticks, figure.metric, traces)
 
 
 def _over_settings(compared: ComparedTable) -> Iterable[Panel]:

@@ -148,8 +148,6 @@ def _of_records(rows: Mapping[str, Row]) -> dict[str, str]:
         found["weights"] = "measured with random weights: what is here tries the path and is no result"
     if limits := sorted({record.limit for record in records if record.limit is not None}):
         found["rows"] = f"measured on no more than {max(limits):,} training rows"
-    if shares := sorted({record.share for record in records if record.share is not None}):
-        found["share"] = f"measured with shares of {', '.join(f'{share:g}' for share in shares)} of the training rows"
     if any(record.selection.rule == "validation" for record in records):
         found["selection"] = "the best epoch on validation rows counts"
     if types := sorted({record.backbone.dtype for record in records} - {"float32"}):

@@ -35,6 +35,7 @@ class PlannedRun:
         preset: name, ``none`` for a recipe as it is.
         origin: of the preset, see :mod:`ltbench.method.origin`; ``default`` without one.
         image_size: of the preset, side in pixels; None for what backbone or method take unasked.
+        share: of the training rows; None for all.
         settings: base configuration, preset and options laid over each other; all else is the recipe's default.
     """
 
@@ -47,17 +48,19 @@ class PlannedRun:
     origin: str = field(default="default", compare=False)
     settings: Mapping[str, Any] = field(default_factory=dict, compare=False, hash=False)
     image_size: int | None = field(default=None, compare=False)
+    share: float | None = None
 
     def __str__(self) -> str:
         """How a line names the run, without its task."""
         options = "".join(f" -o {name}={value}" for name, value in self.options.items())
-        return f"{self.method}, variant {self.variant}, preset {self.preset}, {self.backbone}{options}"
+        share = "" if self.share is None else f" --share {self.share:g}"
+        return f"{self.method}, variant {self.variant}, preset {self.preset}, {self.backbone}{options}{share}"
 
     @property
     def key(self) -> tuple[Any, ...]:
         """What tells runs apart."""
         options = tuple(sorted((name, repr(value)) for name, value in self.options.items()))
-        return self.address, self.method, self.preset, self.variant, self.backbone, options
+        return self.address, self.method, self.preset, self.variant, self.backbone, options, self.share
 
 
 def settings_of(task: str) -> tuple[str, ...]:
@@ -122,6 +125,7 @@ def _run(recipe: Recipe, address: str) -> PlannedRun | str:
         origin="default" if preset is None else preset.origin,
         settings={**spec.config, **(preset.overrides if preset else {}), **recipe.options},
         image_size=None if preset is None else preset.image_size,
+        share=recipe.share,
     )
 
 
@@ -160,6 +164,7 @@ def plan_document(runs: Sequence[PlannedRun], seeds: Sequence[int], **rest: Any)
         first = alike[0]
         item: dict[str, Any] = {"method": first.method, "preset": first.preset, "variant": first.variant}
         item |= {"options": dict(first.options)} if first.options else {}
+        item |= {} if first.share is None else {"share": first.share}
         items.append({**item, "backbone": first.backbone, "tasks": [run.address for run in alike]})
     given = {name: value for name, value in rest.items() if value is not None}
     addresses = list(dict.fromkeys(run.address for run in runs))

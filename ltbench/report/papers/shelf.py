@@ -37,7 +37,7 @@ class Shelf:
         """
         near = self._records.get((run.address, run.method, run.variant, run.backbone), [])
         version = load_task(run.address).version if near else 0
-        fitting = [r for r in near if r.task.version == version and _same_settings(r, run)]
+        fitting = [r for r in near if (r.task.version, r.share) == (version, run.share) and _same_settings(r, run)]
         rows = make_rows(fitting)
         return min(rows, key=_standing, default=None)
 
@@ -47,7 +47,7 @@ class Shelf:
         Settings other than the run's count as well, rows that were limited do not.
         """
         near = self._records.get((run.address, run.method, run.variant, run.backbone), [])
-        costs = [record.cost for record in near if record.limit is None and record.share is None]
+        costs = [record.cost for record in near if record.limit is None and record.share == run.share]
         phases = [(cost.encode_seconds, cost.train_seconds, cost.evaluate_seconds) for cost in costs]
         known = [sum(part for part in each if part is not None) for each in phases if None not in each]
         return sum(known) / len(known) if known else None

@@ -88,7 +88,7 @@ def test_a_curve_varies_one_option() -> None:
     assert {len(option) for option in options} == {1}
     curves = {table.address for table in book().values() if table.axis}
     assert {"lmpt:fig6", "lmpt:fig7", "dr:fig4ab", "dr:fig4cd", "dualcoop:fig4", "dualcoop:fig5"} <= curves
-    assert {"dualcoop:fig3", "comic:fig3a", "comic:fig3b"} <= curves
+    assert {"dualcoop:fig3", "comic:fig3a", "comic:fig3b", "hspnet:fig3"} <= curves
     assert not {*left_out()} & {*book()}
 
 
@@ -112,6 +112,9 @@ def test_points_of_curves_that_tables_print_have_the_tables_figures() -> None:
     assert points("lmpt:fig7", "coco-lt") == {"lambda-0.5": "66.19"}
     assert points("dualcoop:fig4", "partial-coco", "p10") == {"N-16": "78.7"}
     assert points("comic:fig3a", "plt-coco", "mr40") == {"alpha-2": "55.08"}
+    # Table 1 in the setup of LargeLoss; a run on a share is another run.
+    drawn = {"large-loss-share-1": "71.6", "spl-gcn-share-1": "74.14", "hspnet-share-1": "74.8"}
+    assert points("hspnet:fig3", "spml-coco", "largeloss") == drawn
     said = next(line.differs for line in with_points(book()["dr:fig4ab"]).lines if line.name == "gamma1-3")
     assert said["published"].endswith("is printed in table 3, for a run of the same settings")
     table = book()["dr:table3"]

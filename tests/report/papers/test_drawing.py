@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ltbench.records.record import RunRecord
 from ltbench.report.papers.book import book
 from ltbench.report.papers.drawing import panels_of, save_plot
 from ltbench.report.papers.measured import compare
@@ -49,6 +50,26 @@ def test_shares_of_labels_are_an_axis_too(tmp_path: Path) -> None:
     assert [trace.label for trace in panel.traces] == ["sarb-star", "dualcoop"]
     assert panel.traces[1].published[0] == (0, 78.7)
     assert len(panel.traces[1].published) == 9
+
+
+def test_a_curve_may_have_several_lines_and_shares_of_rows_as_its_axis(tmp_path: Path) -> None:
+    def ran(method: str, backbone: str, share: float | None, mean: float) -> RunRecord:
+        preset = "largeloss" if method == "ll-r" else "coco-largeloss"
+        scores = {"mAP": {"total": mean}}
+        return record("spml-coco@largeloss", method, preset, backbone, 0, scores, share=share)
+
+    made = [ran("hspnet", "clip-rn50", 0.1, 60.0), ran("ll-r", RESNET, 0.1, 50.0), ran("ll-r", RESNET, 0.4, 55.0)]
+    compared = compare(book()["hspnet:fig3"], Shelf(made))
+    (panel,) = panels_of(compared)
+    assert (panel.axis, panel.ticks) == ("share of training rows", ("0.1", "0.2", "0.4", "0.6", "0.8", "1"))
+    measured = {trace.label: [point[:2] for point in trace.measured] for trace in panel.traces}
+    assert measured == {"large-loss": [(0, 50.0), (2, 55.0)], "spl-gcn": [], "hspnet": [(0, 60.0)]}
+    assert {trace.label: trace.published for trace in panel.traces}["hspnet"] == ((5, 74.8),)
+    path = save_plot(compared, tmp_path)
+    assert path is not None
+    assert ">hspnet" in path.read_text(encoding="utf-8")
+    # What was trained on a tenth is no row of the table of whole runs.
+    assert compare(book()["hspnet:table1"].only(["hspnet"], ["spml-coco"]), Shelf(made)).measured == 0
 
 
 def test_what_has_no_axis_is_not_drawn(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import json
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
+from ltbench.data.known_hashes import file_sha256, remember
 from ltbench.data.progress import Reporter
 from ltbench.plugin.files import explain_os_error, write_atomic
 
@@ -100,6 +100,9 @@ class ShardFolder:
     def read(self, width: int, wanted: Container[str], repair: bool = False) -> Index:
         """Open the sound shards that hold wanted rows, after comparing their bytes with what was written.
 
+        The bytes of many shards are read for that once, by whichever process comes first, and again when size or time
+        stamp of a shard have changed since.
+
         Args:
             width: numbers a row.
             wanted: keys of rows.
@@ -109,7 +112,7 @@ class ShardFolder:
         if self._identity_found() != self.identity:
             return index
         for path in sorted(self.folder.glob("shard-*.json")):
-            opened = _open_shard(path, width, wanted)
+            opened = _open_shard(path, width, wanted, self.folder)
             if opened == "unwanted":
                 continue
             if opened == "damaged":
@@ -118,6 +121,7 @@ class ShardFolder:
             keys, array = opened
             index.where.update((key, (len(index.shards), row)) for row, key in enumerate(keys))
             index.shards.append(array)
+        remember()
         if repair:
             for name in index.damaged:
                 self.reporter.line(f"feature cache: {name} is damaged; its rows are encoded again")
@@ -152,8 +156,10 @@ class ShardFolder:
 _Opened = tuple[list[str], npt.NDArray[np.float32]]
 
 
-def _open_shard(path: Path, width: int, wanted: Container[str]) -> _Opened | Literal["damaged", "unwanted"]:
-    """Keys and rows of a shard that holds wanted rows and is what was written."""
+def _open_shard(
+    path: Path, width: int, wanted: Container[str], known: Path
+) -> _Opened | Literal["damaged", "unwanted"]:
+    """Keys and rows of a shard that holds wanted rows and is what was written; hashes are remembered in ``known``."""
     data = path.with_suffix(".npy")
     try:
         entry = json.loads(path.read_text(encoding="utf-8"))
@@ -163,7 +169,7 @@ def _open_shard(path: Path, width: int, wanted: Container[str]) -> _Opened | Lit
         status = data.stat()
         if status.st_size != entry["bytes"]:
             return "damaged"
-        if _sha256(str(data), status.st_size, status.st_mtime_ns) != entry["sha256"]:
+        if file_sha256(data, status.st_size, status.st_mtime_ns, known) != entry["sha256"]:
             return "damaged"
         array: npt.NDArray[np.float32] = np.load(data, mmap_mode="r")
     except (OSError, ValueError, KeyError, TypeError):
@@ -171,10 +177,3 @@ def _open_shard(path: Path, width: int, wanted: Container[str]) -> _Opened | Lit
     if array.shape != (len(keys), width) or array.dtype != np.float32:
         return "damaged"
     return keys, array
-
-
-@lru_cache(maxsize=4096)
-def _sha256(path: str, size: int, modified: int) -> str:
-    """Hash of a shard, computed once a process for as long as size and time stamp stay the same."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

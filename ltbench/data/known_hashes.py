@@ -1,7 +1,7 @@
-"""Hashes of files that were computed before, by any process: photographs are read once for them, not each run.
+"""Hashes of files that were computed before, by any process: files are read once for them, not in each run.
 
-A hash counts for as long as size and time stamp of the file stay the same. One file a folder of photographs remembers
-them, in the cache; folders with few files are not worth one.
+A hash counts for as long as size and time stamp of the file stay the same. One file a folder remembers them, in the
+cache; folders with few and small files are not worth one.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from ltbench.plugin.files import write_atomic
 
 #: New hashes of a folder from which on they are written down.
 WORTH: Final = 256
+#: Bytes that new hashes of a folder were read from, from which on they are written down as well.
+WORTH_BYTES: Final = 2**28
 #: New hashes of a folder after which they are written down while others are still computed.
 OFTEN: Final = 8192
 #: A file that was touched this lately, in seconds, may be written again within one tick of its time stamp.
@@ -67,7 +69,7 @@ def remember() -> None:
     """Write down what was hashed since; a cache that cannot be written is no error, files are hashed again then."""
     with _lock:
         for folder in _folders.values():
-            if len(folder.new) >= WORTH:
+            if len(folder.new) >= WORTH or sum(size for size, _, _ in folder.new.values()) >= WORTH_BYTES:
                 _write(folder)
 
 

@@ -4,8 +4,9 @@
     python tests/benchmarks/rehearsal.py partial-coco@p50 --method linear-probe -- --backbone timm:resnet18
 
 Not part of the test suite: COCO's trees hold 123,287 files. Lists of authors come from the cache or ``LTBENCH_MIRROR``.
-Photographs are texture, with bytes of their own, because the cache of features goes by content. The second run finds
-features and hashes in the cache.
+Photographs are texture, with bytes of their own, because the cache of features goes by content; ``--drawn 200`` makes
+COCO's trees in minutes. The second run finds features and hashes in the cache. The labels of VOC2012
+lie beside the project, where the tests find them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,42 @@ def run(command: list[str], cwd: Path, cache: Path) -> dict[str, Any]:
     }
 
 
+def labels_of(address: str) -> dict[str, dict[str, tuple[str, ...]]] | None:
+    """Labels that no list of authors has: those of VOC2012, which lie beside the project and not in it."""
+    from ltbench.tasks.registry import load_task
+
+    if load_task(address).data_set != "voc2012":
+        return None
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    from tests.tasks.official.official_facts import SHARED, labelled_rows
+
+    if not (SHARED / "data").is_dir():
+        raise SystemExit(
+            f"{address} needs the labels of VOC2012 in {SHARED / 'data'}, which is not part of the project"
+        )
+    return {"voc2012": labelled_rows("voc2012", "trainval")}
+
+
+def copies_of(count: int) -> None:
+    """Draw only so many photographs; each file still has bytes of its own, by a comment that decoders skip."""
+    from ltbench.testing._tree_plan import Plan
+
+    draw, drawn = Plan.write_image, []
+
+    def write(plan: Plan, path: Path, name: str) -> None:
+        if len(drawn) < count:
+            draw(plan, path, name)
+            drawn.append(path.read_bytes())
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        comment = f"copy for {name}".encode()
+        like = drawn[zlib.crc32(comment) % count]
+        # A comment segment right behind the start of the image: FF FE, its length with these two bytes, the text.
+        path.write_bytes(like[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + like[2:])
+
+    setattr(Plan, "write_image", write)  # noqa: B010
+
+
 def main() -> None:
     """Make the tree, run the command twice in processes of their own, print one line of JSON for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -51,17 +89,24 @@ def main() -> None:
     parser.add_argument("--method", required=True)
     parser.add_argument("--width", type=int, default=640, help="of the photographs, in pixels")
     parser.add_argument("--height", type=int, default=480)
+    parser.add_argument(
+        "--drawn", type=int, default=0, metavar="N", help="draw N photographs, the others are copies with a comment"
+    )
     parser.add_argument("--folder", type=Path, default=None, help="for tree and cache; removed unless it is named")
     parser.add_argument("rest", nargs="*", help="options of ltbench run, after --")
     asked = parser.parse_args()
     from ltbench.testing.task_trees import make_task_tree
+
+    if asked.drawn:
+        copies_of(asked.drawn)
 
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="ltbench-rehearsal-"))
     try:
         root, cache = folder / "data", folder / "cache"
         if not root.exists():
             before = time.monotonic()
-            make_task_tree(asked.task, root, pinned=True, image_size=(asked.width, asked.height))
+            size = asked.width, asked.height
+            make_task_tree(asked.task, root, pinned=True, image_size=size, labels=labels_of(asked.task))
             made = {"tree_seconds": round(time.monotonic() - before, 1), "tree_gb": round(disk(root) / 1e9, 2)}
             print(json.dumps({"task": asked.task, **made}), flush=True)
         command = ["run", "--task", asked.task, "--method", asked.method, "--weights", "random", *asked.rest]

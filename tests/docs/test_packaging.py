@@ -34,7 +34,8 @@ def test_tox_has_an_environment_for_each_python_and_skips_those_that_are_not_her
     assert tox["tox"]["skip_missing_interpreters"] == "true"
     environments = re.split(r",\s*(?![^{]*\})", tox["tox"]["env_list"])
     assert environments[0] == "all"
-    (short,) = environments[1:]
+    photos, short = environments[1:]
+    assert tox[f"testenv:{photos}"]["extras"].split() == ["test", "photos"]
     numbers = re.search(r"\{([\d,]+)\}", short)
     assert numbers is not None
     assert {version.replace(".", "") for version in versions()} - {"311"} <= set(numbers[1].split(","))

@@ -92,9 +92,11 @@ def folded(tower: nn.Module) -> nn.Module:
     """A copy of a frozen tower with batch norms folded into the convolutions in front of them.
 
     In evaluation mode a batch norm is an affine map of each channel, which is what it leaves in weights and bias of the
-    convolution (``torch.nn.utils.fusion``). Features are the same up to rounding. The copy is for encoding alone.
+    convolution (``torch.nn.utils.fusion``). Features are the same up to rounding. The copy is for encoding alone; all
+    tensors but those of its convolutions are the tower's own.
     """
-    copied = copy.deepcopy(tower).eval()
+    own = {id(tensor): tensor for tensor in (*tower.parameters(), *tower.buffers())}
+    copied = copy.deepcopy(tower, own).eval()
     for part, name, following in foldable(copied):
         setattr(part, name, fuse_conv_bn_eval(getattr(part, name), getattr(part, following)))
         setattr(part, following, nn.Identity())

@@ -6,7 +6,9 @@ Skipped in normal runs. To measure:
 
 The released way encodes every image in every epoch, runs the text tower over all 77 tokens in each training step, and
 again for each test batch; as shipped it looks at the test set after every epoch. Ours encodes each image and its
-mirror image once, runs the text tower up to the last end-of-text token, and once for the whole test set. Both sides are
+mirror image once, runs the text tower up to the last end-of-text token with what prompts begin with computed once, and
+once for the whole test set. What a tower is made into before it encodes (batch norms folded) happens twice a job, for
+training and for test images, and is counted so, not for each few images that are measured here. Both sides are
 timed in turn in one process, in seconds of CPU time, on the true architecture with random weights. Losses and the
 arithmetic on features are the same on both sides.
 """
@@ -164,6 +166,7 @@ def test_voc_lt_with_lmpt_on_rn50(benchmark: Any, tmp_path: Path) -> None:
     images = Photographs(MEASURED)
     exact = open_backbone("clip-rn50", weights="random")
     quick = open_backbone("clip-rn50", weights="random", dtype="bfloat16")
+    opened = {"float32": exact, "bfloat16": quick}
     sides = {
         "released": released(exact, images),
         "float32": ours(exact, images, tmp_path),
@@ -179,9 +182,10 @@ def test_voc_lt_with_lmpt_on_rn50(benchmark: Any, tmp_path: Path) -> None:
     tower = exact.text
     assert tower is not None
     captions = in_turn({"captions": lambda: tower.encode([CAPTION] * BATCH)}, rounds=1)["captions"] / BATCH
+    making = in_turn({name: backbone.for_encoding for name, backbone in opened.items()}, rounds=3)
     benchmark.pedantic(sides["float32"].step, rounds=1)
 
-    image = {name: seconds / MEASURED for name, seconds in encoding.items()}
+    image = {name: (seconds - making.get(name, 0.0)) / MEASURED for name, seconds in encoding.items()}
     steps, batches = EPOCHS * math.ceil(TRAIN / BATCH), math.ceil(TEST / BATCH)
 
     def as_released(evaluations: int) -> float:
@@ -190,12 +194,13 @@ def test_voc_lt_with_lmpt_on_rn50(benchmark: Any, tmp_path: Path) -> None:
 
     def as_ours(name: str) -> float:
         # Captions are encoded once; the release compares token embeddings and encodes none.
-        once = (2 * TRAIN + TEST) * image[name] + TRAIN * captions
+        once = (2 * TRAIN + TEST) * image[name] + 2 * making[name] + TRAIN * captions
         return once + steps * training[name] + answering[name]
 
     print(f"\n{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}; seconds of CPU time")
     for name in sides:
         print(f"  {name}: image {image[name]:.4f}, step {training[name]:.3f}, class features {answering[name]:.3f}")
+    print(f"  folding batch norms: {making['float32']:.2f}, twice a job")
     print(f"  whole jobs, extrapolated: {as_released(1) / 3600:.2f} h as released at one evaluation, ", end="")
     print(f"{as_released(EPOCHS) / 3600:.2f} h as shipped")
     ratios: dict[str, tuple[float, float]] = {}
@@ -213,8 +218,8 @@ def test_voc_lt_with_lmpt_on_rn50(benchmark: Any, tmp_path: Path) -> None:
     for found, least in (("float32", 0.999999), ("bfloat16", 0.9999)):
         assert float((features["released"] * features[found]).sum(dim=1).min()) > least
     # Floors that hold on busy machines; what is aimed at: 12 and 45 times in float32, 20 and 75 in bfloat16 with AMX.
-    assert ratios["float32"][0] > 6
-    assert ratios["float32"][1] > 25
+    assert ratios["float32"][0] > 8
+    assert ratios["float32"][1] > 35
     if not unaccelerated("bfloat16", "cpu"):
         assert ratios["bfloat16"][0] >= 20
         assert ratios["bfloat16"][1] >= 75

@@ -143,7 +143,7 @@ variant_option = click.option(
     "--variant",
     type=click.Choice(["paper", "code"]),
     default=None,
-    help="The printed formulas, or what the authors' code computes.",
+    help="The printed formulas, or what the authors' code computes. [default: what a preset for the task is made for]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 out_option = click.option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ltbench.engine.needs import wanted_of
 from ltbench.method.config import Preset, build_config, load_presets, read_presets
 from ltbench.method.facts import facts_of
+from ltbench.method.variant import choose_variant
 from ltbench.plugin.manager import registry
 from ltbench.tasks.defaults import Chosen, default_backbone
 from ltbench.tasks.task import Task
@@ -30,7 +31,8 @@ def choose_backbone(
     """The backbone of a run, and why.
 
     The one that is named; else the first of the preset that the run has, or would have if it were not switched off;
-    else the task's default for what the method needs.
+    else the task's default for what the method needs. The variant decides what presets there are; where nobody names
+    one it is :func:`choose_variant`'s.
 
     Args:
         named: by a person; None where nobody did.
@@ -44,12 +46,13 @@ def choose_backbone(
     if named is not None:
         return Chosen(named)
     spec = registry().methods.get(method).spec
-    chosen = variant or spec.variants[0]
     presets = load_presets(spec)
+    chosen = variant or choose_variant(spec.variants, presets, preset, task.name, task.setting, None)
     asked = _named(preset, presets, spec)
     for one in (*asked, *(each for each in presets if each.tasks)):
         if one.backbones and one.fits(task.name, task.setting, one.backbones[0], chosen):
             whose = f"of preset {one.name}" if one.tasks else f"of preset {one.name}, for any task"
+            whose += "" if variant or chosen == spec.variants[0] else f", variant {chosen}"
             return Chosen(one.backbones[0], f"{whose}: {one.origin}")
     layers = [one.overrides for one in asked[:1]] + [dict(overrides or {})]
     return default_backbone(task, wanted_of(_needs(spec, layers)))

@@ -12,15 +12,8 @@ from ltbench.backbones.registry import find_backbone, own_size
 from ltbench.data.base import DataRoot
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.sizes import asked_size, in_words, run_size
-from ltbench.method.config import (
-    MethodConfig,
-    Preset,
-    Variant,
-    build_config,
-    choose_preset,
-    load_presets,
-    read_presets,
-)
+from ltbench.method.config import MethodConfig, Preset, Variant, build_config, choose_preset, load_presets, read_presets
+from ltbench.method.variant import choose_variant
 from ltbench.plugin.errors import UnknownName
 from ltbench.plugin.manager import Registered, registry
 from ltbench.plugin.specs import MethodSpec
@@ -138,14 +131,16 @@ def resolve_preset(request: RunRequest) -> tuple[Registered[MethodSpec], Variant
     """
     registered = registry().methods.get(request.method)
     spec = registered.spec
-    variant: Variant = request.variant or cast(Variant, spec.variants[0])
-    if variant not in spec.variants:
-        raise UnknownName(f"variant of {spec.name}", variant, spec.variants, f"--variant {'|'.join(spec.variants)}")
+    if request.variant is not None and request.variant not in spec.variants:
+        known = "|".join(spec.variants)
+        raise UnknownName(f"variant of {spec.name}", request.variant, spec.variants, f"--variant {known}")
     name, presets = request.preset, load_presets(spec)
     if name is not None and name.endswith((".yaml", ".yml")):
         presets = read_presets(Path(name), spec.name)
         name = presets[0].name
-    preset = choose_preset(presets, name, request.task.name, request.task.setting, request.backbone, variant, spec.name)
+    place = (request.task.name, request.task.setting, request.backbone)
+    variant = request.variant or cast(Variant, choose_variant(spec.variants, presets, name, *place))
+    preset = choose_preset(presets, name, *place, variant, spec.name)
     return registered, variant, preset
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,12 @@ import pytest
 from ltbench.backbones.registry import find_backbone
 from ltbench.engine.choose import choose_backbone
 from ltbench.engine.needs import backbone_problems, check_fit, task_problems
+from ltbench.engine.request import RunRequest, resolve_preset
 from ltbench.engine.sweep import backbone_of, chosen_backbones, expand
 from ltbench.engine.sweep_plan import PlanItem, SweepPlan
 from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench.method.facts import facts_of
+from ltbench.method.variant import choose_variant
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import registry
 from ltbench.tasks.registry import load_task, resolve
@@ -31,13 +34,14 @@ def test_every_method_that_fits_an_official_task_gets_a_backbone_that_offers_wha
             continue
         chosen = choose_backbone(task, spec.name)
         assert chosen.why
-        preset = choose_preset(
-            load_presets(spec), None, task.name, task.setting, chosen.name, spec.variants[0], spec.name
-        )
+        presets, place = load_presets(spec), (task.name, task.setting, chosen.name)
+        variant = choose_variant(spec.variants, presets, None, *place)
+        preset = choose_preset(presets, None, *place, variant, spec.name)
         if chosen.why.startswith("of preset"):
             # A preset is taken for its backbone only if the run then takes the preset, whose values may need less.
             assert preset is not None
-            assert chosen.why == f"of preset {preset.name}: {preset.origin}"
+            said = "" if variant == spec.variants[0] else f", variant {variant}"
+            assert chosen.why == f"of preset {preset.name}{said}: {preset.origin}"
             cls = spec.load()
             needs = cls(build_config(cls.Config, spec.name, spec.config, preset.overrides)).needs()
         assert backbone_problems(needs, find_backbone(chosen.name)[0].spec.offers) == [], (spec.name, chosen)
@@ -69,6 +73,21 @@ def test_every_method_that_fits_an_official_task_gets_a_backbone_that_offers_wha
 def test_the_backbone_of_papers(task: str, method: str, backbone: str, why: str) -> None:
     chosen = choose_backbone(load_task(task), method)
     assert (chosen.name, chosen.why.startswith(why)) == (backbone, True), chosen
+
+
+def test_a_run_takes_the_variant_that_a_preset_of_its_task_is_made_for() -> None:
+    """HSPNet's partial labels are printed in its paper and are not in its release, whose variant comes first."""
+    task = load_task("partial-coco@p50")
+    chosen = choose_backbone(task, "hspnet")
+    assert chosen.why.startswith("of preset partial, variant paper: published(Table 7 HSPNet (ours)")
+    request = RunRequest(task, "hspnet", chosen.name)
+    _, variant, preset = resolve_preset(request)
+    assert (variant, preset.name if preset else None) == ("paper", "partial")
+    assert resolve_preset(replace(request, variant="code"))[1:] == ("code", None)
+    assert resolve_preset(replace(request, preset="none"))[1:] == ("code", None)
+    # Nothing is made for this encoder: the recipe's first variant.
+    assert resolve_preset(replace(request, backbone="clip-vit-b32"))[1:] == ("code", None)
+    assert resolve_preset(replace(request, task=load_task("spml-voc@splc"), backbone="clip-rn50"))[1] == "code"
 
 
 def test_what_is_typed_decides(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ CONSTANTS = {"voc": (0.3, 5.0), "coco": (0.2, 2.0)}
 EVENLY = ("erm", "rw", "focal", "cb-focal", "ldam", "mls")
 OF_DB = ("rs", "r-bce-focal", "db", "db-focal")
 OF_DR = ("asl", "lsep", "zlpr", "circle", "balpoe", "c-lsep", "c-zlpr")
+ON_PLT = (*EVENLY, *OF_DB, "asl", "lsep", "zlpr", "circle", "lws", "ml-gcn", "bbn", "ltml")
 OTHERS = ("bbn", "ltml", "oltr", "ml-gcn", "lws")
 VIEWED = [item.spec.name for item in registry().methods if issubclass(item.spec.load().Config, ViewedConfig)]
 
@@ -94,9 +95,9 @@ def test_constants_are_those_of_the_data_set_whatever_tower_and_variant(recipe: 
             assert (config.gamma2, config.lr, config.epochs) == ((7, 3e-4, 30) if theta == 0.3 else (10, 1e-4, 35))
 
 
-@pytest.mark.parametrize("recipe", ["erm", "focal", "asl", "db", "db-focal", "lws", "ml-gcn"])
+@pytest.mark.parametrize("recipe", ON_PLT)
 @pytest.mark.parametrize("task", ["plt-voc@mr40", "plt-coco@mr0"])
-def test_comics_comparisons_can_be_fine_tuned(recipe: str, task: str) -> None:
+def test_one_trainer_has_them_all_on_plt(recipe: str, task: str) -> None:
     preset, config = resolved(recipe, task)
     assert (preset.origin, config.images, config.augment) == ("default", "square", "live")
 

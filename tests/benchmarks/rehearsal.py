@@ -23,25 +23,43 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+#: Images of the parts that tasks train and test on, where they pin no rows and so the tree draws ids.
+ROWS = {"train": 82_783, "test": 40_504}
+
 
 def disk(folder: Path) -> int:
     """Bytes of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
 
 
-def run(command: list[str], cwd: Path, cache: Path) -> dict[str, Any]:
+def asked_for(child: int) -> int | None:
+    """Bytes that a process read by calls, from disk or from the system's cache, once it has ended; mapped files, as the
+    features are, do not count. None where the system does not tell."""
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    try:
+        told = dict(line.split(": ") for line in Path(f"/proc/{child}/io").read_text().splitlines())
+    except OSError:
+        return None
+    return int(told["rchar"])
+
+
+def run(command: list[str], cwd: Path, cache: Path, made_up: bool = False) -> dict[str, Any]:
     """Run one command in a process of its own; what it took."""
+    program = [str(Path(__file__).with_name("made_up_features.py"))] if made_up else ["-m", "ltbench"]
     before = time.monotonic()
     environment = {**os.environ, "LTBENCH_CACHE": str(cache), "LTBENCH_OFFLINE": "1"}
-    child = subprocess.Popen([sys.executable, "-m", "ltbench", *command], cwd=cwd, env=environment)
+    child = subprocess.Popen([sys.executable, *program, *command], cwd=cwd, env=environment)
+    asked = asked_for(child.pid)
     # Of this child alone: what was waited for before does not count.
     _, status, used = os.wait4(child.pid, 0)
     unit = 1 if sys.platform == "darwin" else 1024
     return {
         "exit": os.waitstatus_to_exitcode(status),
         "seconds": round(time.monotonic() - before, 1),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
         "peak_rss_gb": round(used.ru_maxrss * unit / 1e9, 2),
-        "read_gb": round(used.ru_inblock * 512 / 1e9, 2),
+        "read_from_disk_gb": round(used.ru_inblock * 512 / 1e9, 2),
+        "read_calls_gb": None if asked is None else round(asked / 1e9, 2),
         "cache_gb": round(disk(cache) / 1e9, 2),
     }
 
@@ -84,7 +102,9 @@ def copies_of(count: int) -> None:
 
 def main() -> None:
     """Make the tree, run the command twice in processes of their own, print one line of JSON for each."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], epilog="options of ltbench run come last, after --"
+    )
     parser.add_argument("task")
     parser.add_argument("--method", required=True)
     parser.add_argument("--width", type=int, default=640, help="of the photographs, in pixels")
@@ -92,9 +112,14 @@ def main() -> None:
     parser.add_argument(
         "--drawn", type=int, default=0, metavar="N", help="draw N photographs, the others are copies with a comment"
     )
+    parser.add_argument(
+        "--made-up", action="store_true", help="first run: noise in place of the image tower's features"
+    )
     parser.add_argument("--folder", type=Path, default=None, help="for tree and cache; removed unless it is named")
-    parser.add_argument("rest", nargs="*", help="options of ltbench run, after --")
-    asked = parser.parse_args()
+    given = sys.argv[1:]
+    # By hand, because argparse has no positional arguments on both sides of options.
+    cut = given.index("--") if "--" in given else len(given)
+    asked, rest = parser.parse_args(given[:cut]), given[cut + 1 :]
     from ltbench.testing.task_trees import make_task_tree
 
     if asked.drawn:
@@ -106,14 +131,16 @@ def main() -> None:
         if not root.exists():
             before = time.monotonic()
             size = asked.width, asked.height
-            make_task_tree(asked.task, root, pinned=True, image_size=size, labels=labels_of(asked.task))
+            make_task_tree(asked.task, root, pinned=True, image_size=size, labels=labels_of(asked.task), **ROWS)
             made = {"tree_seconds": round(time.monotonic() - before, 1), "tree_gb": round(disk(root) / 1e9, 2)}
             print(json.dumps({"task": asked.task, **made}), flush=True)
-        command = ["run", "--task", asked.task, "--method", asked.method, "--weights", "random", *asked.rest]
+        command = ["run", "--task", asked.task, "--method", asked.method, "--weights", "random", *rest]
         command += ["--data-root", str(root)]
         for what in ("first", "again"):
-            found = run([*command, "--out", str(folder / what)], folder, cache)
+            found = run([*command, "--out", str(folder / what)], folder, cache, asked.made_up and what == "first")
             print(json.dumps({"task": asked.task, "method": asked.method, "run": what, **found}), flush=True)
+            if found["exit"]:
+                break
     finally:
         if asked.folder is None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -36,7 +36,32 @@ _TOGETHER: Final = 32
 """Prompts in one row of the transformer; attention grows with them, the rest does not."""
 
 
-class ClipTextTower(TextTower):
+class OpenClipTextTower(TextTower):
+    """What text towers of open_clip share: tokens by a tokenizer that may be CLIP's own, which says nothing of them.
+
+    Attributes:
+        tokenizer: texts → int64 [n, context_length]; ``starts`` and ``padding`` are 1 and 0 where it has none.
+    """
+
+    tokenizer: Any
+
+    @property
+    def starts(self) -> int:
+        """See :class:`TextTower`."""
+        return int(getattr(self.tokenizer, "starts", 1))
+
+    @property
+    def padding(self) -> int:
+        """See :class:`TextTower`."""
+        return int(getattr(self.tokenizer, "padding", 0))
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Token ids int64 [n, context_length], padded after the end-of-text token; longer texts lose their end."""
+        tokens: Tensor = self.tokenizer(list(texts), context_length=self.context_length)
+        return tokens
+
+
+class ClipTextTower(OpenClipTextTower):
     """Text tower of ``open_clip.CLIP`` or ``CustomTextCLIP``: token embeddings, positions, causal transformer, final
     layer norm, projection of the end-of-text token.
 
@@ -74,21 +99,6 @@ class ClipTextTower(TextTower):
         eos = getattr(part, "eos_id", None) if part is not model else getattr(part, "text_eos_id", None)
         # Pooling "argmax" reads the largest id, which is the end-of-text token of CLIP's vocabularies.
         self._end_id = eos if reads_eos else None
-
-    @property
-    def starts(self) -> int:
-        """See :class:`TextTower`."""
-        return int(getattr(self.tokenizer, "starts", 1))
-
-    @property
-    def padding(self) -> int:
-        """See :class:`TextTower`."""
-        return int(getattr(self.tokenizer, "padding", 0))
-
-    def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """Token ids int64 [n, context_length], padded after the end-of-text token; longer texts lose their end."""
-        tokens: Tensor = self.tokenizer(list(texts), context_length=self.context_length)
-        return tokens
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
         """Token embeddings [n, length, width] (positions not yet added)."""

@@ -8,10 +8,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from ltbench.backbones.base import TextTower
 from ltbench.backbones.options import EncodeDtype
 from ltbench.backbones.precision import arithmetic
-from ltbench.backbones.text import project
+from ltbench.backbones.text import OpenClipTextTower, project
 from ltbench.backbones.tokens import end_positions, names_that_do_not_fit
 
 _READ: Final = ("first", "last", "argmax", "eos")
@@ -23,7 +22,7 @@ def is_whole(part: nn.Module) -> bool:
     return native and getattr(part, "pool_type", getattr(part, "text_pool_type", None)) in _READ
 
 
-class WholeTextTower(TextTower):
+class WholeTextTower(OpenClipTextTower):
     """Text tower of open_clip that nothing can be cut from.
 
     Its tokens see what lies behind the end-of-text token (SigLIP: padding is read as any token), or the feature is read
@@ -56,21 +55,6 @@ class WholeTextTower(TextTower):
         self.logit_scale = float(scale.detach().exp())
         self._pool = getattr(part, "pool_type", None) or part.text_pool_type
         self._class_token = getattr(part, "cls_emb", None) is not None
-
-    @property
-    def starts(self) -> int:
-        """See :class:`TextTower`."""
-        return int(getattr(self.tokenizer, "starts", 1))
-
-    @property
-    def padding(self) -> int:
-        """See :class:`TextTower`."""
-        return int(getattr(self.tokenizer, "padding", 0))
-
-    def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """Token ids int64 [n, context_length], padded after the end-of-text token; longer texts lose their end."""
-        tokens: Tensor = self.tokenizer(list(texts), context_length=self.context_length)
-        return tokens
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
         """Token embeddings [n, length, width] (positions not yet added)."""

@@ -71,9 +71,9 @@ def check_all(paths: Sequence[Path], places: Places, jobs: int = 0, reporter: Re
 
 
 def _one_thread() -> None:
-    import torch
+    from ltbench.engine.machine import compute_with
 
-    torch.set_num_threads(1)
+    compute_with(1)
 
 
 @lru_cache(maxsize=1)

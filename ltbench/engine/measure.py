@@ -24,6 +24,7 @@ from ltbench.engine.encode import Encoder
 from ltbench.engine.inputs import FeatureInputs, Inputs
 from ltbench.engine.lacks import Look, aside
 from ltbench.engine.log import RunLog
+from ltbench.engine.machine import compute_with
 from ltbench.engine.needs import behind_preprocessing, unknown_policy
 from ltbench.engine.phase1 import PLAIN, Phase1
 from ltbench.engine.prepare import Prepared, pick_device, setup_for
@@ -168,7 +169,7 @@ def measure(request: RunRequest) -> Measured:
 
 def _opened(request: RunRequest, folder: Path) -> tuple[Prepared, TrainView, TestView, Rows, str]:
     """What a run would open, of a few rows; data and weights that are not here are drawn."""
-    torch.set_num_threads(request.threads)
+    compute_with(request.threads)
     resolved, device, root = resolve_method(request), pick_device(request.device), request.root()
     needs = resolved.method.needs()
     files = released_files(request.backbone) if request.weights is None else ()

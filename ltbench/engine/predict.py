@@ -24,6 +24,7 @@ from ltbench.engine.answer import Logits
 from ltbench.engine.encode import Encoder
 from ltbench.engine.inputs import Rowset
 from ltbench.engine.kept import Kept, read_kept
+from ltbench.engine.machine import compute_with
 from ltbench.engine.needs import behind_preprocessing
 from ltbench.engine.phase1 import Phase1
 from ltbench.engine.prepare import pick_device
@@ -130,7 +131,7 @@ def open_run(
         _check_classes(record, needs, class_names)
     kept = _kept(record, path.parent)
     state = _state(record, path.parent, kept)
-    torch.set_num_threads(threads or record.threads)
+    compute_with(threads or record.threads)
     where = pick_device(device)
     backbone = _backbone(record, needs, weights, where)
     setup = Setup(

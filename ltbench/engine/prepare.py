@@ -16,6 +16,7 @@ from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.ahead import workers_of
 from ltbench.engine.best_epoch import check_selection
 from ltbench.engine.encode import Encoder
+from ltbench.engine.machine import compute_with
 from ltbench.engine.needs import behind_preprocessing, check_fit, unknown_policy
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.setup import Setup
@@ -63,7 +64,7 @@ def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True
     Raises:
         UserError: anything that cannot work, before anything is written.
     """
-    torch.set_num_threads(request.threads)
+    compute_with(request.threads)
     resolved = resolve_method(request)
     device = pick_device(request.device)
     if note := unaccelerated(request.dtype, device.type):

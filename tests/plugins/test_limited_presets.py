@@ -1,65 +1,83 @@
-"""Every baseline has a preset on the official tasks of limited labels and unseen classes that it can run."""
+"""Every method has a preset on every official task that it can run."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 
 from ltbench.engine.choose import choose_backbone
+from ltbench.engine.needs import task_problems
 from ltbench.engine.request import RunRequest, resolve_method
-from ltbench.method.config import build_config, choose_preset, load_presets
+from ltbench.method.config import MethodConfig, Preset, build_config, load_presets
+from ltbench.method.facts import facts_of
 from ltbench.method.origin import parse_origin
 from ltbench.plugin.manager import registry
 from ltbench.tasks.registry import load_task, resolve
+from ltbench.tasks.task import Task
 
 TASKS = {
     "partial": ("partial-coco@p50", "partial-voc2007@p50", "partial-vg200@p50"),
     "spml": tuple(task.address for data in ("voc", "coco", "nus", "cub") for task in resolve(f"spml-{data}")),
-    "zero-shot": ("zsl-coco", "zsl-nus"),
 }
-# How many classes of VG-200 an image shows on average is not at hand.
-WITHOUT = {(f"{loss}{suffix}", "partial-vg200") for loss in ("epr", "role") for suffix in ("", "-linear", "-prompts")}
-CASES = sorted(
-    (item.spec.name, task)
-    for item in registry().methods
-    for family, tasks in TASKS.items()
-    if family in item.spec.families and item.distribution == "ltbench"
-    for task in tasks
-)
+OFFICIAL = [
+    task
+    for item in registry().tasks
+    if item.distribution == "ltbench" and not item.spec.name.startswith(("shapes", "photos"))
+    for task in resolve(item.spec.name)
+]
+RECIPES = sorted(item.spec.name for item in registry().methods if item.distribution == "ltbench")
+# Present labels of an image on average that are stated, and not known from the labels that a recipe is given.
+MEANS = {"voc": 1.5, "coco": 2.9, "nus": 1.9, "cub": 31.4, "voc2007": 1.5}
 
 
-def test_the_cases_are_found() -> None:
-    assert sorted({task.partition("@")[0] for _, task in CASES}) == sorted(
-        {task.partition("@")[0] for tasks in TASKS.values() for task in tasks}
-    )
-    assert {"coop", "dualcoop", "lesa", "erm", "splc-linear", "ssgrl", "hcp"} <= {name for name, _ in CASES}
-
-
-@pytest.mark.parametrize(("recipe", "address"), CASES)
-def test_there_is_a_preset_that_builds(recipe: str, address: str) -> None:
-    """Found as a run finds it: by the backbone of the presets made for the task. None claims to be tuned there."""
+def fitting_presets(recipe: str, task: Task) -> list[Preset]:
+    """Those made for the task, found as a run finds them: by the backbone of presets made for it."""
     spec = registry().methods.get(recipe).spec
-    task, _, setting = address.partition("@")
-    presets = [preset for preset in load_presets(spec) if preset.tasks]
-    fitting = [
-        (preset, variant)
-        for preset in presets
-        for variant in spec.variants
-        if preset.fits(task, setting or None, (*preset.backbones, "clip-rn50")[0], variant)
+    return [
+        preset
+        for preset in load_presets(spec)
+        if preset.tasks
+        and any(
+            preset.fits(task.name, task.setting, (*preset.backbones, "clip-rn50")[0], variant)
+            for variant in spec.variants
+        )
     ]
-    if (recipe, task) in WITHOUT:
-        assert fitting == []
-        return
-    assert fitting
-    for preset, variant in fitting:
-        backbone = (*preset.backbones, "clip-rn50")[0]
-        found = choose_preset(load_presets(spec), preset.name, task, setting or None, backbone, variant)
-        assert found is not None
-        config = build_config(spec.load().Config, recipe, spec.config, preset.overrides)
-        assert parse_origin(preset.origin).kind != "tuned"
-        # A value of the data set's own, and not the one that images of shapes have.
-        if hasattr(config, "expected_positives") and recipe.split("-")[0] in ("epr", "role"):
-            means = {"voc": 1.5, "coco": 2.9, "nus": 1.9, "cub": 31.4, "voc2007": 1.5}
-            assert config.expected_positives == means[task.partition("-")[2]]
+
+
+def test_the_tasks_are_found() -> None:
+    data_sets = {
+        "lt": "",
+        "partial": "coco voc2007 vg200",
+        "plt": "coco voc",
+        "spml": "coco voc nus cub",
+        "zsl": "coco nus",
+    }
+    names = {f"{family}-{data}" for family, of in data_sets.items() for data in of.split()}
+    assert {task.name for task in OFFICIAL} == {"voc-lt", "coco-lt", *names}
+    assert len(RECIPES) > 70
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_there_is_a_preset_that_builds_for_every_official_task_that_fits(recipe: str) -> None:
+    """None claims to be tuned there, and what a data set states is not what images of shapes have."""
+    spec = registry().methods.get(recipe).spec
+    model = spec.load().Config
+    built: dict[str, MethodConfig] = {}
+    fitting = [task for task in OFFICIAL if not task_problems(facts_of(spec).needs, task, has_groups=True)]
+    assert {"voc-lt", "coco-lt", "plt-voc@mr40", "spml-cub@splc", "partial-vg200@p10"} <= {t.address for t in fitting}
+    for task in fitting:
+        presets = fitting_presets(recipe, task)
+        assert presets, task.address
+        for preset in presets:
+            assert parse_origin(preset.origin).kind != "tuned"
+            key = json.dumps(preset.overrides, sort_keys=True)
+            if key not in built:
+                built[key] = build_config(model, recipe, spec.config, preset.overrides)
+            if recipe.split("-")[0] in ("epr", "role"):
+                data = task.name.partition("-")[2]
+                tells = task.name.startswith("zsl") or task.name.endswith(("-lt", "-vg200"))
+                assert built[key].model_dump()["expected_positives"] == (None if tells else MEANS[data]), task.address
 
 
 AT_448 = [

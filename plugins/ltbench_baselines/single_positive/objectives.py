@@ -49,11 +49,11 @@ class SpmlLossConfig(MethodConfig):
         "mean", description="over all entries of a batch; epr and role: mean only [hill, splc: sum; all others: mean]"
     )
     smoothing: float = Field(0.1, ge=0, lt=1, description="share moved to the opposite label; lsan only [Cole's code]")
-    expected_positives: float = Field(
+    expected_positives: float | None = Field(
         2.0,
         gt=0,
-        description="present labels of an image on average, k; epr, role. Single positives do not tell it "
-        "[Cole: VOC 1.5, COCO 2.9, NUS 1.9, CUB 31.4; elsewhere ours]",
+        description="present labels of an image on average, k; epr, role. Single positives do not tell it; null: what "
+        "the known labels tell [Cole: VOC 1.5, COCO 2.9, NUS 1.9, CUB 31.4; elsewhere ours]",
     )
     label_lr: float | None = Field(
         None, gt=0, description="learning rate of the labels of role; null: ten times lr [Cole: ten times]"
@@ -188,13 +188,15 @@ def build_objective(
             as the release does, which rewrites no label; hill and splc have one form.
 
     Raises:
-        UserError: a sum is asked of epr or role; or see :class:`SoftLabels`.
+        UserError: a sum is asked of epr or role; known labels do not tell k; or see :class:`SoftLabels`.
     """
     name, reduction = config.loss, config.reduction
     if name in WHOLE_BATCH and reduction != "mean":
         raise UserError(f"reduction={reduction}: {name} has a term of the whole batch", "-o reduction=mean")
     if name == "role":
-        return OnlineLabels(ROLELoss(config.expected_positives, variant=variant), observed)
+        return OnlineLabels(ROLELoss(_expected(config, observed), variant=variant), observed)
+    if name == "epr":
+        return Objective(ExpectedPositivesLoss(_expected(config, observed), variant=variant))
     if name == "em-apl":
         return SoftLabels(
             EntropyMaximizationLoss(alpha=config.em_alpha, beta=config.apl_beta, variant=variant, reduction=reduction),
@@ -214,12 +216,28 @@ def build_objective(
     return Objective(_stateless(config, variant))
 
 
+def _expected(config: SpmlLossConfig, observed: Tensor) -> float:
+    """Present labels of an image on average: as configured, or the sum over classes of the share among known labels.
+
+    Raises:
+        UserError: known labels are to tell it, and no absent one is among them, or no present one.
+    """
+    if config.expected_positives is not None:
+        return config.expected_positives
+    present, known = (observed == 1).sum(dim=0).double(), (observed != 0).sum(dim=0).double()
+    if not bool((observed == 1).any()) or not bool((observed == -1).any()):
+        raise UserError(
+            f"expected_positives=null: known labels are to tell {config.loss} how many classes an image shows, and all "
+            "of them are of one kind",
+            "-o expected_positives=NUMBER",
+        )
+    return float((present / known.clamp(min=1)).sum())
+
+
 def _stateless(config: SpmlLossConfig, variant: Literal["paper", "code"]) -> OwnUnknownLoss:
     name, reduction = config.loss, config.reduction
     if name == "wan":
         return WeakAssumeNegativeLoss(variant=variant, reduction=reduction)
-    if name == "epr":
-        return ExpectedPositivesLoss(config.expected_positives, variant=variant)
     if name == "em":
         return EntropyMaximizationLoss(alpha=config.em_alpha, variant=variant, reduction=reduction)
     if name == "hill":

@@ -261,3 +261,30 @@ def test_first_logits_of_the_heads() -> None:
         np.testing.assert_allclose(assumed.scores.state_dict()[layer].numpy(), expected, rtol=1e-5)
         _, even = build(recipe, start="even")
         assert not even.scores.state_dict()[layer].any()
+
+
+def test_known_labels_tell_how_many_classes_an_image_shows() -> None:
+    """Class by class, so that one of which more is known weighs no more; refused where only present ones are known."""
+    truth = np.array([[1, 1, 1, -1, -1]] * 10 + [[-1, -1, -1, -1, 1]] * 30, dtype=np.int8)
+    known = np.zeros_like(truth)
+    known[::2] = truth[::2]  # half of the rows
+    known[:, 0] = truth[:, 0]  # and all of a class
+    logits = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
+    batch = batch_of(known, "-linear")
+    given = objective_of("epr-linear", torch.from_numpy(known), "paper", expected_positives=(3 * 10 + 30) / 40)
+    told = objective_of("epr-linear", torch.from_numpy(known), "paper", expected_positives=None)
+    assert told(logits, batch).item() == pytest.approx(given(logits, batch).item(), rel=1e-6)
+    for loss in ("epr-linear", "role-linear"):
+        with pytest.raises(UserError, match="all of them are of one kind"):
+            objective_of(loss, torch.from_numpy(single_labels()).clamp(min=0), "paper", expected_positives=None)
+
+
+@pytest.mark.parametrize("loss", ["an", "wan", "em", "em-apl", "ll-r", "ll-ct", "ll-cp"])
+def test_complete_labels_leave_cross_entropy(loss: str) -> None:
+    labels = np.where(np.random.default_rng(0).random((ROWS, len(NAMES))) < 0.4, 1, -1).astype(np.int8)
+    logits = torch.randn(labels.shape, generator=torch.Generator().manual_seed(1))
+    _, module = build(f"{loss}-linear", labels, "paper")
+    batch = batch_of(labels, "-linear")
+    start(module, 6, batch)
+    wanted = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(labels > 0).float())
+    assert module.objective(logits, batch).item() == pytest.approx(wanted.item(), rel=1e-6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from ltbench.data.getting.fetch import address
 from ltbench.data.getting.notes import cached
 from ltbench.data.getting.plan import Item, Plan
 from ltbench.engine.request import RunRequest
+from ltbench.engine.settled import read_by
 from ltbench.tasks.needs import plan_of_run
 from ltbench.tasks.task import Task
 
@@ -57,21 +58,22 @@ class Lack:
 
 
 class Look:
-    """Looks for data and weights, at each task setting and each backbone once."""
+    """Looks for data and weights, at what a task setting needs and at each backbone once."""
 
     def __init__(self) -> None:
-        self._data: dict[tuple[str, Path | None], tuple[Lack, ...]] = {}
+        self._data: dict[tuple[Hashable, ...], tuple[Lack, ...]] = {}
         self._weights: dict[str, tuple[Lack, ...]] = {}
 
     def lacks(self, request: RunRequest, root: DataRoot) -> tuple[Lack, ...]:
         """What a run lacks.
 
         Raises:
-            UserError: ``LTBENCH_MIRROR`` is no mirror.
+            UserError: ``LTBENCH_MIRROR`` is no mirror, or the method cannot be loaded.
         """
-        place = (request.task.address, root.root)
+        task = read_by(request)
+        place = (task.address, task.sources, root.root)
         if place not in self._data:
-            items = _plan(request.task, root).items
+            items = _plan(task, root).items
             self._data[place] = tuple(_lack(item) for item in items if item.state != "here")
         if request.weights is not None:
             return self._data[place]

@@ -25,7 +25,7 @@ from ltbench.engine.inputs import FeatureInputs, Inputs
 from ltbench.engine.lacks import Look, aside
 from ltbench.engine.log import RunLog
 from ltbench.engine.machine import compute_with
-from ltbench.engine.needs import behind_preprocessing, unknown_policy
+from ltbench.engine.needs import behind_preprocessing, read_task, unknown_policy
 from ltbench.engine.phase1 import PLAIN, Phase1
 from ltbench.engine.prepare import Prepared, pick_device, setup_for
 from ltbench.engine.request import RunRequest, resolve_method
@@ -193,8 +193,8 @@ def _opened(request: RunRequest, folder: Path) -> tuple[Prepared, TrainView, Tes
         what = "drawn photographs of 500 x 375, since the data are not here"
     else:
         data = open_data_set(request.task, aside(root, folder))
-        train = open_train(request.task, data, validation=request.validation)
-        test = open_test(request.task, data)
+        task = read_task(request.task, needs, validates=request.selects)
+        train, test = open_train(task, data, validation=request.validation), open_test(task, data)
         validation = 0 if train.validation is None else len(train.validation)
         known = Rows(len(train), validation, len(test), exact=True)
         what = "rows of its own"

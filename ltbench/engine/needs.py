@@ -82,6 +82,15 @@ def check_fit(method: str, needs: Needs, task: Task, has_groups: bool, backbone:
         )
 
 
+def read_task(task: Task, needs: Needs, *, validates: bool) -> Task:
+    """The task with only those published lists that the method, or the choice of an epoch, has a use for.
+
+    Args:
+        validates: validation rows choose something, whatever the method asks for.
+    """
+    return task.read_with(captions=needs.captions, validation=needs.validation or validates)
+
+
 def unknown_policy(needs: Needs, task: Task) -> UnknownPolicy:
     """What becomes of 0: the method's own choice, else the task's."""
     return needs.unknown or task.unknown_policy

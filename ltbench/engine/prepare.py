@@ -17,13 +17,14 @@ from ltbench.engine.ahead import workers_of
 from ltbench.engine.best_epoch import check_selection
 from ltbench.engine.encode import Encoder
 from ltbench.engine.machine import compute_with
-from ltbench.engine.needs import behind_preprocessing, check_fit, unknown_policy
+from ltbench.engine.needs import behind_preprocessing, check_fit, read_task, unknown_policy
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.setup import Setup
 from ltbench.engine.sizes import differs, in_words
 from ltbench.plugin.errors import UserError
 from ltbench.tasks.needs import bring_missing
 from ltbench.tasks.registry import open_data_set
+from ltbench.tasks.task import Task
 from ltbench.tasks.views import TrainView, check_fingerprints, open_truth
 
 
@@ -37,6 +38,11 @@ class Prepared:
     data: DataSet
     device: torch.device
     policy: str
+
+    @property
+    def task(self) -> Task:
+        """The task with only those published lists that the run has a use for."""
+        return read_task(self.request.task, self.resolved.method.needs(), validates=self.request.selects)
 
 
 def pick_device(name: str) -> torch.device:
@@ -94,14 +100,14 @@ def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True
         beside = f"; the backbone's own are of {own} x {own}" if own else ""
         reporter.line(f"{in_words(needs.image_size)}, as method {request.method} asks{beside}")
     if bring:
-        bring_missing(request.task, root)
+        bring_missing(read_task(request.task, needs, validates=request.selects), root)
     data = open_data_set(request.task, root)
     check_fit(request.method, needs, request.task, bool(data.label_groups), request.backbone, backbone.card.offers)
     return Prepared(request, resolved, backbone, data, device, unknown_policy(needs, request.task))
 
 
 def found_fingerprints(prepared: Prepared) -> dict[str, str | None]:
-    """Fingerprints of the data as found, checked against the task's.
+    """Fingerprints of the data as found, checked against the task's; of lists that the run does not read, as pinned.
 
     The truth is opened for its hashes alone and let go. By then the method's class has been made and asked what it
     needs; it has been shown nothing yet.
@@ -109,9 +115,10 @@ def found_fingerprints(prepared: Prepared) -> dict[str, str | None]:
     Raises:
         UserError: the data are not those of the task's version.
     """
-    found = open_truth(prepared.request.task, prepared.data).fingerprints
-    check_fingerprints(prepared.request.task, found)
-    return found.model_dump()
+    task, read = prepared.request.task, prepared.task
+    found = open_truth(read, prepared.data).fingerprints
+    check_fingerprints(task, found)
+    return task.stating(found, read).model_dump()
 
 
 def setup_for(prepared: Prepared, train: TrainView, folder: Path, reporter: Reporter) -> Setup:

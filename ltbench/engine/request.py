@@ -13,6 +13,7 @@ from ltbench.data.base import DataRoot
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.sizes import asked_size, in_words, run_size
 from ltbench.method.config import MethodConfig, Preset, Variant, build_config, choose_preset, load_presets, read_presets
+from ltbench.method.facts import facts_of
 from ltbench.method.variant import choose_variant
 from ltbench.plugin.errors import UnknownName
 from ltbench.plugin.manager import Registered, registry
@@ -86,7 +87,10 @@ class RunRequest:
         # Without the folders of its file.
         shown = f"{head}:{Path(argument).name}" if colon and head == "precomputed" else self.backbone
         chosen = Chosen(shown, self.why_backbone)
-        asked = asked_size(self.image_size, resolve_preset(self)[2])
+        registered, _, preset = resolve_preset(self)
+        resized = {"image_size": facts_of(registered.spec).needs.image_size}
+        resized |= {**(preset.overrides if preset is not None else {}), **self.overrides}
+        asked = asked_size(self.image_size, preset) or resized["image_size"]
         own = find_backbone(self.backbone)[0].spec.image_size
         size = "" if asked in (None, own) else f", {in_words(asked)}"
         how = "" if self.dtype == "float32" else f", {self.dtype}"

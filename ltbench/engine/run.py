@@ -154,7 +154,7 @@ def _attempt(prepared: Prepared, facts: RunFacts, attempt: AttemptFolder, report
 def _phase1(prepared: Prepared, attempt: AttemptFolder, reporter: Reporter) -> Outcome:
     """Train and predict; when this returns, the files of phase 1 are written and closed."""
     request = prepared.request
-    train = open_train(request.task, prepared.data, validation=request.validation)
+    train = open_train(prepared.task, prepared.data, validation=request.validation)
     train = train.sampled(request.task, request.share).limited(request.limit)
     test = open_test(request.task, prepared.data).limited(request.limit)
     setup = setup_for(prepared, train, attempt.path, reporter)
@@ -206,7 +206,7 @@ def _phase2(
     started = time.perf_counter()
     reporter.line("judging")
     opened = read_logits(attempt.logits)
-    truth = open_truth(request.task, prepared.data).limited(request.limit)
+    truth = open_truth(prepared.task, prepared.data).limited(request.limit)
     calibrated = facts.method.calibrated
     problems = [*check_alignment(truth, opened), *check_stored(request.task, opened)]
     if problems:
@@ -239,7 +239,7 @@ def _phase2(
 def _corrections(prepared: Prepared, attempt: AttemptFolder, outcome: Outcome) -> Corrections:
     """What the method decided about training labels, epoch by epoch, judged by those that the task hid."""
     request = prepared.request
-    truth = open_train_truth(request.task, prepared.data).sampled(request.task, request.share).limited(request.limit)
+    truth = open_train_truth(prepared.task, prepared.data).sampled(request.task, request.share).limited(request.limit)
     return judge_corrections(attempt.decisions, truth, outcome.epochs)
 
 

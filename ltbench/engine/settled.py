@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ltbench.engine.needs import read_task
 from ltbench.engine.request import RunRequest, resolve_preset
 from ltbench.method.config import Needs
 from ltbench.method.facts import facts_of
+from ltbench.plugin.yaml_text import read_yaml
+from ltbench.tasks.task import Task
 
 
 def options_of(request: RunRequest) -> dict[str, Any]:
@@ -29,3 +32,16 @@ def needs_of_base(request: RunRequest) -> Needs:
         UserError: the method cannot be loaded.
     """
     return facts_of(resolve_preset(request)[0].spec).needs
+
+
+def read_by(request: RunRequest) -> Task:
+    """The task with only those published lists that a run has a use for.
+
+    Raises:
+        UserError: as :func:`options_of`.
+    """
+    needs = needs_of_base(request)
+    name, _, value = needs.without_captions.partition("=")
+    if needs.captions and name and options_of(request).get(name) == read_yaml(value):
+        needs = needs.model_copy(update={"captions": False})
+    return read_task(request.task, needs, validates=request.selects)

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from ltbench.backbones.registry import find_backbone
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.failures import Diverged, OutOfTime
+from ltbench.engine.needs import read_task
 from ltbench.engine.phase1 import Phase1
 from ltbench.engine.prepare import prepare, setup_for
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
@@ -218,7 +219,8 @@ def validation_score(
         Diverged: the loss stopped being finite.
     """
     prepared = prepare(request, reporter)
-    view = open_train(request.task, prepared.data, "tune").sampled(request.task, request.share).limited(request.limit)
+    task = read_task(request.task, prepared.resolved.method.needs(), validates=True)
+    view = open_train(task, prepared.data, "tune").sampled(request.task, request.share).limited(request.limit)
     validation = view.validation
     assert validation is not None
     setup = setup_for(prepared, view, folder, reporter)

@@ -52,7 +52,8 @@ class TaskFacts(Facts):
     Attributes:
         name: without the setting.
         setting: ``None`` for a task without settings.
-        fingerprints: sha256 by name, as found when the task was opened; ``None`` where it does not apply.
+        fingerprints: sha256 by name, as found when the task was opened, or as pinned where the run did not read a list
+            of captions or validation rows; ``None`` where it does not apply.
         unpinned: fingerprint → why the task cannot pin it; such tasks are marked and not ranked.
         contract: version of the metric contract.
         headline: the metric that ranks.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -158,6 +158,9 @@ class Counts(Frozen):
     test_rows: int | None = None
 
 
+#: Roles of published files that some runs do without, and the fingerprint of what they give.
+_OPTIONAL = {"captions": "captions", "validation": "val_ids"}
+
 _TARGET = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
 
@@ -289,6 +292,35 @@ class Task(Frozen):
         """The published file that defines one of these, or None."""
         found = (file for file in self.published if file.use == "defines" and file.role in roles)
         return next(found, None)
+
+    def read_with(self, *, captions: bool, validation: bool) -> Task:
+        """The task as a run reads it that uses no captions, or no validation rows, so that it asks for no list of them.
+
+        Only lists are left out of which the task pins what they give, so that a run can still state it: by
+        :meth:`stating`.
+
+        Args:
+            captions: the run uses them.
+            validation: the run uses validation rows.
+        """
+        unused = {"captions": not captions, "validation": not validation}
+        left = {role for role, field in _OPTIONAL.items() if unused[role] and self._is_told(role, field)}
+        if not left:
+            return self
+        changes: dict[str, Any] = {"published": tuple(file for file in self.published if file.role not in left)}
+        if "captions" in left:
+            changes["captions"] = "none"
+        if "validation" in left:
+            changes["validation"] = Validation()
+        return self.model_copy(update=changes)
+
+    def stating(self, found: Fingerprints, read: Task) -> Fingerprints:
+        """Fingerprints as found, and as pinned for what was not read (see :meth:`read_with`)."""
+        unread = [field for role, field in _OPTIONAL.items() if self.defining(role) and not read.defining(role)]
+        return found.model_copy(update={field: getattr(self.fingerprints, field) for field in unread})
+
+    def _is_told(self, role: str, field: str) -> bool:
+        return self.defining(role) is not None and getattr(self.fingerprints, field) is not None
 
     @property
     def official(self) -> bool:

@@ -106,6 +106,33 @@ def test_a_dry_run_touches_nothing(cli: Cli, empty: Path) -> None:
     assert list(empty.iterdir()) == []
 
 
+CAPTIONS, DRAWN = "coco_lt_captions.txt", "coco_train_singlelabel.txt"
+
+
+@pytest.mark.parametrize(
+    ("what", "wanted"),
+    [
+        (("run", "--method", "dr"), set()),
+        (("run", "--method", "dr", "--selection", "validation"), {DRAWN}),
+        (("run", "--method", "lmpt"), {CAPTIONS}),
+        (("run", "--method", "lmpt", "-o", "use_cse=false"), set()),
+        (("tune", "--method", "dr", "--trials", "1"), {DRAWN}),
+    ],
+)
+def test_a_run_asks_only_for_lists_that_it_uses(cli: Cli, what: tuple[str, ...], wanted: set[str]) -> None:
+    said = cli(*what, "--task", "coco-lt", "--offline")
+    assert said.code == 2
+    lists = {name for name in listed(said.err) if name.endswith(".txt")}
+    assert lists == {"coco_lt_train.txt", "coco_lt_test.txt"} | wanted
+
+
+def test_the_first_line_says_a_size_that_is_an_option_of_the_method(cli: Cli) -> None:
+    said = cli("run", "--task", "partial-coco@p50", "--method", "ssgrl", "--offline", "--dry-run")
+    assert ", images of 448 x 448, seed 0" in said.err.splitlines()[0]
+    said = cli("run", "--task", "partial-coco@p50", "--method", "ssgrl", "-o", "image_size=null", "--dry-run")
+    assert "images of" not in said.err.splitlines()[0]
+
+
 def test_a_bundle_carries_weights_to_a_run_without_a_network(
     cli: Cli, empty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

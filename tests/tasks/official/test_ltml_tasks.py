@@ -15,7 +15,7 @@ import pytest
 from ltbench.data.base import Part
 from ltbench.tasks.official.longtail import long_tailed, reference_counts, visiting_order
 from ltbench.tasks.official.ltml import coco_lt, voc_lt
-from ltbench.tasks.task import Task
+from ltbench.tasks.task import Fingerprints, Task
 from ltbench.tasks.views import check_fingerprints, open_test, open_train, open_truth
 from tests.tasks.official import official_facts as facts
 
@@ -128,6 +128,38 @@ def test_coco_lt_rows_labels_and_captions_are_the_published_ones() -> None:
     assert counts["backpack"] == (100, 228)
     assert counts["toaster"] == (9, 8)
     assert counts["hair drier"] == (6, 9)
+
+
+@pytest.mark.parametrize(
+    ("captions", "validation", "left"),
+    [
+        (True, True, set()),
+        (False, True, {"captions"}),
+        (True, False, {"singlelabel"}),
+        (False, False, {"captions", "singlelabel"}),
+    ],
+)
+def test_lists_that_a_run_has_no_use_for_are_not_opened(captions: bool, validation: bool, left: set[str]) -> None:
+    """Its rows, labels and groups are the same, and what it states of the data, too."""
+    task, opened = coco_lt(), set[str]()
+    data = facts.task_data(task)
+
+    def open_file(name: str) -> Path:
+        opened.add(name)
+        return data.open_file(name)
+
+    read = task.read_with(captions=captions, validation=validation)
+    assert (read is task) == (not left)
+    watched = replace(data, open_file=open_file)
+    view, truth = open_train(read, watched), open_truth(read, watched)
+    assert (view.captions is not None, view.validation is not None) == (captions, validation)
+    assert {name for name in ("captions", "singlelabel") if not any(name in one for one in opened)} == left
+    check_fingerprints(task, truth.fingerprints)
+    assert task.stating(truth.fingerprints, read) == open_truth(task, data).fingerprints
+    assert truth.groups == open_truth(task, data).groups
+    # What is not pinned would otherwise go unstated.
+    bare = task.model_copy(update={"fingerprints": Fingerprints()})
+    assert bare.read_with(captions=captions, validation=validation) is bare
 
 
 def test_coco_lt_does_not_go_by_the_order_of_the_annotation_file() -> None:

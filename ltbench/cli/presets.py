@@ -19,9 +19,10 @@ def preset_lines(presets: Sequence[Preset]) -> Iterator[str]:
     which decides what ``--preset`` takes by itself.
     """
     names = Counter(preset.name for preset in presets)
+    sets = [_Set(preset) for preset in presets]
     for number, preset in enumerate(presets):
         yield fold(f"{preset.name}: for {made_for(preset)}; {preset.origin}", "  ")
-        yield fold(f"    {_options(preset, presets[:number], names)}", "    ")
+        yield fold(f"    {_options(sets[number], sets[:number], names)}", "    ")
 
 
 def backbones_of(presets: Sequence[Preset]) -> str:
@@ -39,10 +40,21 @@ def made_for(preset: Preset) -> str:
     return ", ".join(found) or "any task"
 
 
-def _options(preset: Preset, above: Sequence[Preset], names: Counter[str]) -> str:
-    near = min(above, key=lambda other: _distance(preset, other), default=None)
-    if near is None or _distance(preset, near) >= len(preset.overrides):
+class _Set:
+    """A preset with its options as sets, which are compared quickly."""
+
+    def __init__(self, preset: Preset) -> None:
+        self.preset = preset
+        self.names = frozenset(preset.overrides)
+        self.items = frozenset((name, _frozen(value)) for name, value in preset.overrides.items())
+
+
+def _options(found: _Set, above: Sequence[_Set], names: Counter[str]) -> str:
+    preset = found.preset
+    nearest = min(above, key=lambda other: _distance(found, other), default=None)
+    if nearest is None or _distance(found, nearest) >= len(preset.overrides):
         return " ".join(_typed(preset.overrides)) or "no options of its own"
+    near = nearest.preset
     changes = _changes(preset, near)
     name = near.name if names[near.name] == 1 else f"{near.name} ({made_for(near)})"
     return f"as {name}" + (f", but {' '.join(changes)}" if changes else "")
@@ -55,11 +67,15 @@ def _changes(preset: Preset, other: Preset) -> list[str]:
     return [*_typed(set_), *(f"{name}=(default)" for name in theirs if name not in mine)]
 
 
-def _distance(preset: Preset, other: Preset) -> int:
+def _distance(preset: _Set, other: _Set) -> int:
     """How many changes there are, without writing them: asked of each pair of presets."""
-    mine, theirs = preset.overrides, other.overrides
-    set_ = sum(bool(name not in theirs or theirs[name] != value) for name, value in mine.items())
-    return set_ + sum(name not in mine for name in theirs)
+    return len(preset.items - other.items) + len(other.names - preset.names)
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tuple((name, _frozen(each)) for name, each in sorted(value.items()))
+    return tuple(_frozen(each) for each in value) if isinstance(value, (list, tuple)) else value
 
 
 def _typed(options: dict[str, Any]) -> list[str]:

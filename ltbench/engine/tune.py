@@ -69,8 +69,12 @@ class TuneReport:
 
 
 def search_space(method: Method, backbone: str) -> SearchSpace:
-    """What a method declares, around its configuration, less the views that a backbone without an image tower lacks."""
-    space = dict(around(method.search_space(), method.config.model_dump()))
+    """What a method declares, around its configuration.
+
+    Less what decides nothing under it, and less the views that a backbone without an image tower lacks.
+    """
+    declared = {name: what for name, what in method.search_space().items() if name not in method.config.idle()}
+    space = dict(around(declared, method.config.model_dump()))
     views = space.get("augment")
     if isinstance(views, Choice) and "image" not in find_backbone(backbone)[0].spec.offers:
         left = tuple(value for value in dict.fromkeys(views.values) if value == "none")

@@ -32,6 +32,10 @@ class MethodConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
+    def idle(self) -> frozenset[str]:
+        """Options that decide nothing under the values of others, so that no search varies them."""
+        return frozenset()
+
 
 class Needs(BaseModel):
     """What a method asks of backbone and task.

@@ -1,6 +1,7 @@
 """Fine-tuning of an image tower with a head of one's own: module, options and stage.
 
-For methods that learn visual features. A tower that is trained cannot be cached, so such methods need ``image``.
+For methods that learn visual features. A tower that is trained cannot be cached, so such methods need ``image``; where
+they leave it as it is, the same head learns from cached ``global`` features.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from ltbench.method.training import TrainingConfig
 from ltbench.nn import ClassAwareSampler
 from ltbench.plugin.errors import UserError
 
+Tower = Literal["trained", "frozen"]
+"""What becomes of an image tower: it learns, or its features come from the cache."""
+
 _BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -31,15 +35,18 @@ class FineTuned(nn.Module):
     alone (``batch_norm="eval"``), or normalises by the batch and moves them (``"train"``); its scales and shifts are
     trained either way. Frozen parts are never in training mode.
 
+    Where the whole tower is frozen, batches carry its features in place of images, and it is no part of this module.
+
     Args:
         backbone: whose image tower is trained; encodes, and stays the one owner of the arithmetic.
         head: logits [n, C] of global features [n, dim]; a neck is its first part.
         criterion: loss of logits [B, C] and labels [B, C].
         batch_norm: see above.
         freeze: names of parts of the tower that stay as they were.
+        tower: ``frozen`` learns the head alone, on features; `batch_norm` and `freeze` then say nothing.
 
     Raises:
-        UserError: the backbone has no image tower, or `freeze` names no part of it.
+        UserError: the tower is to be trained, and the backbone has none, or `freeze` names no part of it.
     """
 
     def __init__(
@@ -49,18 +56,22 @@ class FineTuned(nn.Module):
         criterion: nn.Module,
         batch_norm: Literal["eval", "train"] = "eval",
         freeze: Sequence[str] = (),
+        tower: Tower = "trained",
     ) -> None:
         super().__init__()
-        if backbone.visual is None:
+        self.is_frozen = tower == "frozen"
+        visual = nn.Identity() if self.is_frozen else backbone.visual
+        if visual is None:
             raise UserError(f"backbone {backbone.card.name} has no image tower to train", "ltbench list backbones")
-        self.tower = backbone.visual
+        self.tower = visual
         self.head = head
         self.criterion = criterion
         self.batch_norm = batch_norm
         self._backbone = backbone
         parts = dict(self.tower.named_modules())
         parts.pop("")
-        unknown = [name for name in freeze if name not in parts]
+        named = () if self.is_frozen else tuple(freeze)
+        unknown = [name for name in named if name not in parts]
         if unknown:
             tops = ", ".join(name for name, _ in self.tower.named_children())
             raise UserError(
@@ -68,7 +79,7 @@ class FineTuned(nn.Module):
                 f"-o freeze=[…] with some of {tops}",
             )
         # A tuple of the names: as modules of this one they would be in its state twice.
-        self._frozen = tuple(freeze)
+        self._frozen = named
 
     def trained(self) -> list[nn.Parameter]:
         """Parameters of the tower that are not frozen."""
@@ -88,12 +99,14 @@ class FineTuned(nn.Module):
         return self
 
     def features(self, batch: Batch) -> Tensor:
-        """Global features [n, dim] of images [n, 3, H, W], with gradients."""
+        """Global features [n, dim] of images [n, 3, H, W], with gradients; as they come where the tower is frozen."""
+        if self.is_frozen:
+            return batch.features.float()
         images = batch.features.contiguous(memory_format=torch.channels_last)
         return self._backbone.encode_global(images)
 
     def logits(self, batch: Batch) -> Tensor:
-        """Logits float32 [n, C] of images [n, 3, H, W]."""
+        """Logits float32 [n, C]."""
         logits: Tensor = self.head(self.features(batch))
         return logits
 
@@ -146,12 +159,13 @@ class FineTuneConfig(TrainingConfig):
         )
 
     def groups(self, module: FineTuned) -> list[ParamGroup]:
-        """Parameters of the tower that are not frozen, and those of the head."""
-        course = self.course()
-        return [
-            ParamGroup(module.trained(), self.lr, self.weight_decay, course, "tower"),
-            ParamGroup(list(module.head.parameters()), self.head_lr, self.weight_decay, course, "head"),
-        ]
+        """Parameters of the tower that are not frozen, if any, and those of the head."""
+        head = ParamGroup(list(module.head.parameters()), self.head_lr, self.weight_decay, self.course(), "head")
+        return [*self.tower_group(module.trained(), self.lr), head]
+
+    def tower_group(self, parameters: Sequence[nn.Parameter], lr: float) -> list[ParamGroup]:
+        """The group of what a tower learns; none where it learns nothing."""
+        return [ParamGroup(parameters, lr, self.weight_decay, self.course(), "tower")] if parameters else []
 
     def rows(self, context: Context) -> ClassAwareSampler | None:
         """The sampler asked for; None shuffles.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ltbench.backbones.base import Backbone
-from ltbench.method.fine_tune import FineTuneConfig, FineTuned
+from ltbench.method.fine_tune import FineTuneConfig, FineTuned, Tower
 from ltbench.method.method import Context
 from ltbench.method.stages import Augment, GradientStage, ParamGroup, Sampler
 from ltbench.nn import DistortedCrop, FixedViews, canvas_for
@@ -18,10 +18,19 @@ class ViewedConfig(FineTuneConfig):
     """Options of fine-tuning that also say how an image is squared, and which random views training sees.
 
     Without them a recipe trains on mirrored images behind the backbone's own preprocessing, which cuts the border of a
-    picture off. A method hands :attr:`images` on in its ``needs()``. Sources in brackets: DB and DR as in
-    :class:`~ltbench.method.FineTuneConfig`.
+    picture off. A method hands :attr:`images` and :attr:`input` on in its ``needs()``. Sources in brackets: DB and DR
+    as in :class:`~ltbench.method.FineTuneConfig`.
+
+    A configuration with ``tower=trained`` does not state that option, so that its runs have the key of those that were
+    made before there was a choice. One with ``tower=frozen`` does not state what then decides nothing.
     """
 
+    #: Options that say how a tower is trained.
+    of_tower: ClassVar[frozenset[str]] = frozenset({"lr", "batch_norm", "freeze"})
+
+    tower: Tower = Field(
+        "trained", description="train the image tower, or only what lies behind its cached features [all: trained]"
+    )
     images: Literal["backbone", "square"] = Field(
         "backbone",
         description="the backbone's own preprocessing, or the whole image as a square, normalised by ImageNet [DB, DR]",
@@ -32,6 +41,28 @@ class ViewedConfig(FineTuneConfig):
         description="distorted crops, fresh or k fixed ones an image; mirrored images; none [DB, DR: live]",
     )
     views_k: int = Field(8, ge=1, description="number of fixed views; augment=views only [ours]")
+
+    @model_validator(mode="after")
+    def _cached(self) -> ViewedConfig:
+        if self.tower == "frozen" and self.augment == "live":
+            raise ValueError("tower=frozen keeps features, and augment=live has none to keep: add -o augment=flip")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = handler(self)
+        for name in self.idle() if self.tower == "frozen" else ("tower",):
+            found.pop(name, None)
+        return found
+
+    def idle(self) -> frozenset[str]:
+        """How a tower is trained, where none is."""
+        return self.of_tower if self.tower == "frozen" else frozenset()
+
+    @property
+    def input(self) -> Literal["image", "global"]:
+        """What batches carry: images, or features of the tower that is left as it is."""
+        return "global" if self.tower == "frozen" else "image"
 
     def views(self, backbone: Backbone) -> Augment:
         """What the option ``augment`` asks for, as views that reach the tower whole."""

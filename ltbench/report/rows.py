@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ltbench.backbones.registry import own_size
 from ltbench.metrics.bootstrap import seed_interval
@@ -18,6 +18,10 @@ from ltbench.tasks.overlap import why_unranked
 
 #: Order in which subsets are shown; others follow by name.
 SUBSETS = ("total", "head", "medium", "tail", "gzsl", "zsl", "seen", "unseen")
+
+
+_FROZEN: Final = {"tower": "frozen", "train_encoder": False}
+"""Options by which a method that otherwise trains the image tower leaves it as it is."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +115,16 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Recipe, with its variant unless that is the printed one."""
+        """Recipe, with its variant unless that is the printed one, and ``frozen`` where it usually trains a tower."""
         method = self.first.method
-        return method.name if method.variant == "paper" else f"{method.name} ({method.variant})"
+        marks = (*([] if method.variant == "paper" else [method.variant]), *(["frozen"] if self.is_frozen else []))
+        return f"{method.name} ({', '.join(marks)})" if marks else method.name
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the method trains the image tower unless it is told otherwise, as it was here."""
+        config = self.first.method.config
+        return any(name in config and config[name] == value for name, value in _FROZEN.items())
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -38,6 +38,7 @@ class DRModule(FineTuned):
 class DR(Method):
     """Learns all weights of the image tower that are not frozen, a neck and a linear head from images and labels.
 
+    With ``tower=frozen`` it learns neck and head alone, from cached features.
     The released configuration trains an ImageNet ResNet-50; names of frozen parts are those of its tower.
     """
 
@@ -81,14 +82,14 @@ class DR(Method):
         }
 
     def needs(self) -> Needs:
-        """Images. The losses skip unknown labels, so the task's policy stands.
+        """Images, or features where the tower is frozen. The losses skip unknown labels, so the task's policy stands.
 
         Only bce on rows drawn evenly gives probabilities: rankings put no logit at the odds, and class-aware draws move
         the share of positives.
         """
         config = self.config
         return Needs(
-            input="image",
+            input=config.input,
             classes="fixed",
             images=config.images,
             calibrated=config.objective == "bce" and config.sampler == "shuffle",
@@ -106,5 +107,6 @@ class DR(Method):
             build_objective(config, context.stats, context.variant),
             batch_norm=config.batch_norm,
             freeze=config.freeze,
+            tower=config.tower,
         )
         return [config.fine_tuning("fine-tune", module, context)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ltbench.plugin import MethodSpec, hookimpl
+from ltbench.plugin import MethodSpec, RowNote, hookimpl
 
 
 def _recipe(name: str, summary: str) -> MethodSpec:
@@ -16,6 +16,12 @@ def _recipe(name: str, summary: str) -> MethodSpec:
         variants=("code", "paper"),
         card="cards/dr.md",
         presets="presets.yaml",
+        notes=(
+            RowNote(
+                text="the image tower was left as it is and its features were cached; the paper learns the tower",
+                config={"tower": "frozen"},
+            ),
+        ),
     )
 
 

@@ -27,9 +27,9 @@ from ltbench_baselines.common.losses_by_name import PROPER, LossConfig, build_lo
 class FineTune(Method):
     """Learns all weights of the image tower and a linear head from images and observed labels.
 
-    The recipes differ in loss and sampler only. Optimiser, schedule, sampler, neck, views and the treatment of batch
-    normalisation can be set as in the released configurations of Distribution-Balanced Loss (Wu et al., ECCV 2020) and
-    of DR loss.
+    With ``tower=frozen`` it learns the head alone, from cached features. The recipes differ in loss and sampler only.
+    Optimiser, schedule, sampler, neck, views and the treatment of batch normalisation can be set as in the released
+    configurations of Distribution-Balanced Loss (Wu et al., ECCV 2020) and of DR loss.
     """
 
     class Config(LossConfig, ViewedConfig):
@@ -56,13 +56,13 @@ class FineTune(Method):
         }
 
     def needs(self) -> Needs:
-        """Images. The losses skip unknown labels, so the task's policy stands.
+        """Images, or features where the tower is frozen. The losses skip unknown labels, so the task's policy stands.
 
         Only proper losses on rows drawn evenly give probabilities; class-aware draws move the share of positives.
         """
         config = self.config
         return Needs(
-            input="image",
+            input=config.input,
             classes="fixed",
             images=config.images,
             calibrated=config.loss in PROPER and config.sampler == "shuffle",
@@ -81,5 +81,6 @@ class FineTune(Method):
             build_loss(config, context.stats, context.variant),
             batch_norm=config.batch_norm,
             freeze=config.freeze,
+            tower=config.tower,
         )
         return [config.fine_tuning("fine-tune", module, context)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.distributions import Beta
 
@@ -85,7 +85,9 @@ class Experts(FineTuned):
     def __init__(self, backbone: Backbone, adjustment: Tensor, config: BalPoE.Config) -> None:
         experts, classes = adjustment.shape
         heads = nn.ModuleList(CosineClassifier(backbone.card.dim, classes, config.scale) for _ in range(experts))
-        super().__init__(backbone, heads, BCELoss(), batch_norm=config.batch_norm, freeze=config.freeze)
+        super().__init__(
+            backbone, heads, BCELoss(), batch_norm=config.batch_norm, freeze=config.freeze, tower=config.tower
+        )
         self.mixup = config.mixup
         self.register_buffer("adjustment", adjustment)
         self.branches: TowerBranches | None = None
@@ -113,7 +115,7 @@ class Experts(FineTuned):
         return [*super().trained(), *own]
 
     def opinions(self, batch: Batch) -> Tensor:
-        """Logits [K, n, C] of the experts for images [n, 3, H, W], without adjustment."""
+        """Logits [K, n, C] of the experts, without adjustment."""
         experts = len(self.head)
         with self.branches.every() if self.branches is not None else nullcontext():
             features = self.features(batch)
@@ -125,13 +127,16 @@ class Experts(FineTuned):
         return self.opinions(batch).mean(dim=0)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Mean over the experts of the binary cross-entropy of adjusted logits, for mixed images where asked for."""
+        """Mean over the experts of the binary cross-entropy of adjusted logits, for mixed inputs where asked for.
+
+        Images are mixed, or features where the tower is frozen.
+        """
         if not (self.mixup and self.training):
             return {"loss_cls": self._loss(self.opinions(batch), batch.observed)}
         share = float(Beta(self.mixup, self.mixup).sample())
         partner = _partners(batch.observed)
-        images = share * batch.features + (1.0 - share) * batch.features[partner]
-        opinions = self.opinions(Batch(batch.rows, images, batch.observed))
+        mixed = share * batch.features + (1.0 - share) * batch.features[partner]
+        opinions = self.opinions(Batch(batch.rows, mixed, batch.observed))
         own, other = self._loss(opinions, batch.observed), self._loss(opinions, batch.observed[partner])
         return {"loss_cls": share * own + (1.0 - share) * other}
 
@@ -167,6 +172,12 @@ class BalPoE(Method):
             (), description="parts of the tower that each expert has for itself [release: last two stages; ours: none]"
         )
 
+        @model_validator(mode="after")
+        def _parted(self) -> BalPoE.Config:
+            if self.tower == "frozen" and self.own_parts:
+                raise ValueError("own_parts: experts learn no parts of a tower with tower=frozen")
+            return self
+
     config: Config
 
     @classmethod
@@ -180,8 +191,11 @@ class BalPoE(Method):
         }
 
     def needs(self) -> Needs:
-        """Images. The mean of adjusted experts is balanced on purpose, so its logits are no probabilities here."""
-        return Needs(input="image", classes="fixed", images=self.config.images, calibrated=False)
+        """Images, or features where the tower is frozen.
+
+        The mean of adjusted experts is balanced on purpose, so its logits are no probabilities here.
+        """
+        return Needs(input=self.config.input, classes="fixed", images=self.config.images, calibrated=False)
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """One gradient stage over tower and experts.
@@ -191,10 +205,7 @@ class BalPoE(Method):
         """
         config = self.config
         module = Experts(context.backbone, adjustments(context.stats, config.targets), config)
-        course = config.course()
-        groups = [
-            ParamGroup(module.trained(), config.lr, config.weight_decay, course, "tower"),
-            # Decay of a vector whose length does not count would only raise its learning rate.
-            ParamGroup(list(module.head.parameters()), config.head_lr, 0.0, course, "experts"),
-        ]
+        # Decay of a vector whose length does not count would only raise its learning rate.
+        experts = ParamGroup(list(module.head.parameters()), config.head_lr, 0.0, config.course(), "experts")
+        groups = [*config.tower_group(module.trained(), config.lr), experts]
         return [config.fine_tuning("fine-tune", module, context, groups=groups)]

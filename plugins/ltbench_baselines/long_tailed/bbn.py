@@ -14,7 +14,7 @@ from ltbench.backbones.base import Backbone
 from ltbench.losses import BCELoss
 from ltbench.method import Batch, Choice, Context, Method, Needs, Sampler, Scan, SearchSpace, Stage
 from ltbench.nn import ClassDrawSampler, LinearHead, ShuffleSampler, split_streams
-from ltbench_baselines.long_tailed.two_branches import TwoBranches, TwoStreamConfig, known_labels, last_parts, rates
+from ltbench_baselines.long_tailed.two_branches import TwoBranches, TwoStreamConfig, known_labels, rates
 
 
 class BilateralBranches(TwoBranches):
@@ -24,7 +24,6 @@ class BilateralBranches(TwoBranches):
 
     Args:
         classes: number of classes C.
-        branch: see :class:`~ltbench_baselines.long_tailed.two_branches.TwoBranches`.
         horizon: epochs T_max at which a would be 0.
         factor: what the mixed features are multiplied by (2 in the released code).
     """
@@ -36,11 +35,10 @@ class BilateralBranches(TwoBranches):
         backbone: Backbone,
         classes: int,
         config: TwoStreamConfig,
-        branch: Sequence[str],
         horizon: int,
         factor: float,
     ) -> None:
-        super().__init__(backbone, LinearHead(2 * backbone.card.dim, classes), BCELoss(), config, branch)
+        super().__init__(backbone, LinearHead(2 * backbone.card.dim, classes), BCELoss(), config, whole_stage=False)
         self.horizon = horizon
         self.factor = factor
         self.register_buffer("alpha", torch.tensor(1.0))
@@ -98,8 +96,11 @@ class BBN(Method):
         return {**rates(), "augment": Choice(("none", "flip"))}
 
     def needs(self) -> Needs:
-        """Images. Reversed draws move the share of positives, so sigmoids of the logits are no probabilities."""
-        return Needs(input="image", classes="fixed", images=self.config.images, calibrated=False)
+        """Images, or features where the tower is frozen.
+
+        Reversed draws move the share of positives, so sigmoids of the logits are no probabilities.
+        """
+        return Needs(input=self.config.input, classes="fixed", images=self.config.images, calibrated=False)
 
     def _second(self, context: Context) -> Sampler:
         if self.config.sampler == "uniform":
@@ -120,7 +121,6 @@ class BBN(Method):
             backbone,
             len(context.class_names),
             config,
-            last_parts(backbone.visual, whole_stage=False) if config.branch is None else config.branch,
             horizon=horizon,
             factor=2.0 if code else 1.0,
         )

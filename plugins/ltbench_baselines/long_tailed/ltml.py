@@ -15,7 +15,7 @@ from ltbench.backbones.base import Backbone
 from ltbench.losses import BCELoss, MultiLabelLoss, WeightedLoss
 from ltbench.method import Batch, Choice, Context, Method, Needs, ParamGroup, SearchSpace, Stage, Stats, Uniform
 from ltbench.nn import ClassAwareSampler, LinearHead, split_streams
-from ltbench_baselines.long_tailed.two_branches import TwoBranches, TwoStreamConfig, known_labels, last_parts, rates
+from ltbench_baselines.long_tailed.two_branches import TwoBranches, TwoStreamConfig, known_labels, rates
 
 
 class RatioWeightedLoss(WeightedLoss):
@@ -68,7 +68,6 @@ class CollaborativeBranches(TwoBranches):
     Args:
         classes: number of classes C.
         criterion: loss of logits and labels, of either branch.
-        branch: see :class:`~ltbench_baselines.long_tailed.two_branches.TwoBranches`.
         agreement: weight of the two disagreements.
         compensate: compensate the logits that the losses see.
     """
@@ -79,12 +78,11 @@ class CollaborativeBranches(TwoBranches):
         classes: int,
         criterion: MultiLabelLoss,
         config: TwoStreamConfig,
-        branch: Sequence[str],
         agreement: float,
         compensate: bool,
     ) -> None:
         heads = nn.ModuleList(LinearHead(backbone.card.dim, classes) for _ in range(2))
-        super().__init__(backbone, heads, criterion, config, branch)
+        super().__init__(backbone, heads, criterion, config, whole_stage=True)
         self.agreement = agreement
         self.compensation = nn.ModuleList(LogitCompensation(classes) for _ in range(2 if compensate else 0))
 
@@ -144,19 +142,20 @@ class LTML(Method):
         return {**rates(), "agreement": Uniform(0.01, 1.0, log=True), "augment": Choice(("none", "flip"))}
 
     def needs(self) -> Needs:
-        """Images. Class-aware draws move the share of positives, so sigmoids of the logits are no probabilities."""
-        return Needs(input="image", classes="fixed", images=self.config.images, calibrated=False)
+        """Images, or features where the tower is frozen.
+
+        Class-aware draws move the share of positives, so sigmoids of the logits are no probabilities.
+        """
+        return Needs(input=self.config.input, classes="fixed", images=self.config.images, calibrated=False)
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """One gradient stage."""
         config = self.config
-        visual = context.backbone.visual
         module = CollaborativeBranches(
             context.backbone,
             len(context.class_names),
             RatioWeightedLoss(shares(context.stats)) if config.weighting == "ratio" else BCELoss(),
             config,
-            last_parts(visual, whole_stage=True) if config.branch is None else config.branch,
             agreement=config.agreement,
             compensate=config.compensation,
         )

@@ -70,7 +70,7 @@ class Rescaled(nn.Module):
         return scaled
 
     def logits(self, batch: Batch) -> Tensor:
-        """Logits float32 [n, C] of images [n, 3, H, W]."""
+        """Logits float32 [n, C]."""
         with torch.no_grad():
             logits = self.first.logits(batch).float()
         return self._scaled(logits)
@@ -112,8 +112,11 @@ class LWS(Method):
         }
 
     def needs(self) -> Needs:
-        """Images. Class-aware rows of the second stage move the share of positives, so logits are no probabilities."""
-        return Needs(input="image", classes="fixed", images=self.config.images, calibrated=False)
+        """Images, or features where the tower is frozen.
+
+        Class-aware rows of the second stage move the share of positives, so logits are no probabilities.
+        """
+        return Needs(input=self.config.input, classes="fixed", images=self.config.images, calibrated=False)
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """Tower and head by ``sampler`` (rows drawn evenly unless asked otherwise), then the factors.
@@ -128,6 +131,7 @@ class LWS(Method):
             build_loss(config, context.stats, context.variant),
             batch_norm=config.batch_norm,
             freeze=config.freeze,
+            tower=config.tower,
         )
         second = Rescaled(first, context.stats.rows, whole=context.variant == "code")
         observed = np.asarray(context.observed.numpy(), dtype=np.int8)

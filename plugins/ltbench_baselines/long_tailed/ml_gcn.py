@@ -63,10 +63,13 @@ class MLGCN(Method):
         }
 
     def needs(self) -> Needs:
-        """Images, and a text tower where class names go through it. Unknown labels are skipped; see the card."""
+        """Images, or features where the tower is frozen, and a text tower where class names go through it.
+
+        Unknown labels are skipped; see the card.
+        """
         config = self.config
         return Needs(
-            input="image",
+            input=config.input,
             text=config.text(),
             without_text="words=one-hot",
             extras=config.extras(),
@@ -95,5 +98,6 @@ class MLGCN(Method):
             build_loss(config, stats, context.variant),
             batch_norm=config.batch_norm,
             freeze=config.freeze,
+            tower=config.tower,
         )
         return [config.fine_tuning("fine-tune", module, context)]

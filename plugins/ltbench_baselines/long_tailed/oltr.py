@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -116,7 +116,9 @@ class MemoryModule(FineTuned):
         config: ViewedConfig,
         attention: ModulatedAttention | None = None,
     ) -> None:
-        super().__init__(backbone, embedding, BCELoss(), batch_norm=config.batch_norm, freeze=config.freeze)
+        super().__init__(
+            backbone, embedding, BCELoss(), batch_norm=config.batch_norm, freeze=config.freeze, tower=config.tower
+        )
         self.pull = pull
         self.weight = weight
         self.centroids = nn.Parameter(torch.zeros_like(embedding.weight))
@@ -125,11 +127,15 @@ class MemoryModule(FineTuned):
         self.attention = attention
 
     def features(self, batch: Batch) -> Tensor:
-        """Features [n, D] of images [n, 3, H, W], with what attention adds to them."""
+        """Features [n, D], with what attention adds to them."""
         if self.attention is None:
             return super().features(batch)
-        images = batch.features.contiguous(memory_format=torch.channels_last)
-        pooled, places = self._backbone.encode_regions(images)
+        if self.is_frozen:
+            assert isinstance(batch.input, tuple), "the needs of the method ask for places where there is attention"
+            pooled, places = (each.float() for each in batch.input)
+        else:
+            images = batch.features.contiguous(memory_format=torch.channels_last)
+            pooled, places = self._backbone.encode_regions(images)
         added: Tensor = self.attention(places)
         return pooled + added
 
@@ -183,6 +189,8 @@ class OLTR(Method):
     class Config(ViewedConfig):
         """Options of ``oltr``. Sources in brackets, OLTR: its code; "ours" where that has no such option."""
 
+        of_tower: ClassVar[frozenset[str]] = ViewedConfig.of_tower | {"memory_lr"}
+
         sampler: Literal["shuffle", "class-aware"] = Field(
             "class-aware", description="rows of the second stage; the first draws them evenly [OLTR]"
         )
@@ -220,8 +228,13 @@ class OLTR(Method):
         }
 
     def needs(self) -> Needs:
-        """Images. Class-aware draws move the share of positives, so sigmoids of the logits are no probabilities."""
-        return Needs(input="image", classes="fixed", images=self.config.images, calibrated=False)
+        """Images, or features where the tower is frozen, with those of places for attention among them.
+
+        Class-aware draws move the share of positives, so sigmoids of the logits are no probabilities.
+        """
+        config = self.config
+        given = "region" if config.tower == "frozen" and config.attention == "modulated" else config.input
+        return Needs(input=given, classes="fixed", images=config.images, calibrated=False)
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """Features first, then the memory.
@@ -232,7 +245,9 @@ class OLTR(Method):
         config, backbone = self.config, context.backbone
         dim, classes = backbone.card.dim, len(context.class_names)
         head = LinearHead(dim, classes)
-        first = FineTuned(backbone, head, BCELoss(), batch_norm=config.batch_norm, freeze=config.freeze)
+        first = FineTuned(
+            backbone, head, BCELoss(), batch_norm=config.batch_norm, freeze=config.freeze, tower=config.tower
+        )
         second = MemoryModule(
             backbone,
             head,
@@ -252,7 +267,7 @@ class OLTR(Method):
             learned = list(second.attention.parameters())
             groups.append(ParamGroup(learned, config.memory_head_lr / 10, decay, course, "attention"))
         if config.memory_lr is not None:
-            groups.append(ParamGroup(second.trained(), config.memory_lr, decay, course, "tower"))
+            groups += config.tower_group(second.trained(), config.memory_lr)
         return [
             config.fine_tuning("features", first, context, sampler=ShuffleSampler(context.stats.rows)),
             config.fine_tuning("memory", second, context, groups=groups, epochs=config.memory_epochs),
@@ -266,7 +281,10 @@ def attention_for(backbone: Backbone) -> ModulatedAttention:
         UserError: it has none, or vectors of another size than its global feature.
     """
     side, tower = backbone.card.image_size or 224, backbone.visual
-    assert tower is not None, "the first stage has looked for one"
+    if tower is None:
+        raise UserError(
+            f"attention: backbone {backbone.card.name} has no image tower to ask for its places", "-o attention=none"
+        )
     try:
         with torch.no_grad():
             places = backbone.encode_regions(torch.zeros(1, 3, side, side, device=next(tower.parameters()).device))[1]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from ltbench.plugin import MethodSpec, hookimpl
+from ltbench.plugin import MethodSpec, RowNote, hookimpl
 
 EVERY_FAMILY = frozenset({"ltml", "plt", "spml", "partial"})
 BOTH_FORMS = ("paper", "code")
+FROZEN = RowNote(
+    text="the image tower was left as it is and its features were cached; the published training learns the tower",
+    config={"tower": "frozen"},
+)
 
 
 def _visual(
@@ -21,6 +25,7 @@ def _visual(
         variants=variants,
         card="cards/visual.md",
         presets="presets.yaml",
+        notes=(FROZEN,),
     )
 
 
@@ -56,6 +61,7 @@ def ltbench_methods() -> list[MethodSpec]:
             variants=BOTH_FORMS,
             card="cards/lws.md",
             presets="presets_lws.yaml",
+            notes=(FROZEN,),
         ),
         MethodSpec(
             name="ml-gcn",
@@ -65,6 +71,7 @@ def ltbench_methods() -> list[MethodSpec]:
             variants=BOTH_FORMS,
             card="cards/ml-gcn.md",
             presets="presets_ml_gcn.yaml",
+            notes=(FROZEN,),
         ),
         MethodSpec(
             name="balpoe",
@@ -73,6 +80,7 @@ def ltbench_methods() -> list[MethodSpec]:
             families=EVERY_FAMILY,
             card="cards/balpoe.md",
             presets="presets_balpoe.yaml",
+            notes=(FROZEN,),
         ),
         MethodSpec(
             name="bbn",
@@ -82,6 +90,7 @@ def ltbench_methods() -> list[MethodSpec]:
             variants=BOTH_FORMS,
             card="cards/bbn.md",
             presets="presets_bbn.yaml",
+            notes=(FROZEN,),
         ),
         MethodSpec(
             name="ltml",
@@ -90,6 +99,7 @@ def ltbench_methods() -> list[MethodSpec]:
             families=EVERY_FAMILY,
             card="cards/ltml.md",
             presets="presets_ltml.yaml",
+            notes=(FROZEN,),
         ),
         MethodSpec(
             name="oltr",
@@ -98,5 +108,6 @@ def ltbench_methods() -> list[MethodSpec]:
             families=EVERY_FAMILY,
             card="cards/oltr.md",
             presets="presets_oltr.yaml",
+            notes=(FROZEN,),
         ),
     ]

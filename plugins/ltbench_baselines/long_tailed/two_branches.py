@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -47,6 +47,12 @@ class TwoStreamConfig(ViewedConfig):
             raise ValueError(f"batch_size: two streams share a batch, so it must be even, not {self.batch_size}")
         return self
 
+    @model_validator(mode="after")
+    def _branched(self) -> TwoStreamConfig:
+        if self.tower == "frozen" and self.branch is not None:
+            raise ValueError("branch: a branch learns no parts of a tower with tower=frozen")
+        return self
+
     def streams(self, rebalanced: Sampler, context: Context) -> StreamSampler:
         """Rows drawn evenly, in turns with rows of another sampler."""
         rows = context.stats.rows
@@ -56,13 +62,14 @@ class TwoStreamConfig(ViewedConfig):
         self, module: TwoBranches, context: Context, rebalanced: Sampler, *more: ParamGroup
     ) -> GradientStage:
         """The stage: tower with its second end, head, and whatever else is learned."""
-        course = self.course()
-        # As the tower: what convolutions are fastest in.
-        module.branches.to(memory_format=torch.channels_last)
-        tower = [*module.trained(), *module.branches.parameters()]
+        tower = module.trained()
+        if module.branches is not None:
+            # As the tower: what convolutions are fastest in.
+            module.branches.to(memory_format=torch.channels_last)
+            tower += module.branches.parameters()
         groups = [
-            ParamGroup(tower, self.lr, self.weight_decay, course, "tower"),
-            ParamGroup(list(module.head.parameters()), self.head_lr, self.weight_decay, course, "head"),
+            *self.tower_group(tower, self.lr),
+            ParamGroup(list(module.head.parameters()), self.head_lr, self.weight_decay, self.course(), "head"),
             *more,
         ]
         return self.fine_tuning("train", module, context, groups=groups, sampler=self.streams(rebalanced, context))
@@ -71,8 +78,11 @@ class TwoStreamConfig(ViewedConfig):
 class TwoBranches(FineTuned):
     """A tower whose named parts exist twice; branch 0 is the tower as it came, branch 1 has copies.
 
+    Where the tower is frozen it ends once, and what lies behind its features makes the branches.
+
     Args:
-        branch: names of these parts, in the order in which rows meet them.
+        config: names these parts, in the order in which rows meet them; None there is the published choice.
+        whole_stage: what that is: a ResNet's whole last stage in place of its last block.
         others: see :class:`ltbench.method.FineTuned`.
 
     Raises:
@@ -80,9 +90,15 @@ class TwoBranches(FineTuned):
     """
 
     def __init__(
-        self, backbone: Backbone, head: nn.Module, criterion: nn.Module, config: TwoStreamConfig, branch: Sequence[str]
+        self, backbone: Backbone, head: nn.Module, criterion: nn.Module, config: TwoStreamConfig, whole_stage: bool
     ) -> None:
-        super().__init__(backbone, head, criterion, batch_norm=config.batch_norm, freeze=config.freeze)
+        super().__init__(
+            backbone, head, criterion, batch_norm=config.batch_norm, freeze=config.freeze, tower=config.tower
+        )
+        self.branches: TowerBranches | None = None
+        if self.is_frozen:
+            return
+        branch = last_parts(backbone.visual, whole_stage) if config.branch is None else config.branch
         frozen = [part for part in branch for name in config.freeze if f"{part}.".startswith(f"{name}.")]
         if frozen:
             raise UserError(f"branch: part {frozen[0]!r} is frozen, so its copies would be equal", "-o branch=[…]")
@@ -94,11 +110,15 @@ class TwoBranches(FineTuned):
     def train(self, mode: bool = True) -> TwoBranches:
         """Training mode as for the tower; copies are in the mode of the parts they were copied from."""
         super().train(mode)
-        self.branches.follow()
+        if self.branches is not None:
+            self.branches.follow()
         return self
 
     def both(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Features [n, dim] of all rows, of either branch."""
+        if self.branches is None:
+            features = self.features(batch)
+            return features, features
         with self.branches.every():
             first, second = self.features(batch).chunk(2)
         return first, second
@@ -107,7 +127,7 @@ class TwoBranches(FineTuned):
         """Features [n / 2, dim] of the even rows from branch 0, and of the odd rows from branch 1."""
         rows = torch.cat(split_streams(torch.arange(len(batch.rows), device=batch.rows.device), 2))
         ordered = Batch(batch.rows[rows], batch.features[rows], batch.observed[rows])
-        with self.branches.each():
+        with self.branches.each() if self.branches is not None else nullcontext():
             first, second = self.features(ordered).chunk(2)
         return first, second
 

@@ -28,7 +28,23 @@ CONSTANTS = {"voc": (0.3, 5.0), "coco": (0.2, 2.0)}
 EVENLY = ("erm", "rw", "focal", "cb-focal", "ldam", "mls")
 OF_DB = ("rs", "r-bce-focal", "db", "db-focal")
 OF_DR = ("asl", "lsep", "zlpr", "circle", "balpoe", "c-lsep", "c-zlpr")
-ON_PLT = (*EVENLY, *OF_DB, "asl", "lsep", "zlpr", "circle", "lws", "ml-gcn", "bbn", "ltml")
+ON_PLT = (
+    *EVENLY,
+    *OF_DB,
+    "asl",
+    "lsep",
+    "zlpr",
+    "circle",
+    "lws",
+    "ml-gcn",
+    "bbn",
+    "ltml",
+    "balpoe",
+    "oltr",
+    "dr",
+    "c-lsep",
+    "c-zlpr",
+)
 OTHERS = ("bbn", "ltml", "oltr", "ml-gcn", "lws")
 VIEWED = [item.spec.name for item in registry().methods if issubclass(item.spec.load().Config, ViewedConfig)]
 

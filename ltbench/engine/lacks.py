@@ -58,9 +58,14 @@ class Lack:
 
 
 class Look:
-    """Looks for data and weights, at what a task setting needs and at each backbone once."""
+    """Looks for data and weights, at what a task setting needs and at each backbone once.
 
-    def __init__(self) -> None:
+    Args:
+        validates: what is run is judged on validation rows.
+    """
+
+    def __init__(self, validates: bool = False) -> None:
+        self._validates = validates
         self._data: dict[tuple[Hashable, ...], tuple[Lack, ...]] = {}
         self._weights: dict[str, tuple[Lack, ...]] = {}
 
@@ -70,7 +75,7 @@ class Look:
         Raises:
             UserError: ``LTBENCH_MIRROR`` is no mirror, or the method cannot be loaded.
         """
-        task = read_by(request)
+        task = read_by(request, validates=self._validates)
         place = (task.address, task.sources, root.root)
         if place not in self._data:
             items = _plan(task, root).items

@@ -34,8 +34,11 @@ def needs_of_base(request: RunRequest) -> Needs:
     return facts_of(resolve_preset(request)[0].spec).needs
 
 
-def read_by(request: RunRequest) -> Task:
+def read_by(request: RunRequest, *, validates: bool = False) -> Task:
     """The task with only those published lists that a run has a use for.
+
+    Args:
+        validates: what is run is judged on validation rows.
 
     Raises:
         UserError: as :func:`options_of`.
@@ -44,4 +47,4 @@ def read_by(request: RunRequest) -> Task:
     name, _, value = needs.without_captions.partition("=")
     if needs.captions and name and options_of(request).get(name) == read_yaml(value):
         needs = needs.model_copy(update={"captions": False})
-    return read_task(request.task, needs, validates=request.selects)
+    return read_task(request.task, needs, validates=validates or request.selects)

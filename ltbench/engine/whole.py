@@ -54,16 +54,19 @@ class Whole:
         return sum(one.seconds is None for one in self.open)
 
 
-def look_at(requests: Iterable[RunRequest], reporter: Reporter = SILENT, strict: bool = True) -> Whole:
+def look_at(
+    requests: Iterable[RunRequest], reporter: Reporter = SILENT, strict: bool = True, validates: bool = False
+) -> Whole:
     """Look what runs need; nothing is written, brought or asked for.
 
     Args:
         strict: a run whose method and task do not fit is an error; else it is counted, and refused when its turn comes.
+        validates: what is run is judged on validation rows, as trials of a search are.
 
     Raises:
         UserError: as :func:`ltbench.engine.preflight.preflight`.
     """
-    look, found, refused = Look(), [], dict[str, int]()
+    look, found, refused = Look(validates), [], dict[str, int]()
     for request in requests:
         try:
             found.append(preflight(request, reporter, look))

@@ -126,9 +126,8 @@ def _begin(request: RunRequest, trials: int, cap: float, dry_run: bool, measure:
     from ltbench.engine.whole import clear, look_at
 
     says = reporter()
-    # A trial is no run: what runs were recorded says nothing of it but how long such a run takes. It is judged on
-    # validation rows.
-    whole = look_at([replace(request, overwrite="always", selection="validation")])
+    # A trial is no run: what runs were recorded says nothing of it but how long such a run takes.
+    whole = look_at([replace(request, overwrite="always")], validates=True)
     if not dry_run:
         clear(whole, default_offline(), f"tuning {request.method} on {request.task.address}")
     (found,) = measured(whole.found) if measure else whole.found

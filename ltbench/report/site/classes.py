@@ -33,8 +33,8 @@ class ClassFacts:
 def classes_of(record: RunRecord) -> list[ClassFacts]:
     """Classes of the setting that a record ran on, by group and then by how often they were observed.
 
-    Groups come from the counts that the installed task was pinned with, and only where the groups that it pins are those
-    that the record states: a task of the same name may be another one.
+    Groups come from the counts that the installed task was pinned with, and only where its groups are those that the
+    record states: a task of the same name may be another one.
     """
     names = list(record.per_class_ap)
     task = _installed(record)

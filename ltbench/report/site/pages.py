@@ -22,9 +22,9 @@ from ltbench.report.matrix import TASKS, Matrix
 from ltbench.report.published import PAPERS, published
 from ltbench.report.published_pages import comparisons, notes, published_tables
 from ltbench.report.site.cards import CardPage
-from ltbench.report.site.classes import class_scores, classes_of
+from ltbench.report.site.classes import ClassFacts, class_scores, classes_of
 from ltbench.report.site.pictures import MOST, cost_pictures, curve_picture, group_picture
-from ltbench.report.site.table import Entry, SiteTable, site_table
+from ltbench.report.site.table import Entry, SiteTable
 
 #: (Method, distribution) → its card.
 Cards = Mapping[tuple[str, str], CardPage]
@@ -78,26 +78,30 @@ def task_page(board: Board, table: SiteTable, cards: Cards) -> TaskPage:
     name = page_name(board.task, board.version)
     settings = settings_of(board.task) or tuple(setting or "" for setting in board.settings)
     curves = curves_of(settings, [ranked.row for section in board.sections for ranked in section.ranked])
-    html = _templates().get_template("task.html.j2").render(
-        root="../",
-        board=board,
-        table=table,
-        introduction=introduction(board).replace("`", "").replace("the records beside this page", "records"),
-        data=_json(_grid(table)),
-        name=name,
-        sections=[
-            {
-                "part": part,
-                "section": section,
-                "groups": group_picture(section, board.headline),
-                "costs": cost_pictures(section, board.headline),
-            }
-            for part, section in zip(table.parts, board.sections, strict=False)
-        ],
-        curves=curve_picture(curves, settings, board.headline),
-        most=MOST,
-        failed=[(record, f"../{record_file(record)}") for record in board.failed],
-        printed=[(paper, PAPERS[paper]) for paper in board.printed],
+    html = (
+        _templates()
+        .get_template("task.html.j2")
+        .render(
+            root="../",
+            board=board,
+            table=table,
+            introduction=introduction(board).replace("`", "").replace("the records beside this page", "records"),
+            data=_json(_grid(table)),
+            name=name,
+            sections=[
+                {
+                    "part": part,
+                    "section": section,
+                    "groups": group_picture(section, board.headline),
+                    "costs": cost_pictures(section, board.headline),
+                }
+                for part, section in zip(table.parts, board.sections, strict=False)
+            ],
+            curves=curve_picture(curves, settings, board.headline),
+            most=MOST,
+            failed=[(record, f"../{record_file(record)}") for record in board.failed],
+            printed=[(paper, PAPERS[paper]) for paper in board.printed],
+        )
     )
     return TaskPage(name, html, f"ltbenchMore({_json(_more(table, cards))});\n")
 
@@ -131,7 +135,8 @@ def _cell(cell: Cell, numeric: bool) -> Any:
 
 def _more(table: SiteTable, cards: Cards) -> dict[str, Any]:
     kinds: dict[str, int] = {}
-    classes, rows = [], []
+    classes: list[list[ClassFacts]] = []
+    rows = []
     for entry in table.entries:
         first = entry.row.first
         kind = sha256_of([first.task.address, first.task.fingerprints.get("groups"), sorted(first.per_class_ap)])
@@ -173,8 +178,10 @@ def paper_page(paper: str) -> str:
     """The page of a paper: its tables as printed."""
     entries = [entry for entry in published() if entry.paper == paper]
     remarks = [" ".join(text.split()) for text in (*comparisons(entries), *notes(entries))]
-    return _templates().get_template("paper.html.j2").render(
-        root="../", title=PAPERS[paper], remarks=remarks, tables=published_tables(entries)
+    return (
+        _templates()
+        .get_template("paper.html.j2")
+        .render(root="../", title=PAPERS[paper], remarks=remarks, tables=published_tables(entries))
     )
 
 

@@ -232,7 +232,7 @@ def _logarithmic(
     def place(value: float) -> float:
         return round(start + (end - start) * (math.log10(1 + value / unit) - low) / (high - low), 1)
 
-    decades = [0.0, *(unit * 10.0**power for power in range(0, 13))]
+    decades = [0.0, *(unit * 10.0**power for power in range(13))]
     inside = [tick for tick in decades if low <= math.log10(1 + tick / unit) <= high]
     return place, tuple(Tick(place(tick), human(tick).replace(".0", "")) for tick in inside)
 
@@ -297,6 +297,4 @@ def curve_picture(curves: Sequence[Curve], settings: Sequence[str], metric: str)
     across = min(_ACROSS, len(lines))
     rows = -(-len(lines) // _ACROSS)
     first, last = Tick(at[0], settings[0]), Tick(at[-1], settings[-1])
-    return CurvePicture(
-        tuple(lines), (first, last), y_ticks, metric, across * _CURVE_WIDTH, rows * _CURVE_HEIGHT
-    )
+    return CurvePicture(tuple(lines), (first, last), y_ticks, metric, across * _CURVE_WIDTH, rows * _CURVE_HEIGHT)

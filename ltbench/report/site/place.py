@@ -34,7 +34,9 @@ def check_place(target: Path) -> None:
         return
     if not target.is_dir():
         raise UserError(f"{target} is a file, and a site is a folder", other)
-    found = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir() or path.is_symlink()}
+    found = {
+        path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir() or path.is_symlink()
+    }
     if not found:
         return
     listed = _listed(target / MARK)

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from records import builders as b
 
 from ltbench.cli.commands.leaderboard import leaderboard
-from ltbench.metrics.contract import METRICS
 from ltbench.plugin.errors import UserError
 from ltbench.records.read import load_record
 from ltbench.report.board import Board
 from ltbench.report.markdown import render_markdown
+from ltbench.report.rows import shown_metrics
 from ltbench.report.site import place
 from ltbench.report.site.cards import to_html
 from ltbench.report.site.classes import UNKNOWN, classes_of
@@ -47,11 +47,12 @@ def compared(board: Board, table: SiteTable) -> int:
         assert [(entry.rank, entry.label) for entry in entries.values()] == [
             (ranked.rank, label) for ranked, label in zip(section.ranked, entries, strict=True)
         ]
+        metrics = shown_metrics([ranked.row for ranked in section.ranked])
         for shown in section.tables:
             for line in shown.rows:
                 for name, cell in zip(shown.columns, line, strict=True):
                     # Tables of other metrics have columns of the same names.
-                    other = shown.title in METRICS and shown.title != board.headline
+                    other = shown.title in metrics and shown.title != board.headline
                     title = name if not other else shown.title if name == "total" else f"{shown.title} {name}"
                     if title in titles and cell.text != "–":
                         where = entries[line[shown.columns.index("method")].text]

@@ -15,8 +15,9 @@ from report.sites import toy_content
 #: Of columns that are shown, in the order of the rows that are seen.
 CELLS = """title => {
   const heads = [...document.querySelectorAll('.grid .tabulator-col')];
-  const field = heads.find(head => head.querySelector('.heading').textContent === title).getAttribute('tabulator-field');
-  return [...document.querySelectorAll(`.grid .tabulator-cell[tabulator-field="${field}"]`)].map(cell => cell.textContent);
+  const head = heads.find(one => one.querySelector('.heading').textContent === title);
+  const cells = `.grid .tabulator-cell[tabulator-field="${head.getAttribute('tabulator-field')}"]`;
+  return [...document.querySelectorAll(cells)].map(cell => cell.textContent);
 }"""
 
 
@@ -38,6 +39,8 @@ def tab(browser: Any, site: Path, request: pytest.FixtureRequest) -> Iterator[Wa
     """A task's page; no test ends with a complaint or with something asked of another host."""
     wanted = getattr(request, "param", {})
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **wanted})
+    # Many processes may share the cores.
+    context.set_default_timeout(120_000)
     watched = Watched(context.new_page())
     watched.page.goto((site / "tasks" / "toy-plt-v1.html").as_uri())
     watched.page.wait_for_selector(".grid.ready")

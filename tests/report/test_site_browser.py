@@ -95,12 +95,12 @@ def test_search_sections_and_filters_narrow_the_rows(tab: Watched) -> None:
     tab.page.check(".filters")
     box = tab.page.locator('.tabulator-col:has(.heading:text-is("total")) input')
     box.fill("> 71")
-    tab.page.wait_for_function("document.querySelector('.count').textContent === '3 of 10 rows'")
+    tab.page.wait_for_selector('.count:text-is("3 of 10 rows")')
     assert set(cells(tab, "method")) == {"lmpt", "coop"}
     box.fill("60 .. 61")
-    tab.page.wait_for_function("document.querySelector('.count').textContent === '2 of 10 rows'")
+    tab.page.wait_for_selector('.count:text-is("2 of 10 rows")')
     tab.page.uncheck(".filters")
-    tab.page.wait_for_function("document.querySelector('.count').textContent === '9 of 10 rows'")
+    tab.page.wait_for_selector('.count:text-is("9 of 10 rows")')
 
 
 def test_columns_are_chosen(tab: Watched) -> None:
@@ -154,13 +154,13 @@ def test_classes_have_bars_by_group_with_seeds_as_dots(tab: Watched) -> None:
     assert first.locator("td.bar").nth(0).locator(".dot").count() == 2
     assert first.locator("td.bar").nth(1).locator(".dot").count() == 3
     tab.page.locator(".row-name", has_text="lmpt").first.locator("input").uncheck()
-    tab.page.wait_for_function("document.querySelectorAll('.by-class thead th').length === 4")
+    tab.page.wait_for_selector(".by-class thead th:nth-child(5)", state="detached")
 
 
 @pytest.mark.parametrize("tab", [{"color_scheme": "dark"}], indirect=True)
 def test_dark_follows_the_system_until_one_is_chosen(tab: Watched) -> None:
     paper = "getComputedStyle(document.body).backgroundColor"
-    cell = "getComputedStyle(document.querySelector('.tabulator-row')).backgroundColor"
+    cell = "getComputedStyle(document.querySelector('.tabulator-row:not(.tabulator-group)')).backgroundColor"
     assert tab.page.evaluate(paper) == tab.page.evaluate(cell) == "rgb(20, 23, 27)"
     tab.page.click("#theme")
     assert tab.page.evaluate(paper) == tab.page.evaluate(cell) == "rgb(255, 255, 255)"

@@ -94,10 +94,11 @@ def test_search_sections_and_filters_narrow_the_rows(tab: Watched) -> None:
     assert "linear-probe" not in cells(tab, "method")
     tab.page.check(".filters")
     box = tab.page.locator('.tabulator-col:has(.heading:text-is("total")) input')
-    box.fill("> 71")
+    box.press_sequentially("> 71")
     tab.page.wait_for_selector('.count:text-is("3 of 10 rows")')
     assert set(cells(tab, "method")) == {"lmpt", "coop"}
-    box.fill("60 .. 61")
+    box.press("Control+a")
+    box.press_sequentially("60 .. 61")
     tab.page.wait_for_selector('.count:text-is("2 of 10 rows")')
     tab.page.uncheck(".filters")
     tab.page.wait_for_selector('.count:text-is("9 of 10 rows")')

@@ -39,6 +39,8 @@
   function fits(wanted, cell) {
     const text = Array.isArray(cell) ? cell[0] : cell ?? "", value = Array.isArray(cell) ? cell[1] : null;
     const bound = /^\s*(<=|>=|<|>)\s*([-+.\deE]+)\s*$/.exec(wanted), range = /^\s*([-+.\deE]+)\s*\.\.\s*([-+.\deE]+)\s*$/.exec(wanted);
+    // Half typed, it filters nothing yet.
+    if (/^\s*([<>]=?|[-+.\deE]+\s*\.\.)\s*$/.test(wanted)) return true;
     if (range) return value !== null && value >= Number(range[1]) && value <= Number(range[2]);
     if (bound) {
       if (value === null) return false;

@@ -68,12 +68,16 @@ def _matrix(records: Sequence[LoadedRecord]) -> tuple[Matrix | None, list[str]]:
     from ltbench.report.site.write import by_address
     from ltbench.tasks.registry import load_task
 
-    found, tasks, missing = by_address(records), [], []
+    found, tasks, missing = dict(by_address(records)), [], []
     for address in sorted(found, key=natural):
         try:
-            tasks.append(load_task(address))
+            task = load_task(address)
         except UserError:
             missing.append(address)
+            continue
+        # A column is one problem: records of another version have their own page, and no place in it.
+        found[address] = [record for record in found[address] if record.task.version == task.version]
+        tasks.append(task)
     recorded = {(entry.record.method.name, entry.record.method.distribution) for entry in records}
     methods = [item for item in registry().methods if (item.spec.name, item.distribution) in recorded]
     installed = {(item.spec.name, item.distribution) for item in methods}

@@ -29,14 +29,15 @@ def committed_matrix(boards: Path) -> Matrix:
 
     tasks = [load_task(address) for address in TASKS]
     methods = [item for item in registry().methods if item.distribution == "ltbench"]
-    return build_matrix(methods, tasks, committed_records(boards, tasks), _lacks, _presets())
+    return build_matrix(methods, tasks, committed_records(boards, tasks), lacks_of, presets_at_hand())
 
 
-def _lacks(spec: MethodSpec, task: Task) -> Mapping[str, str]:
+def lacks_of(spec: MethodSpec, task: Task) -> Mapping[str, str]:
+    """What keeps a recipe from running on a task, short → in words."""
     return needs_on(spec, task)[1]
 
 
-def _presets() -> HasPreset:
+def presets_at_hand() -> HasPreset:
     """Says whether a recipe has a preset; the file of each recipe is read once."""
     from ltbench.method.config import Preset, load_presets
 

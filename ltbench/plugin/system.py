@@ -5,6 +5,7 @@ Nothing else in the package asks the system for these (``tests/plugin/test_sourc
 * memory: module ``resource``, else ``/proc``, else Windows' own counter, else not measured;
 * hard links: a copy where the file system has none;
 * the mode of new files, and syncing of folders: nothing where the system knows neither;
+* two folders changing places at once: nothing where the system or the file system cannot;
 * signals: asked to end, a program is interrupted as by Ctrl-C, where it can be told;
 * what a terminal's encoding cannot print is replaced;
 * names of files that every system takes.
@@ -140,6 +141,23 @@ def sync_folder(folder: Path) -> None:
         return
     finally:
         os.close(descriptor)
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Let two folders of one file system change places, in one step that nobody sees half of (renameat2 of Linux).
+
+    Returns:
+        Whether they did; False where the system or the file system cannot, and then nothing has changed.
+    """
+    ctypes: Any = _module("ctypes")
+    if ctypes is None or not sys.platform.startswith("linux"):
+        return False
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    if renameat2 is None:
+        return False
+    here, swap = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux' headers.
+    renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+    return bool(renameat2(here, os.fsencode(first), here, os.fsencode(second), swap) == 0)
 
 
 def usable_cores() -> int:

@@ -34,8 +34,11 @@ def test_tox_has_an_environment_for_each_python_and_skips_those_that_are_not_her
     assert tox["tox"]["skip_missing_interpreters"] == "true"
     environments = re.split(r",\s*(?![^{]*\})", tox["tox"]["env_list"])
     assert environments[0] == "all"
-    photos, short = environments[1:]
+    photos, site, short = environments[1:]
     assert tox[f"testenv:{photos}"]["extras"].split() == ["test", "photos"]
+    names = {re.split(r"[<>=]", line)[0] for line in PYPROJECT["project"]["dependencies"]}
+    beside = {"hatchling", "hatch-fancy-pypi-readme", "pytest", "playwright"}
+    assert set(tox[f"testenv:{site}"]["deps"].split()) - names == beside
     numbers = re.search(r"\{([\d,]+)\}", short)
     assert numbers is not None
     assert {version.replace(".", "") for version in versions()} - {"311"} <= set(numbers[1].split(","))
@@ -103,8 +106,11 @@ def test_what_modules_read_beside_them_travels_in_the_wheel() -> None:
     wheel = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
     # Nothing is left out of the packages.
     assert set(wheel) == {"packages"}
-    for name in ("ltbench/engine/times.json", "ltbench/report/published.csv", "ltbench/report/papers/lmpt.yaml"):
+    site = "ltbench/report/site/assets"
+    library = (f"{site}/tabulator.min.js", f"{site}/tabulator_simple.min.css", f"{site}/tabulator.LICENSE.txt")
+    beside = ("ltbench/engine/times.json", "ltbench/report/published.csv", "ltbench/report/papers/lmpt.yaml")
+    for name in (*beside, *library, f"{site}/site.js", "ltbench/report/site/templates/task.html.j2"):
         assert (ROOT / name).is_file()
         assert name.split("/")[0] in wheel["packages"]
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
-    assert not [line for line in ignored if line.endswith((".json", ".csv", ".yaml"))]
+    assert not [line for line in ignored if line.endswith((".json", ".csv", ".yaml", ".js", ".css", ".txt", ".j2"))]

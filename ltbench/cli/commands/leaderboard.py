@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from ltbench.cli.options import PATH, data_root_option
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
+    from ltbench.records.read import LoadedRecord
     from ltbench.records.verify import OpenTruth
     from ltbench.report.board import Board
 
@@ -47,6 +49,7 @@ RUNS = Path("ltbench-runs")
     show_default=True,
     help="Logits to copy with --import: of no seed, of seed 0, of all.",
 )
+@click.option("--site", type=PATH, metavar="DIR", help="Write a static web site of the records to DIR.")
 @click.option("--boards", type=PATH, default=Path("leaderboards"), show_default=True, help="Folder of leaderboards.")
 @data_root_option
 @click.pass_context
@@ -61,6 +64,7 @@ def leaderboard(
     imports: tuple[Path, ...],
     mark_rerun: bool,
     keep_logits: str,
+    site: Path | None,
     boards: Path,
     data_root: Path | None,
 ) -> None:
@@ -80,6 +84,8 @@ def leaderboard(
         _import(ctx, imports, boards, name, keep_logits, data_root)
     elif mark_rerun:
         _mark(boards, name)
+    elif site is not None:
+        _site(site, records, name, form == "json", data_root)
     elif form == "md" and not records:
         _write(boards, name, data_root)
     else:
@@ -104,11 +110,25 @@ def _open_truth(data_root: Path | None) -> OpenTruth:
     return open_registered(DataRoot(reporter=says) if data_root is None else DataRoot(root=data_root, reporter=says))
 
 
-def _boards(folders: tuple[Path, ...], name: str | None, data_root: Path | None) -> list[Board]:
-    """One board for each task and version found in the folders."""
+@dataclass(frozen=True)
+class _Found:
+    """Records that may stand together, and the boards to make of them.
+
+    Attributes:
+        wanted: tasks and versions.
+        problems: one line for each file that could not be read.
+    """
+
+    records: tuple[LoadedRecord, ...]
+    wanted: list[tuple[str, int]]
+    problems: list[str]
+
+
+def _find(folders: tuple[Path, ...], name: str | None) -> _Found:
+    """All records in the folders."""
     from ltbench.cli.output import note
     from ltbench.records.read import all_records
-    from ltbench.report.at_hand import boards_at_hand, together
+    from ltbench.report.at_hand import together
 
     found = all_records(folders or [RUNS]) if folders or RUNS.exists() else None
     for problem in found.problems if found else []:
@@ -126,7 +146,29 @@ def _boards(folders: tuple[Path, ...], name: str | None, data_root: Path | None)
             f"no runs {f'of {name} ' if name else ''}in {where}{have}",
             f"ltbench run --task {name or 'shapes-lt'} --method zero-shot",
         )
-    return boards_at_hand(standing.records, wanted, _open_truth(data_root), note)
+    return _Found(standing.records, wanted, [str(problem) for problem in (found.problems if found else [])])
+
+
+def _boards(folders: tuple[Path, ...], name: str | None, data_root: Path | None) -> list[Board]:
+    """One board for each task and version found in the folders."""
+    return _compared(_find(folders, name), data_root)
+
+
+def _compared(found: _Found, data_root: Path | None) -> list[Board]:
+    from ltbench.cli.output import note
+    from ltbench.report.at_hand import boards_at_hand
+
+    return boards_at_hand(found.records, found.wanted, _open_truth(data_root), note)
+
+
+def _site(target: Path, folders: tuple[Path, ...], name: str | None, as_json: bool, data_root: Path | None) -> None:
+    from ltbench.cli.site import write
+    from ltbench.report.site.place import check_place
+
+    # Before the work, not after it.
+    check_place(target)
+    found = _find(folders, name)
+    write(target, _compared(found, data_root), found.records, found.problems, as_json)
 
 
 def _print(boards: list[Board], form: str) -> None:

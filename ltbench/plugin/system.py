@@ -160,6 +160,24 @@ def exchange(first: Path, second: Path) -> bool:
     return bool(renameat2(here, os.fsencode(first), here, os.fsencode(second), swap) == 0)
 
 
+def keep_freed_memory(limit: int) -> None:
+    """Have glibc answer allocations of up to so many bytes from memory that it holds; other C libraries are left alone.
+
+    By default glibc asks the system for each large block and gives it back at once, and the system has to clear the same
+    pages every time.
+    """
+    ctypes: Any = _module("ctypes")
+    if ctypes is None or not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return
+    mallopt.argtypes = [ctypes.c_int, ctypes.c_int]
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's <malloc.h>.
+    for name in (mmap_threshold, trim_threshold):
+        mallopt(name, limit)
+
+
 def usable_cores() -> int:
     """Cores that this process may use."""
     allowed = getattr(os, "sched_getaffinity", None)

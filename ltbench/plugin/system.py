@@ -163,7 +163,7 @@ def exchange(first: Path, second: Path) -> bool:
 def keep_freed_memory(limit: int) -> None:
     """Have glibc answer allocations of up to so many bytes from memory that it holds; other C libraries are left alone.
 
-    By default glibc asks the system for each large block and gives it back at once, and the system has to clear the same
+    By default glibc asks the system for each large block and gives it back at once, and the system clears the same
     pages every time.
     """
     ctypes: Any = _module("ctypes")

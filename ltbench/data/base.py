@@ -131,6 +131,31 @@ class ImageRows:
         """Content hash of one image."""
         return self._images.sha256(self._rows[row])
 
+    @property
+    def files(self) -> list[Path]:
+        """Of the rows, in their order; none where the images are no files."""
+        files = files_of(self._images)
+        return [files[row] for row in self._rows] if files else []
+
+
+def files_of(images: Images) -> list[Path]:
+    """The files of images, in the order of rows; none where they are no files."""
+    if isinstance(images, ImageRows):
+        return images.files
+    return images.paths if isinstance(images, FileImages) else []
+
+
+def absent(images: Images) -> list[str]:
+    """Names of the files that images lack, in the order of rows; each folder is listed once, nothing is read."""
+    here: dict[Path, set[str]] = {}
+    lost = []
+    for path in files_of(images):
+        if path.parent not in here:
+            here[path.parent] = {entry.name for entry in os.scandir(path.parent)} if path.parent.is_dir() else set()
+        if path.name not in here[path.parent]:
+            lost.append(path.name)
+    return lost
+
 
 @dataclass(frozen=True)
 class Part:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ltbench.backbones.registry import own_size
 from ltbench.engine.request import RunRequest, resolve_preset
-from ltbench.engine.settled import options_of
+from ltbench.engine.settled import defaults_of, options_of
 from ltbench.engine.shipped import Cost, as_one, cost_of_record, shipped
 from ltbench.engine.sizes import asked_size
 from ltbench.plugin.errors import UserError
@@ -84,7 +84,7 @@ def is_recorded(request: RunRequest) -> bool:
         and _is_alike(one, request)
         and (one["weights"] == "random") == drawn
     ]
-    return bool(like) and _plain(options_of(request)) in [one["config"] for one in like]
+    return any(_is_same(one["config"], request) for one in like)
 
 
 def _own(request: RunRequest) -> list[Mapping[str, Any]]:
@@ -150,13 +150,20 @@ def _is_sized(one: Mapping[str, Any], request: RunRequest) -> bool:
 def _nearest(mine: Sequence[Mapping[str, Any]], request: RunRequest) -> tuple[list[Cost], str]:
     """The costs of the runs most like the request, and what is not like it in words."""
     same = [one for one in mine if one["setting"] == request.task.setting]
-    options = _plain(options_of(request))
-    equal = [one["cost"] for one in same if one["config"] == options]
+    equal = [one["cost"] for one in same if _is_same(one["config"], request)]
     if equal:
         return equal, ""
     if same:
         return [one["cost"] for one in same], ", with other options"
     return [one["cost"] for one in mine], f", on {request.task.name} in another setting"
+
+
+def _is_same(config: Mapping[str, Any], request: RunRequest) -> bool:
+    """Whether a record's configuration is the one asked for; an option that it does not state is at its default."""
+    asked, usual = _plain(options_of(request)), _plain(defaults_of(request))
+    return config.keys() <= asked.keys() and all(
+        config.get(name, usual.get(name)) == value for name, value in asked.items()
+    )
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

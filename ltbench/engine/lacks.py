@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ltbench.backbones.released import released_files
 from ltbench.data.base import DataRoot
+from ltbench.data.formats.layouts import mistaken
 from ltbench.data.getting.disk import in_words
 from ltbench.data.getting.fetch import address
 from ltbench.data.getting.notes import cached
@@ -36,6 +37,7 @@ class Lack:
         todo: what a person has to do.
         archive: it is unpacked below the data root; other files stay in the cache.
         install: the command that installs it as a package; empty where no package has it.
+        beside: what is here and is taken for it; empty where nothing is.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Lack:
     todo: str = ""
     archive: bool = False
     install: str = ""
+    beside: str = ""
 
     @property
     def line(self) -> str:
@@ -54,7 +57,8 @@ class Lack:
         size = f" ({in_words(self.bytes)})" if self.bytes else ""
         if not self.addresses:
             return f"{self.name}{size}: {self.todo or self.place}"
-        return f"{self.name}{size}: {' or '.join(self.addresses)}; in a mirror: {self.layout}"
+        other = f"; {self.beside} is here, which is another data set" if self.beside else ""
+        return f"{self.name}{size}{other}: {' or '.join(self.addresses)}; in a mirror: {self.layout}"
 
 
 class Look:
@@ -79,7 +83,7 @@ class Look:
         place = (task.address, task.sources, root.root)
         if place not in self._data:
             items = _plan(task, root).items
-            self._data[place] = tuple(_lack(item) for item in items if item.state != "here")
+            self._data[place] = tuple(_lack(item, root) for item in items if item.state != "here")
         if request.weights is not None:
             return self._data[place]
         if request.backbone not in self._weights:
@@ -126,12 +130,15 @@ def _moved(item: Item, root: DataRoot) -> Item:
     return replace(item, place=place, state="here" if place.is_file() else "missing")
 
 
-def _lack(item: Item) -> Lack:
+def _lack(item: Item, root: DataRoot) -> Lack:
     if item.source is None:
         return Lack(item.name, 0, (), item.place, todo=item.todo)
     archive = item.piece is not None
     where = (address(item.source),)
-    return Lack(item.name, item.bytes, where, item.place, item.source.layout, item.mirrored, archive=archive)
+    beside = mistaken(root, item.piece.layout) if item.piece is not None else ""
+    return Lack(
+        item.name, item.bytes, where, item.place, item.source.layout, item.mirrored, archive=archive, beside=beside
+    )
 
 
 def _lacking_weights(backbone: str, root: DataRoot) -> tuple[Lack, ...]:

@@ -11,7 +11,7 @@ from ltbench.backbones.acceleration import unaccelerated
 from ltbench.backbones.base import Backbone
 from ltbench.backbones.registry import find_backbone, open_backbone, own_size
 from ltbench.backbones.released import bring_weights
-from ltbench.data.base import DataSet, default_offline
+from ltbench.data.base import DataSet, absent, default_offline
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.ahead import workers_of
 from ltbench.engine.best_epoch import check_selection
@@ -22,10 +22,13 @@ from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.setup import Setup
 from ltbench.engine.sizes import differs, in_words
 from ltbench.plugin.errors import UserError
-from ltbench.tasks.needs import bring_missing
+from ltbench.tasks.needs import bring_missing, parts_of, pieces_of
 from ltbench.tasks.registry import open_data_set
 from ltbench.tasks.task import Task
-from ltbench.tasks.views import TrainView, check_fingerprints, open_truth
+from ltbench.tasks.views import TestView, TrainView, check_fingerprints, open_truth
+
+SHOWN = 3
+"""Names of missing images that an error shows."""
 
 
 @dataclass
@@ -119,6 +122,26 @@ def found_fingerprints(prepared: Prepared) -> dict[str, str | None]:
     found = open_truth(read, prepared.data).fingerprints
     check_fingerprints(task, found)
     return task.stating(found, read).model_dump()
+
+
+def need_images(task: Task, *views: TrainView | TestView) -> None:
+    """Look whether the files of all images are there, before hours are spent on those that are.
+
+    Raises:
+        UserError: some are not; says how many, and names the first.
+    """
+    lost = [name for view in views for name in dict.fromkeys(absent(view.images))]
+    if not lost:
+        return
+    rows = sum(len(set(view.ids)) for view in views)
+    more = f" and {len(lost) - SHOWN} more" if len(lost) > SHOWN else ""
+    official = any(piece.source for name, parts in parts_of(task).items() for piece in pieces_of(name, parts))
+    raise UserError(
+        f"{len(lost)} of the {rows} images that the run needs are missing: {', '.join(lost[:SHOWN])}{more}",
+        f"ltbench data prepare {task.name} --repair, or --data-root DIR with all of them"
+        if official
+        else "put them back, or make the task again from those that are there",
+    )
 
 
 def setup_for(prepared: Prepared, train: TrainView, folder: Path, reporter: Reporter) -> Setup:

@@ -19,7 +19,7 @@ from ltbench.engine.failures import Diverged
 from ltbench.engine.kept import write_kept
 from ltbench.engine.needs import check_fit, unknown_policy
 from ltbench.engine.phase1 import Phase1
-from ltbench.engine.prepare import Prepared, prepare, setup_for
+from ltbench.engine.prepare import Prepared, need_images, prepare, setup_for
 from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.engine.setup import Outcome
 from ltbench.metrics.versions import logits_dtype
@@ -157,6 +157,8 @@ def _phase1(prepared: Prepared, attempt: AttemptFolder, reporter: Reporter) -> O
     train = open_train(prepared.task, prepared.data, validation=request.validation)
     train = train.sampled(request.task, request.share).limited(request.limit)
     test = open_test(request.task, prepared.data).limited(request.limit)
+    if prepared.backbone.visual is not None:
+        need_images(request.task, *(view for view in (train, train.validation, test) if view is not None))
     setup = setup_for(prepared, train, attempt.path, reporter)
     dtype = logits_dtype(request.task.contract)
     phase = Phase1(setup)

@@ -20,9 +20,17 @@ def options_of(request: RunRequest) -> dict[str, Any]:
     Raises:
         UserError: as :func:`ltbench.engine.request.resolve_preset`, or the method cannot be loaded.
     """
-    registered, _, preset = resolve_preset(request)
-    own = {option.name: option.value for option in facts_of(registered.spec).options}
-    return own | dict(preset.overrides if preset is not None else {}) | dict(request.overrides)
+    preset = resolve_preset(request)[2]
+    return defaults_of(request) | dict(preset.overrides if preset is not None else {}) | dict(request.overrides)
+
+
+def defaults_of(request: RunRequest) -> dict[str, Any]:
+    """Every option's value without presets and options of the request.
+
+    Raises:
+        UserError: the method cannot be loaded.
+    """
+    return {option.name: option.value for option in facts_of(resolve_preset(request)[0].spec).options}
 
 
 def needs_of_base(request: RunRequest) -> Needs:

@@ -83,6 +83,7 @@ class RowNote:
         backbones: of a method's note: names of encoders; empty for all.
         config: values that the row's configuration has.
         words: some option of the row's configuration is a text with one of these words.
+        mark: of a method's note: a word that the names of such rows carry, ``erm (frozen)``; empty for none.
 
     Raises:
         PluginError: the text is empty, is not one line, or ends with a full stop.
@@ -93,6 +94,7 @@ class RowNote:
     backbones: frozenset[str] | set[str] = frozenset()
     config: Mapping[str, Any] = field(default_factory=dict)
     words: tuple[str, ...] = ()
+    mark: str = ""
 
     def __post_init__(self) -> None:
         if not self.text.strip() or "\n" in self.text or self.text.endswith("."):

@@ -165,7 +165,7 @@ def _scores(rows: Sequence[Row], headline: str) -> Cell:
     for row, label in zip(rows, labels_of(rows), strict=True):
         apart = label.removeprefix(row.name).strip()
         marks = [
-            *(["frozen"] if row.is_frozen else []),
+            *row.marks,
             *([apart] if apart else []),
             *([row.equals.encoder] if row.equals.encoder != BACKBONE else []),
             *(f"+{what}" for what in row.equals.made_with[1:]),

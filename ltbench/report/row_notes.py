@@ -1,11 +1,10 @@
-"""Notes that methods and encoders give for rows, as the installed packages state them."""
+"""Notes that methods and encoders give for rows, as lines below a board."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ltbench.plugin.manager import registry
-from ltbench.plugin.specs import RowNote
+from ltbench.report.notes import notes_of
 from ltbench.report.rows import Row
 
 
@@ -18,18 +17,7 @@ def row_notes(rows: Sequence[Row], labels: Sequence[str]) -> Iterator[str]:
     """
     named: dict[str, dict[str, None]] = {}
     for row, label in zip(rows, labels, strict=True):
-        method, backbone = row.first.method, row.first.backbone.name
-        for note in _notes_for(row):
-            if note.holds(method.name, backbone, method.config):
-                named.setdefault(note.text, {})[label] = None
+        for note in notes_of(row.first):
+            named.setdefault(note.text, {})[label] = None
     for text, said_of in named.items():
         yield f"{', '.join(said_of)}: {text}."
-
-
-def _notes_for(row: Row) -> Iterator[RowNote]:
-    method, backbone = row.first.method, row.first.backbone.name.partition(":")[0]
-    known = registry()
-    if method.name in known.methods and known.methods.get(method.name).distribution == method.distribution:
-        yield from known.methods.get(method.name).spec.notes
-    if backbone in known.backbones:
-        yield from known.backbones.get(backbone).spec.notes

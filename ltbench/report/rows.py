@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from ltbench.backbones.registry import own_size
 from ltbench.metrics.bootstrap import seed_interval
@@ -14,14 +14,11 @@ from ltbench.metrics.contract import METRICS
 from ltbench.metrics.judged import TOTAL
 from ltbench.records.canonical import sha256_of
 from ltbench.records.record import RunRecord
+from ltbench.report.notes import notes_of
 from ltbench.tasks.overlap import why_unranked
 
 #: Order in which subsets are shown; others follow by name.
 SUBSETS = ("total", "head", "medium", "tail", "gzsl", "zsl", "seen", "unseen")
-
-
-_FROZEN: Final = {"tower": "frozen", "train_encoder": False}
-"""Options by which a method that otherwise trains the image tower leaves it as it is."""
 
 
 @dataclass(frozen=True)
@@ -115,16 +112,15 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Recipe, with its variant unless that is the printed one, and ``frozen`` where it usually trains a tower."""
+        """Recipe, with its variant unless that is the printed one, and the marks of its notes."""
         method = self.first.method
-        marks = (*([] if method.variant == "paper" else [method.variant]), *(["frozen"] if self.is_frozen else []))
-        return f"{method.name} ({', '.join(marks)})" if marks else method.name
+        inside = (*([] if method.variant == "paper" else [method.variant]), *self.marks)
+        return f"{method.name} ({', '.join(inside)})" if inside else method.name
 
     @property
-    def is_frozen(self) -> bool:
-        """Whether the method trains the image tower unless it is told otherwise, as it was here."""
-        config = self.first.method.config
-        return any(name in config and config[name] == value for name, value in _FROZEN.items())
+    def marks(self) -> tuple[str, ...]:
+        """Words by which the installed method tells such rows from its others."""
+        return tuple(note.mark for note in notes_of(self.first) if note.mark)
 
     @property
     def seeds(self) -> tuple[int, ...]:

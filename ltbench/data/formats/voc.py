@@ -41,7 +41,8 @@ def voc_layout(year: str) -> Layout:
     name = f"VOC{year}"
     kits = ("VOCdevkit", "", "voc/VOCdevkit", "VOC/VOCdevkit", f"voc{year}/VOCdevkit", "voc", "VOC", f"VOCdevkit{year}")
     folders = tuple(f"{kit}/{name}" if kit else name for kit in kits)
-    return Layout(f"voc{year}", f"Pascal {name}", folders, ("ImageSets/Main",), f"VOCdevkit/{name}")
+    near = tuple(folder.replace(year, other) for other in _PARTS if other != year for folder in folders)
+    return Layout(f"voc{year}", f"Pascal {name}", folders, ("ImageSets/Main",), f"VOCdevkit/{name}", near=near)
 
 
 def open_voc2007(root: DataRoot) -> DataSet:

@@ -9,6 +9,7 @@ BOTH_FORMS = ("paper", "code")
 FROZEN = RowNote(
     text="the image tower was left as it is and its features were cached; the published training learns the tower",
     config={"tower": "frozen"},
+    mark="frozen",
 )
 
 

@@ -1,13 +1,15 @@
 """Methods on the encoders for photographs, through the conformance kit: prompts, regions, captions, trained towers.
 
-One method of each kind, since the kit takes minutes on encoders of this size; ``ltbench plugin check METHOD --backbone
-lite0-minilm`` does the same for any other.
+One method of each kind goes through the whole kit, which takes minutes on encoders of this size; ``ltbench plugin check
+METHOD --backbone lite0-minilm`` does the same for any other. Two more take one step and answer.
 """
 
 from __future__ import annotations
 
 import pytest
 
+from ltbench.testing.bench import Bench
+from ltbench.testing.checks import CHECKS
 from ltbench.testing.kit import check_method
 from tests.plugins.photos.photo_needs import need_library, need_weights
 
@@ -27,3 +29,11 @@ def test_the_tower_is_trained() -> None:
     results = check_method("erm", "lite0", weights="random")
     assert "failed" not in {result.status for result in results}, [r for r in results if r.status == "failed"]
     assert next(r for r in results if r.name == "finite loss").status == "passed"
+
+
+@pytest.mark.parametrize("method", ["cocoop", "comic"])
+def test_a_step_and_an_answer(method: str) -> None:
+    """Prompts that see the image, and three models on one feature."""
+    need_library()
+    with Bench(method, "lite0-minilm", "random") as bench:
+        assert CHECKS["finite loss"](bench)

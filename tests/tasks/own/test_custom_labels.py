@@ -195,4 +195,6 @@ def test_limits_of_head_and_tail_are_the_users(many: Order) -> None:
     created = create_task(replace(many, head_from=15, medium_from=8))
     truth = open_truth(created.task, open_folder(created.folder))
     assert (created.task.groups.head_from, created.task.groups.medium_from) == (15, 8)
-    assert truth.groups["head"] == (0,)
+    counts = (_train_labels(open_folder(created.folder))[1] == 1).sum(axis=0)
+    assert truth.groups["head"] == tuple(np.flatnonzero(counts >= 15).tolist())
+    assert truth.groups["tail"] == tuple(np.flatnonzero(counts < 8).tolist())

@@ -18,7 +18,7 @@ from ltbench.backbones.limit import LIMIT, limit_bytes, row_bytes
 from ltbench.backbones.precomputed import PrecomputedBackbone
 from ltbench.backbones.shards import Index, ShardFolder
 from ltbench.backbones.views import View, flip, identity, seeded_view
-from ltbench.data.base import Images
+from ltbench.data.base import Images, content_of
 from ltbench.data.known_hashes import remember
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.plugin.errors import UserError
@@ -87,7 +87,7 @@ class FeatureCache:
             return _precomputed(backbone, ids, views)
         encoder = Encoder(backbone, kind, device, batch_size, workers)
         folder = self._folder(backbone, kind, reporter)
-        keys = [[f"{images.sha256(row)}:{view.id}" for view in views] for row in range(len(ids))]
+        keys = [[f"{content_of(images, row)}:{view.id}" for view in views] for row in range(len(ids))]
         remember()
         wanted = {
             key: Job(key, row, view) for row, line in enumerate(keys) for key, view in zip(line, views, strict=True)

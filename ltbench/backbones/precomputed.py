@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +13,11 @@ from torch import Tensor
 from ltbench.backbones.base import Backbone, BackboneCard
 from ltbench.backbones.options import ENCODER_VERSION, BackboneOptions
 from ltbench.backbones.weights import file_sha256
+from ltbench.data.feature_file import read_features
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-_SHAPE = "an .npz file with arrays files [N] (file names) and features [N, D]"
 
 
 class PrecomputedBackbone(Backbone):
@@ -73,7 +70,7 @@ def open_precomputed(name: str, options: BackboneOptions) -> PrecomputedBackbone
         raise UserError(f"backbone {shown} has no weights to choose", "leave --weights out")
     if options.dtype != "float32":
         raise UserError(f"backbone {shown} computes nothing, so it has no dtype", "leave --dtype out")
-    files, features = _read(path)
+    files, features = read_features(path)
     card = BackboneCard(
         name=shown,
         offers=("global",),
@@ -85,42 +82,3 @@ def open_precomputed(name: str, options: BackboneOptions) -> PrecomputedBackbone
         pretraining=f"unknown (feature file {path.name})",
     )
     return PrecomputedBackbone(card, files, features)
-
-
-def _read(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
-    if not path.is_file():
-        raise UserError(f"feature file {path.name} does not exist", "--backbone precomputed:FILE.npz")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in ("files", "features") if key in archive}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"feature file {path.name} cannot be read ({error})", _SHAPE) from error
-    absent = [key for key in ("files", "features") if key not in arrays]
-    if absent:
-        raise UserError(f"feature file {path.name} has no array {absent[0]!r}", _SHAPE)
-    files, features = arrays["files"], arrays["features"]
-    if files.ndim != 1 or files.dtype.kind not in "US":
-        raise UserError(
-            f"feature file {path.name}: files must be a list of names, not {files.dtype}{files.shape}", _SHAPE
-        )
-    if features.ndim != 2 or features.dtype.kind != "f" or len(features) != len(files):
-        raise UserError(
-            f"feature file {path.name}: features must be float [{len(files)}, D], not {features.dtype}{features.shape}",
-            _SHAPE,
-        )
-    names = [item.decode() if isinstance(item, bytes) else str(item) for item in files.tolist()]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise UserError(
-            f"feature file {path.name} lists {len(twice)} names twice, first {twice[0]}", "keep one row each"
-        )
-    with np.errstate(over="ignore"):
-        wide = features.astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(wide).all(axis=1))
-    if len(bad):
-        row = int(bad[0])
-        raise UserError(
-            f"feature file {path.name}: {len(bad)} rows are not finite, first row {row} ({names[row]})",
-            "compute them again",
-        )
-    return names, wide

@@ -103,7 +103,7 @@ def print_board(board: Board) -> None:
         print_table(
             [Column(name, right=numeric[name], whole=True) for name in layout.columns],
             layout.rows,
-            f"{setting}{equals_title(section.equals)}",
+            f"{setting}{equals_title(section.equals, board.sections)}",
             at_least=layout.width,
         )
         if layout.left_out:

@@ -138,7 +138,9 @@ def print_predictions(showing: Showing, answers: Sequence[Answer], drawn_to: Pat
         click.echo(f"Drawn: {len(answers)} in {drawn_to}")
 
 
-def predictions_json(showing: Showing, answers: Sequence[Answer], problems: Sequence[UserError]) -> dict[str, Any]:
+def predictions_json(
+    showing: Showing, answers: Sequence[Answer], problems: Sequence[UserError], left_out: Sequence[Path] = ()
+) -> dict[str, Any]:
     """Everything for programs; all classes unless a number was asked for."""
     record = showing.record
     return {
@@ -171,6 +173,7 @@ def predictions_json(showing: Showing, answers: Sequence[Answer], problems: Sequ
             for answer in answers
         ],
         "problems": [{"problem": problem.message, "hint": problem.hint} for problem in problems],
+        "left_out": [str(path) for path in left_out],
     }
 
 

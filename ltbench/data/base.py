@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ltbench.data.decode import Undecodable, decode
 from ltbench.data.known_hashes import file_sha256
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.plugin.errors import UserError
@@ -74,10 +75,16 @@ class ArrayImages:
 
 
 class FileImages:
-    """Images kept as one file each."""
+    """Images kept as one file each.
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    Args:
+        paths: one file a row.
+        published: files of a published data set, read as its papers read them (see ``ltbench.data.decode``).
+    """
+
+    def __init__(self, paths: Sequence[Path], *, published: bool = False) -> None:
         self.paths = list(paths)
+        self.published = published
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -88,20 +95,19 @@ class FileImages:
         Raises:
             UserError: the file is missing or is no image; it is named.
         """
-        from PIL import Image as image_module
-        from PIL import UnidentifiedImageError
-
         path = self.paths[row]
         try:
-            with image_module.open(path) as opened:
-                return opened.convert("RGB")
+            return decode(path, published=self.published).image
         except FileNotFoundError as error:
             raise UserError(f"image {path.name} is missing", "ltbench data status") from error
-        except UnidentifiedImageError as error:
-            why = "no image format that Pillow knows" if path.stat().st_size else "0 bytes"
-            raise UserError(f"image {path.name} cannot be decoded ({why})", f"replace {path.name}") from error
-        except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(f"image {path.name} cannot be decoded ({error})", f"replace {path.name}") from error
+        except Undecodable as error:
+            raise UserError(
+                f"image {path.name} cannot be decoded ({error.why})", error.hint or f"replace {path.name}"
+            ) from error
+
+    def content(self, row: int) -> str:
+        """What :meth:`load` gives, for caches: the hash of the file, and how it is read where it is a user's own."""
+        return self.sha256(row) if self.published else f"{self.sha256(row)}+as-shown"
 
     def sha256(self, row: int) -> str:
         """Hash of the file's bytes, remembered for as long as size and time stamp stay the same."""
@@ -111,6 +117,12 @@ class FileImages:
         except FileNotFoundError as error:
             raise UserError(f"image {path.name} is missing", "ltbench data status") from error
         return file_sha256(path, status.st_size, status.st_mtime_ns, default_cache())
+
+
+def content_of(images: Images, row: int) -> str:
+    """What names the pixels of one image in a cache: images may say it by ``content(row)``, else it is their hash."""
+    told = getattr(images, "content", None)
+    return images.sha256(row) if told is None else str(told(row))
 
 
 class ImageRows:
@@ -130,6 +142,10 @@ class ImageRows:
     def sha256(self, row: int) -> str:
         """Content hash of one image."""
         return self._images.sha256(self._rows[row])
+
+    def content(self, row: int) -> str:
+        """What names its pixels in a cache."""
+        return content_of(self._images, self._rows[row])
 
     @property
     def files(self) -> list[Path]:

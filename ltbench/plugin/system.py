@@ -179,9 +179,22 @@ def keep_freed_memory(limit: int) -> None:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """Cores that this process was granted: those it may use, no more than a container's share or SLURM's grant."""
     allowed = getattr(os, "sched_getaffinity", None)
-    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
+    cores = len(allowed(0)) if allowed is not None else os.cpu_count() or 1
+    granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if granted.isdigit() and int(granted) > 0:
+        cores = min(cores, int(granted))
+    return max(1, min(cores, _container_share(cores)))
+
+
+def _container_share(cores: int, limits: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Whole cores that a container's quota comes to (``max 100000`` is none); ``cores`` where there is no quota."""
+    try:
+        quota, period = limits.read_text(encoding="ascii").split()[:2]
+        return max(1, round(int(quota) / int(period)))
+    except (OSError, ValueError, ZeroDivisionError):
+        return cores
 
 
 @contextmanager

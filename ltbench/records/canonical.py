@@ -8,8 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-#: Two or more components of an absolute path, a home folder, or a Windows drive.
-_PATH = re.compile(r"(?<![\w./\\])(?:/[\w.+@~-]+){2,}/?|(?<!\w)~/[\w./+@~-]+|(?<!\w)[A-Za-z]:\\[^\s'\"]+")
+from ltbench.plugin.paths import PATH, holds_path
 
 
 def canonical_json(value: Any) -> str:
@@ -28,13 +27,13 @@ def sha256_of(value: Any) -> str:
 
 def without_paths(text: str) -> str:
     """Replace every absolute path by its last component, for messages that end up in a record."""
-    return _PATH.sub(lambda found: re.split(r"[/\\]", found[0].rstrip("/\\"))[-1], text)
+    return PATH.sub(lambda found: re.split(r"[/\\]", found[0].rstrip("/\\"))[-1], text)
 
 
 def find_path(value: Any, where: str = "") -> str | None:
     """Name of the first leaf whose text holds an absolute path, or ``None``."""
     if isinstance(value, str):
-        return (where or "value") if _holds_path(value) else None
+        return (where or "value") if holds_path(value) else None
     items: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, dict):
         items = value.items()
@@ -42,7 +41,7 @@ def find_path(value: Any, where: str = "") -> str | None:
         items = enumerate(value)
     for key, item in items:
         # Most leaves are numbers, most keys numbers or plain words: their places are not spelled out.
-        plain = isinstance(key, int) or not _holds_path(str(key))
+        plain = isinstance(key, int) or not holds_path(str(key))
         if plain and not isinstance(item, str | dict | list | tuple):
             continue
         inside = f"{where}.{key}" if where else str(key)
@@ -50,8 +49,3 @@ def find_path(value: Any, where: str = "") -> str | None:
         if found:
             return found
     return None
-
-
-def _holds_path(text: str) -> bool:
-    # Every path has a slash or a backslash; the expression is slow to say so.
-    return ("/" in text or "\\" in text) and _PATH.search(text) is not None

@@ -236,7 +236,19 @@ def _short(text: str, limit: int = 60) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
-def equals_title(equals: Equals) -> str:
-    """``tiny-clip (weights tiny-v1, a1b2c3d4; float32)``."""
+def equals_title(equals: Equals, among: Sequence[Section] = ()) -> str:
+    """``tiny-clip (weights tiny-v1, a1b2c3d4; float32)``.
+
+    Args:
+        equals: what the rows of a table share.
+        among: tables of the same page. Where another is called the same and has other data (two people's tasks of one
+            name), the first digits of the hash over the task's fingerprints tell them apart.
+    """
+    title = _title(equals)
+    twins = [one.equals for one in among if one.equals.setting == equals.setting and _title(one.equals) == title]
+    return f"{title}, data {equals.data[:8]}" if len({one.data for one in twins}) > 1 else title
+
+
+def _title(equals: Equals) -> str:
     extras = f"; with {', '.join(equals.extras)}" if equals.extras else ""
     return f"{equals.encoder} (weights {equals.weights}, {equals.weights_sha256[:8]}; {equals.dtype}{extras})"

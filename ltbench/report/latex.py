@@ -38,7 +38,9 @@ def _tables(board: Board) -> Iterator[str]:
         setting = section.equals.setting
         address = board.task if setting is None else f"{board.task}@{setting}"
         for table in section.tables:
-            yield _float(table, f"{table.title} on {address} v{board.version}, {equals_title(section.equals)}.")
+            yield _float(
+                table, f"{table.title} on {address} v{board.version}, {equals_title(section.equals, board.sections)}."
+            )
     for table in (*board.overview, *board.extra):
         yield _float(table, f"{table.title}: {board.task} v{board.version}.")
 

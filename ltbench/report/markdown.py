@@ -113,7 +113,7 @@ def introduction(board: Board) -> str:
 def _section(board: Board, section: Section) -> Iterator[str]:
     setting = section.equals.setting
     address = board.task if setting is None else f"{board.task}@{setting}"
-    yield wrapped(f"## {address}: {equals_title(section.equals)}")
+    yield wrapped(f"## {address}: {equals_title(section.equals, board.sections)}")
     yield wrapped(f"Pre-training: {section.equals.pretraining}.")
     for table in section.tables:
         yield f"### {table.title}"

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -15,11 +16,25 @@ from ltbench.plugin import system
 
 def test_cores_without_affinity_are_those_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert system.usable_cores() >= 1
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    monkeypatch.setattr(system, "_container_share", lambda cores: cores)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 12)
     assert system.usable_cores() == 12
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
+    assert system.usable_cores() == 3
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert system.usable_cores() == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [("200000 100000", 2), ("50000 100000", 1), ("max 100000", 9), ("", 9), ("1 0", 9), (None, 9)],
+)
+def test_a_containers_quota_is_known(tmp_path: Path, text: str | None, cores: int) -> None:
+    if text is not None:
+        (tmp_path / "cpu.max").write_text(text)
+    assert system._container_share(9, tmp_path / "cpu.max") == cores
 
 
 def test_being_told_to_end_is_an_interrupt() -> None:

@@ -10,7 +10,7 @@ from records import builders as b
 
 from ltbench.records.facts import Selection
 from ltbench.records.record import RunRecord
-from ltbench.report.board import build_board, human
+from ltbench.report.board import build_board, equals_title, human
 from ltbench.report.cells import score_cell
 from ltbench.report.frames import entries, frame
 from ltbench.report.rows import Score, make_rows, natural, shown_subsets, telling_subsets, why_not_ranked
@@ -256,3 +256,14 @@ def test_a_complete_set_of_settings_has_an_average_and_an_incomplete_one_has_non
     (ambiguous,) = build_board(twice, "shapes-plt", 1).overview
     assert [row[0].text for row in ambiguous.rows] == ["half"]
     assert build_board([], "shapes-plt", 1).overview == ()
+
+
+def test_tables_of_other_data_under_one_name_are_told_apart() -> None:
+    """Two people may each have a task my-photos."""
+    others = b.task_facts().model_copy(update={"fingerprints": {"test_ids": "f" * 64}})
+    alone = build_board(runs("coop", 70.0), "toy-lt", 1).sections
+    both = build_board([*runs("coop", 70.0), *runs("coop", 71.0, task=others)], "toy-lt", 1).sections
+    titles = [equals_title(section.equals, both) for section in both]
+    plain = equals_title(alone[0].equals, alone)
+    assert titles == [f"{plain}, data {section.equals.data[:8]}" for section in both]
+    assert len(set(titles)) == 2

@@ -88,8 +88,8 @@ def predict(
 ) -> None:
     """Apply a trained method to new pictures.
 
-    An IMAGE is a file, or a folder with images at any depth. The data set of the run is not needed. A picture that
-    cannot be read is named, the others are done, and the exit code is 1.
+    An IMAGE is a file, or a folder with images at any depth, told by their content. The data set of the run is not
+    needed. A picture that cannot be read is named, the others are done, and the exit code is 1.
     """
     from ltbench.cli.names import find_record
     from ltbench.cli.output import note
@@ -104,9 +104,14 @@ def predict(
             f"scores of {record.method.name} are no probabilities, so there is no threshold for them",
             f"ltbench predict --run {name} --top 5 …",
         )
-    pictures, problems = find_pictures(images)
+    found = find_pictures(images)
+    pictures, problems = found.pictures, found.problems
     for problem in problems:
         note(f"error: {problem}")
+    if found.left_out:
+        first = ", ".join(str(path) for path in found.left_out[:3])
+        more = ", …" if len(found.left_out) > 3 else ""
+        note(f"note: {len(found.left_out)} files are no images and were left out: {first}{more}")
     if not pictures:
         ctx.exit(1)
     from ltbench.cli.predictions import Drawing, Showing, predictions_json, print_predictions
@@ -129,7 +134,7 @@ def predict(
     if as_json:
         from ltbench.cli.output import print_json
 
-        print_json(predictions_json(showing, answers, problems))
+        print_json(predictions_json(showing, answers, problems, found.left_out))
     elif answers:
         print_predictions(showing, answers, drawn_to)
     if problems:

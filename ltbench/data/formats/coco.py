@@ -75,7 +75,7 @@ def _open_part(root: DataRoot, folder: Path, layout: Layout, year: str, name: st
     return Part(
         name=name,
         ids=ids,
-        images=FileImages([pictures / file for file in ids]),
+        images=FileImages([pictures / file for file in ids], published=True),
         read_labels=_labels_reader(root, instances, ids, name.endswith(VALID_BOXES)),
         read_captions=_captions_reader(root, captions, found["numbers"].tolist(), ids, layout),
     )

@@ -60,7 +60,12 @@ def _open_part(root: DataRoot, folder: Path, name: str) -> Part:
     refuse_repeated(ids, "images.txt", LAYOUT)
     if not ids:
         raise UserError(f"{LAYOUT.title}: train_test_split.txt has no {name} images", LAYOUT.hint)
-    return Part(name, ids, FileImages([pictures / row for row in ids]), _labels_reader(root, folder, files, numbers))
+    return Part(
+        name,
+        ids,
+        FileImages([pictures / row for row in ids], published=True),
+        _labels_reader(root, folder, files, numbers),
+    )
 
 
 def _numbered(path: Path, what: str) -> dict[int, str]:

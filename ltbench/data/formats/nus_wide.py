@@ -67,7 +67,7 @@ def _open_part(root: DataRoot, folder: Path, name: str) -> Part:
     return Part(
         name=name,
         ids=ids,
-        images=FileImages([pictures / row for row in ids]),
+        images=FileImages([pictures / row for row in ids], published=True),
         read_labels=_labels_reader(root, folder, ids, name.endswith(CONCEPTS_ONLY)),
     )
 

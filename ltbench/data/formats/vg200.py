@@ -49,7 +49,7 @@ def _open_part(folder: Path, name: str) -> Part:
     # Lists with other columns after the name, or with a folder before it, are in use as well.
     ids = tuple(line.split()[0].rpartition("/")[2] for line in lines)
     refuse_repeated(ids, f"{name}_list_500.txt", LAYOUT)
-    return Part(name, ids, FileImages(_paths(folder, ids)), _labels_reader(folder, ids))
+    return Part(name, ids, FileImages(_paths(folder, ids), published=True), _labels_reader(folder, ids))
 
 
 def _paths(folder: Path, ids: Sequence[str]) -> list[Path]:

@@ -85,7 +85,7 @@ def _open_part(folder: Path, layout: Layout, name: str) -> Part:
     return Part(
         name=name,
         ids=ids,
-        images=FileImages([images / f"{row}.jpg" for row in ids]),
+        images=FileImages([images / f"{row}.jpg" for row in ids], published=True),
         read_labels=_labels_reader(folder, layout, ids, DIFFICULT["".join(set(suffixes) & set(DIFFICULT))]),
     )
 

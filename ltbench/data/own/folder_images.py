@@ -50,6 +50,11 @@ class FolderImages:
         self._check()
         return self._sha256[row]
 
+    def content(self, row: int) -> str:
+        """What names its pixels in a cache; raises UserError as :meth:`load`."""
+        self._check()
+        return self._files.content(row)
+
     def _check(self) -> None:
         """Once: every file is there, and those with another size or time stamp have the same content still."""
         if self._checked:

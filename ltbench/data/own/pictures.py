@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ltbench.data.base import FileImages
+from ltbench.data.decode import looks_like_picture
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SUFFIXES: Final = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+#: Files of these endings are meant as pictures, even where their content is damaged; others are looked into.
+SUFFIXES: Final = frozenset(
+    {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+)
 
 
 @dataclass(frozen=True)
@@ -34,31 +38,43 @@ class Picture:
         Raises:
             UserError: it is missing or no whole image; its path is named.
         """
-        from PIL.Image import DecompressionBombError
-
         try:
             return FileImages([self.path]).load(0)
         except UserError as error:
             why = error.message.removeprefix(f"image {self.path.name} ")
-            raise UserError(f"image {self.path} {why}", f"replace {self.path}") from error
-        except DecompressionBombError as error:
-            raise UserError(f"image {self.path} cannot be decoded ({error})", f"replace {self.path}") from error
+            hint = error.hint.replace(f"replace {self.path.name}", f"replace {self.path}")
+            raise UserError(f"image {self.path} {why}", hint) from error
 
 
-def find_pictures(given: Sequence[Path]) -> tuple[list[Picture], list[UserError]]:
-    """Files as named, and all images below folders, each once, folders sorted by path.
+@dataclass(frozen=True)
+class Found:
+    """What some names stand for.
 
-    Returns:
-        Pictures, and one error for each name that stands for none.
+    Attributes:
+        pictures: each file once, those of a folder sorted by path.
+        left_out: files in folders that are no pictures.
+        problems: one error for each name that stands for nothing.
+    """
+
+    pictures: list[Picture]
+    left_out: list[Path]
+    problems: list[UserError]
+
+
+def find_pictures(given: Sequence[Path]) -> Found:
+    """Files as named, and all pictures below folders: by their content, or by an ending that only pictures have.
+
+    Hidden files and folders are passed by.
     """
     found: dict[Path, Picture] = {}
+    left_out: list[Path] = []
     problems: list[UserError] = []
     for path in given:
         if path.is_dir():
-            inside = [each for each in sorted(path.rglob("*")) if _is_picture(each, path)]
+            inside, others = _sorted_out(path)
             if not inside:
-                kinds = ", ".join(sorted(SUFFIXES))
-                problems.append(UserError(f"folder {path} has no images ({kinds})", f"ls {path}"))
+                problems.append(UserError(f"folder {path} has no images{_of(others)}", f"ls {path}"))
+            left_out.extend(others)
             pictures = [Picture(each, each.relative_to(path)) for each in inside]
         elif path.exists():
             pictures = [Picture(path, Path(path.name))]
@@ -67,9 +83,23 @@ def find_pictures(given: Sequence[Path]) -> tuple[list[Picture], list[UserError]
             continue
         for picture in pictures:
             found.setdefault(picture.path.resolve(), picture)
-    return list(found.values()), problems
+    return Found(list(found.values()), left_out, problems)
 
 
-def _is_picture(path: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
+def _sorted_out(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Pictures in a folder, and other files."""
+    pictures: list[Path] = []
+    others: list[Path] = []
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or not path.is_file():
+            continue
+        kept = path.suffix.lower() in SUFFIXES or looks_like_picture(path)
+        (pictures if kept else others).append(path)
+    return pictures, others
+
+
+def _of(others: Sequence[Path]) -> str:
+    if not others:
+        return ""
+    return f" among its {len(others)} files" if len(others) > 1 else "; its one file is none"

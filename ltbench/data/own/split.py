@@ -27,26 +27,57 @@ def stratified_split(labels: Labels, ids: Sequence[str], share: float, seed: int
     Returns:
         Boolean [N], true where a row is held out.
     """
-    shuffled = sorted(range(len(ids)), key=lambda row: _hash(seed, ids[row]))
     present = np.asarray(labels) == 1
-    present = np.concatenate([present, ~present.any(axis=1, keepdims=True)], axis=1)[shuffled]
+    present = np.concatenate([present, ~present.any(axis=1, keepdims=True)], axis=1)
+    return _dealt(present.astype(np.int64), np.ones(len(ids), dtype=np.int64), ids, share, seed)
+
+
+def grouped_split(
+    labels: Labels, ids: Sequence[str], groups: Sequence[int], share: float, seed: int
+) -> NDArray[np.bool_]:
+    """As :func:`stratified_split`, with all rows of a group on one side; without groups it is the same.
+
+    Args:
+        labels, ids, share, seed: as there.
+        groups: [N] numbers; rows of one number belong together.
+    """
+    members: dict[int, list[int]] = {}
+    for row, group in enumerate(groups):
+        members.setdefault(group, []).append(row)
+    present = np.asarray(labels) == 1
+    present = np.concatenate([present, ~present.any(axis=1, keepdims=True)], axis=1).astype(np.int64)
+    counts = np.stack([present[rows].sum(axis=0) for rows in members.values()])
+    sizes = np.array([len(rows) for rows in members.values()], dtype=np.int64)
+    names = [min(ids[row] for row in rows) for rows in members.values()]
+    held = np.zeros(len(ids), dtype=bool)
+    for rows, out in zip(members.values(), _dealt(counts, sizes, names, share, seed), strict=True):
+        held[rows] = out
+    return held
+
+
+def _dealt(
+    counts: NDArray[np.int64], sizes: NDArray[np.int64], ids: Sequence[str], share: float, seed: int
+) -> NDArray[np.bool_]:
+    """Deal units of ``sizes`` rows with ``counts`` [N, C] present labels to two sides."""
+    shuffled = sorted(range(len(ids)), key=lambda row: _hash(seed, ids[row]))
+    counts, sizes = counts[shuffled], sizes[shuffled]
     shares = np.array([1.0 - share, share])
-    wanted_rows = shares * len(ids)
-    wanted = np.outer(shares, present.sum(axis=0))
+    wanted_rows = shares * sizes.sum()
+    wanted = np.outer(shares, counts.sum(axis=0))
     side = np.full(len(ids), -1, dtype=np.int64)
 
     while (side < 0).any():
-        remaining = present[side < 0].sum(axis=0)
-        rarest = int(np.argmin(np.where(remaining > 0, remaining, len(ids) + 1)))
-        for row in np.flatnonzero(present[:, rarest] & (side < 0)):
+        remaining = counts[side < 0].sum(axis=0)
+        rarest = int(np.argmin(np.where(remaining > 0, remaining, counts.sum() + 1)))
+        for row in np.flatnonzero((counts[:, rarest] > 0) & (side < 0)):
             lacking = [(wanted[k, rarest], wanted_rows[k]) for k in (0, 1)]
             if lacking[0] == lacking[1]:
                 chosen = int(_hash(seed + 1, ids[shuffled[row]])[0] % 2)
             else:
                 chosen = 0 if lacking[0] > lacking[1] else 1
             side[row] = chosen
-            wanted[chosen, present[row]] -= 1
-            wanted_rows[chosen] -= 1
+            wanted[chosen] -= counts[row]
+            wanted_rows[chosen] -= sizes[row]
 
     held = np.zeros(len(ids), dtype=bool)
     held[np.array(shuffled, dtype=np.int64)] = side == 1

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.tasks.official.longtail import long_tailed
+from ltbench.tasks.long_tail import long_tailed
 
 Labels = NDArray[np.int8]
 

@@ -4,81 +4,39 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ltbench.data.base import Labels
-from ltbench.data.own.content import FolderContent, FolderPart, write_content, write_stamps
-from ltbench.data.own.folder_images import Stamp
-from ltbench.data.own.images import check_images
-from ltbench.data.own.places import DEFAULT
-from ltbench.data.own.split import stratified_split
-from ltbench.data.own.table import Row, Table, read_class_names, read_table
+from ltbench.data.feature_file import read_features
+from ltbench.data.own.annotated import read_labels
+from ltbench.data.own.class_names import read_class_names
+from ltbench.data.own.content import FolderContent, write_content, write_stamps
+from ltbench.data.own.images import Seen, check_images, reading_notes
+from ltbench.data.own.table import Shape, Table
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
 from ltbench.plugin.manager import registry
 from ltbench.plugin.system import unportable
 from ltbench.tasks.groups import GroupRule
+from ltbench.tasks.own.asked import Asked, asked
+from ltbench.tasks.own.compose import Composed, compose
 from ltbench.tasks.own.custom import load_custom
-from ltbench.tasks.protocols import Full
+from ltbench.tasks.own.order import Created, Order
 from ltbench.tasks.task import Fingerprints, Task, Validation
 from ltbench.tasks.views import open_truth
+
+__all__ = ["Created", "Order", "create_task", "task_text"]
 
 #: Version of the metric contract that new tasks take: the newest.
 CONTRACT = 2
 METRICS = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
-TEST_SHARE = 0.3
+#: Of a task folder's version: rows that were no good and are not in it.
+LEFT_OUT = "left-out.txt"
 _NAME = re.compile(r"^[a-z0-9][a-z0-9._-]*$")
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a user asks for.
-
-    Attributes:
-        name: of the task; lower case, digits, dots and hyphens.
-        labels: the CSV.
-        images: folder of images; None for a task that uses features only.
-        out: folder that gets the task folder.
-        classes: file with class names in column order; None takes all that occur, sorted.
-        features: ``.npz`` that becomes the default backbone of the task.
-        validation: share of the training rows to hold out for tuning; None or 0 for none.
-        test_share: share of test rows where the CSV has no column ``split``.
-        split_seed: of that split.
-    """
-
-    name: str
-    labels: Path
-    images: Path | None
-    out: Path = DEFAULT
-    classes: Path | None = None
-    features: Path | None = None
-    validation: float | None = None
-    test_share: float | None = None
-    split_seed: int = 0
-
-
-@dataclass(frozen=True)
-class Created:
-    """What came of it.
-
-    Attributes:
-        folder: the task folder.
-        rows: number of images by part.
-        changed: a new version was written; false when everything is as it was.
-        notes: what a user should know about the data.
-    """
-
-    task: Task
-    folder: Path
-    rows: dict[str, int]
-    changed: bool
-    notes: tuple[str, ...] = field(default=())
 
 
 def create_task(order: Order, reporter: Reporter = SILENT) -> Created:
@@ -89,15 +47,40 @@ def create_task(order: Order, reporter: Reporter = SILENT) -> Created:
             all bad rows.
     """
     _check_name(order.name)
+    if order.medium_from > order.head_from:
+        raise UserError(f"medium starts at {order.medium_from}, above head at {order.head_from}", "--medium-from 20")
     names = read_class_names(order.classes) if order.classes is not None else None
-    table = read_table(order.labels, names)
+    shape = Shape(
+        order.format if order.format in ("csv", "matrix") else None,
+        order.sep,
+        order.minus,
+        order.columns,
+        "names" in order.accept,
+    )
+    table = read_labels(order.labels, order.format, names, shape, order.images)
     hashes = _hash_images(order, table, reporter)
     _check_features(order, table)
+    left_out = table.leave_out_bad() if order.skip_bad and table.rows else []
     table.raise_problems()
     if not table.class_names:
         raise UserError(f"{table.name} names no class", "fill the column labels, or give --classes FILE")
-    content = _content(order, table, hashes)
-    return _write(order, content, _notes(content))
+    wanted = asked(
+        order.protocol, table.class_names, GroupRule(head_from=order.head_from, medium_from=order.medium_from)
+    )
+    if wanted.needs_complete and order.absent == "unknown":
+        raise UserError(
+            f"--protocol {order.protocol} hides labels of complete ones, --absent unknown says they are not",
+            "leave one of them out",
+        )
+    composed = compose(order, table, hashes, wanted)
+    notes = (
+        *table.notes,
+        *_notes(composed.content),
+        *composed.notes,
+        *reading_notes([hashes[row.file] for row in table.rows] if hashes else []),
+        *([f"{len(left_out)} lines are left out, listed in {LEFT_OUT}"] if left_out else []),
+    )
+    return _write(order, composed, wanted, notes, left_out)
 
 
 def _check_name(name: str) -> None:
@@ -112,18 +95,19 @@ def _check_name(name: str) -> None:
         raise UserError(f"task {name!r} exists already, as an official task", f"ltbench task new my-{name} …")
 
 
-def _hash_images(order: Order, table: Table, reporter: Reporter) -> dict[str, tuple[str, Stamp]]:
-    """Content hash and stamp by file; problems go into the table."""
+def _hash_images(order: Order, table: Table, reporter: Reporter) -> dict[str, Seen]:
+    """What was seen of each file; problems go into the table, and their rows out of it."""
     if order.images is None:
         return {}
     lines = {row.file: row.line for row in table.rows}
     found, problems = check_images(order.images, list(lines), reporter)
-    if len(problems) == len(lines) and lines and all(text.endswith("is missing") for text in problems.values()):
+    if len(problems) == len(lines) and lines and all("is missing" in text for text in problems.values()):
         what = f"none of the {len(lines)} files of {table.name} is in {order.images} (first: {next(iter(lines))})"
         if not table.problems:
             raise UserError(what, "--images DIR: the folder that the column file starts from")
         problems = {next(iter(lines)): what}
     table.problems.extend((lines[file], text) for file, text in problems.items())
+    table.rows = [row for row in table.rows if row.file in found]
     return found
 
 
@@ -131,61 +115,11 @@ def _check_features(order: Order, table: Table) -> None:
     if order.features is None:
         return
     name = order.features.name
-    try:
-        with np.load(order.features, allow_pickle=False) as archive:
-            files = {str(file) for file in archive["files"]}
-    except FileNotFoundError as error:
-        raise UserError(f"feature file {order.features} does not exist", "--features FILE.npz") from error
-    except (KeyError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"feature file {name} cannot be read ({error})", "an .npz file with arrays files [N] and features [N, D]"
-        ) from error
-    table.problems.extend(
-        (row.line, f"{name} has no features for {row.file!r}") for row in table.rows if row.file not in files
-    )
-
-
-def _content(order: Order, table: Table, hashes: dict[str, tuple[str, Stamp]]) -> FolderContent:
-    rows = table.rows
-    labels = _labels(rows, table.class_names)
-    if table.has_split:
-        if order.test_share is not None:
-            raise UserError(f"{table.name} has a column split, so --test-share has no meaning", "leave one of them out")
-        split = [row.split or "" for row in rows]
-    else:
-        share = TEST_SHARE if order.test_share is None else order.test_share
-        held = stratified_split(labels, [row.file for row in rows], share, order.split_seed)
-        split = ["test" if row else "train" for row in held]
-    absent = [part for part in ("train", "test") if part not in split]
-    if absent:
-        raise UserError(
-            f"{table.name} leaves no image for {' and '.join(absent)}",
-            "give every image a split of train, val or test, or leave the column out",
-        )
-    if "val" in split and order.validation:
-        raise UserError(f"{table.name} has split val, so --validation has no meaning", "leave one of them out")
-    parts = {}
-    for part in ("train", "val", "test"):
-        places = [place for place, name in enumerate(split) if name == part]
-        if places:
-            files = [rows[place].file for place in places]
-            known = [hashes[file] for file in files] if hashes else []
-            parts[part] = FolderPart(
-                ids=tuple(files),
-                labels=np.ascontiguousarray(labels[places]),
-                sha256=tuple(digest for digest, _ in known),
-                stamps=tuple(stamp for _, stamp in known),
-            )
-    return FolderContent(table.class_names, parts)
-
-
-def _labels(rows: Sequence[Row], class_names: Sequence[str]) -> Labels:
-    column = {name: place for place, name in enumerate(class_names)}
-    labels = np.full((len(rows), len(class_names)), -1, dtype=np.int8)
-    for place, row in enumerate(rows):
-        labels[place, [column[name] for name in row.labels]] = 1
-        labels[place, [column[name] for name in row.unknown]] = 0
-    return labels
+    names, _ = read_features(order.features)
+    files = set(names)
+    lacking = [row for row in table.rows if row.file not in files]
+    table.problems.extend((row.line, f"{name} has no features for {row.file!r}") for row in lacking)
+    table.rows = [row for row in table.rows if row.file in files]
 
 
 def _notes(content: FolderContent) -> tuple[str, ...]:
@@ -204,14 +138,29 @@ def _notes(content: FolderContent) -> tuple[str, ...]:
         notes.append(
             f"{len(untested)} of {test.shape[1]} classes have no test image, means leave them out: {listed(untested)}"
         )
+    judged = (test != 0).sum(axis=0)
+    everywhere = np.flatnonzero((judged > 0) & ((test == 1).sum(axis=0) == judged)).tolist()
+    if everywhere:
+        notes.append(
+            f"{len(everywhere)} of {test.shape[1]} classes are shown by every test image: their AP is 100 whatever a "
+            f"method answers, and lifts the mean: {listed(everywhere)}"
+        )
     unknown = sum(int((part.labels == 0).sum()) for part in content.parts.values())
-    if unknown:
+    if unknown and (train == -1).any():
         notes.append(f"{unknown} labels are unknown: ignored in training and in scores")
+    elif unknown:
+        notes.append(
+            f"{unknown} labels are unknown, and none is known to be absent: methods take them for absent unless they "
+            "say otherwise; they are ignored in scores"
+        )
     return tuple(notes)
 
 
-def _task(order: Order, content: FolderContent, version: int, notes: tuple[str, ...], contract: int = CONTRACT) -> Task:
+def _task(
+    order: Order, composed: Composed, wanted: Asked, version: int, notes: tuple[str, ...], contract: int = CONTRACT
+) -> Task:
     """The task with all fingerprints pinned."""
+    content = composed.content
     validation = Validation()
     if "val" in content.parts:
         validation = Validation(kind="part", part="val", labels="observed")
@@ -219,51 +168,63 @@ def _task(order: Order, content: FolderContent, version: int, notes: tuple[str, 
         validation = Validation(kind="holdout", fraction=order.validation, labels="observed")
     rows = {name: len(part.ids) for name, part in content.parts.items()}
     names = content.class_names
+    observed = content.parts["train"].labels
+    # Where nothing is known to be absent, a method that ignores what is unknown would answer yes to all.
+    positives_only = wanted.protocol.kind == "full" and not (observed == -1).any()
+    facts: dict[str, Any] = {
+        "title": f"{rows['train']} training and {rows['test']} test images of your own, {len(names)} classes",
+        "unknown_policy": "assume-negative" if positives_only else wanted.protocol.unknown_policy,
+        "metrics": METRICS,
+        "captions": "observed",
+        **wanted.facts,
+    }
+    if wanted.protocol.kind != "full":
+        facts["title"] += f"; {wanted.protocol.summary}"
     draft = Task(
         name=order.name,
         version=version,
         family="custom",
-        title=f"{rows['train']} training and {rows['test']} test images of your own, {len(names)} classes",
         data_set=f"folder:{order.name}",
         train_part="train",
         test_part="test",
         classes=names,
-        protocol=Full(),
-        unknown_policy="ignore",
-        groups=GroupRule(),
-        metrics=METRICS,
+        protocol=wanted.protocol,
         contract=contract,
         validation=validation,
-        captions="observed",
         fingerprints=Fingerprints(images=content.images_sha256),
         licence="your own",
         traps=notes,
+        ranked=not composed.across,
+        **facts,
     )
     found = open_truth(draft, content.data_set(order.name)).fingerprints
     return draft.model_copy(update={"fingerprints": found})
 
 
-def _write(order: Order, content: FolderContent, notes: tuple[str, ...]) -> Created:
-    folder = order.out / order.name
+def _write(order: Order, composed: Composed, wanted: Asked, notes: tuple[str, ...], left_out: Sequence[str]) -> Created:
+    folder, content = order.out / order.name, composed.content
     current = load_custom(folder) if (folder / "task.json").is_file() else None
     rows = {name: len(part.ids) for name, part in content.parts.items()}
     version = current.version if current else 1
     # A newer contract alone makes no new version: rows that there are stay comparable.
-    task = _task(order, content, version, notes, *([] if current is None else [current.contract]))
-    changed = task != current
-    if current is not None and changed:
-        version += 1
-        task = _task(order, content, version, notes)
+    task = _task(order, composed, wanted, version, notes, *([] if current is None else [current.contract]))
+    # Nor does what is said of the same data in other words.
+    changed = current is None or task.model_copy(update={"traps": current.traps}) != current
+    if current is not None:
+        version += changed
+        task = _task(order, composed, wanted, version, notes) if changed else current
     place = folder / f"v{version}"
     if changed:
         write_content(place, content)
         write_atomic(place / "task.json", task_text(task))
     else:
         write_stamps(place, content)
+    if left_out:
+        write_atomic(place / LEFT_OUT, "\n".join(left_out) + "\n")
     _write_source(folder, order)
     # Last: this file is what makes the new version the task's.
     write_atomic(folder / "task.json", task_text(task))
-    return Created(load_custom(folder), folder, rows, changed, notes)
+    return Created(load_custom(folder), folder, rows, changed, notes, tuple(left_out))
 
 
 def _write_source(folder: Path, order: Order) -> None:

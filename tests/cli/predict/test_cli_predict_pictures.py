@@ -30,11 +30,13 @@ def test_bad_pictures_are_named_and_the_others_done(cli: Cli, here: Path) -> Non
     assert [picture["path"] for picture in document["pictures"]] == ["mixed/deep/good.png"]
     errors = said.err.splitlines()
     assert errors[0] == "error: image gone.png does not exist → ls ."
-    assert errors[1].startswith("error: folder nothing has no images (.bmp, .gif, ")
-    assert errors[2].startswith("error: image mixed/cut.png cannot be decoded (")
-    assert errors[2].endswith(" → replace mixed/cut.png")
-    assert errors[3] == "error: image mixed/empty.jpg cannot be decoded (0 bytes) → replace mixed/empty.jpg"
-    assert len(errors) == 4
+    assert errors[1] == "error: folder nothing has no images → ls nothing"
+    assert errors[2] == "note: 1 files are no images and were left out: mixed/notes.txt"
+    assert document["left_out"] == ["mixed/notes.txt"]
+    assert errors[3].startswith("error: image mixed/cut.png cannot be decoded (")
+    assert errors[3].endswith(" → replace mixed/cut.png")
+    assert errors[4] == "error: image mixed/empty.jpg cannot be decoded (0 bytes) → replace mixed/empty.jpg"
+    assert len(errors) == 5
     assert len(document["problems"]) == 4
     said = cli("predict", "--run", run, "gone.png")
     assert (said.code, said.out) == (1, "")

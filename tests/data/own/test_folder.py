@@ -77,8 +77,8 @@ def test_images_are_hashed_or_named(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     found, wrong = check_images(tmp_path, ["good.png", "cut.jpg", "text.png", "gone.png", "folder.png"])
     assert list(found) == ["good.png"]
-    assert found["good.png"][1][0] == (tmp_path / "good.png").stat().st_size
-    assert wrong["text.png"] == "image 'text.png' cannot be decoded (no image format that Pillow knows)"
+    assert found["good.png"].stamp[0] == (tmp_path / "good.png").stat().st_size
+    assert wrong["text.png"] == "image 'text.png' cannot be decoded (no image format that is read)"
     assert wrong["gone.png"] == "image 'gone.png' is missing"
     assert wrong["cut.jpg"].startswith("image 'cut.jpg' cannot be decoded (image file is truncated")
     assert wrong["folder.png"].startswith("image 'folder.png' cannot be read")
@@ -97,7 +97,7 @@ def folder(tmp_path: Path) -> Path:
     def part(ids: tuple[str, ...], labels: list[list[int]]) -> FolderPart:
         known = [seen[row] for row in ids]
         return FolderPart(
-            ids, np.array(labels, dtype=np.int8), tuple(h for h, _ in known), tuple(stamp for _, stamp in known)
+            ids, np.array(labels, dtype=np.int8), tuple(one.sha256 for one in known), tuple(one.stamp for one in known)
         )
 
     content = FolderContent(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ltbench.data.own.table import read_class_names, read_table
+from ltbench.data.own.class_names import look_alikes, name_problem, near_names, read_class_names
+from ltbench.data.own.table import read_table
 from ltbench.plugin import UserError
 
 
@@ -90,16 +91,20 @@ def test_the_line_is_that_of_the_file_even_after_line_breaks_in_quotes(tmp_path:
     ("header", "expected"),
     [
         ("file,lables", ["1: unknown column 'lables'; did you mean 'labels'?", "1: column 'labels' is missing"]),
-        ("File,labels", ["1: unknown column 'File'; did you mean 'file'?", "1: column 'file' is missing"]),
         (
-            "file;labels",
+            "begin.jpg,dog",
             [
-                "1: unknown column 'file;labels'; separate the columns by commas",
-                "1: column 'file' is missing",
+                "1: column 'file' is missing; the first line names the columns, this one begins with 'begin.jpg'",
                 "1: column 'labels' is missing",
             ],
         ),
-        ("file,labels,zip", ["1: unknown column 'zip'; known are file, split, labels, unknown"]),
+        (
+            "image,path,labels",
+            [
+                "1: columns 'image' and 'path' could each be 'file'; say --column file=NAME",
+                "1: column 'file' is missing",
+            ],
+        ),
         ("file,labels,labels", ["1: column 'labels' stands twice"]),
     ],
 )
@@ -143,3 +148,37 @@ def test_files_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
         read_table(csv(tmp_path, "file,labels\na.jpg,Bär\n", "latin-1"))
     with pytest.raises(UserError, match=r"labels\.csv line 2 is no CSV"):
         read_table(csv(tmp_path, 'file,labels\n"a.jpg"x,dog\n'))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("/m/0aa11", "reads like a file path"),
+        ("C:\\photos\\dog", "reads like a file path"),
+        ("*", "is no class"),
+        ("NaN", "for an empty cell"),
+        ("<NA>", "for an empty cell"),
+        ("a\x00b", "control character"),
+        ("either/or", ""),
+        ("n/a 2", ""),
+        ("nano", ""),
+        ("🐶", ""),
+    ],
+)
+def test_names_that_no_class_can_have(tmp_path: Path, name: str, words: str) -> None:
+    assert words in name_problem(name)
+    assert bool(words) == bool(name_problem(name))
+    assert bool(problems(csv(tmp_path, f"file,labels\na.jpg,{name}\n"))) == bool(words)
+
+
+def test_names_that_look_alike_are_found() -> None:
+    names = ["Person", "person", "traffic light", "traffic_light", "caf\u00e9", "cafe\u0301", "dog", "dogs", "cat"]
+    assert look_alikes(names) == [
+        "'Person' and 'person'",
+        "'traffic light' and 'traffic_light'",
+        "'caf\u00e9' and 'cafe\u0301'",
+    ]
+    assert look_alikes(["a", "b", "a b"]) == []
+    assert near_names(["umbrella", "umbrela", "grade 1", "grade 2", "horse", "house", "boat", "coat"]) == [
+        "'umbrela' and 'umbrella'"
+    ]

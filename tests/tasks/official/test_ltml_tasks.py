@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ltbench.data.base import Part
-from ltbench.tasks.official.longtail import long_tailed, reference_counts, visiting_order
+from ltbench.tasks.long_tail import long_tailed, reference_counts, visiting_order
 from ltbench.tasks.official.ltml import coco_lt, voc_lt
 from ltbench.tasks.task import Fingerprints, Task
 from ltbench.tasks.views import check_fingerprints, open_test, open_train, open_truth

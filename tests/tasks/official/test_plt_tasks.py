@@ -69,7 +69,7 @@ def test_the_stream_of_plt_coco_begins_where_plt_voc_ends(shared: Path) -> None:
             self.words += 1
             return super().getrandbits(k)
 
-    from ltbench.tasks.official.longtail import long_tailed
+    from ltbench.tasks.long_tail import long_tailed
 
     generator = Counting(0)
     long_tailed(facts.voc2012()["trainval"][1], 1400, 12, generator)

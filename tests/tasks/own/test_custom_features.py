@@ -34,6 +34,15 @@ def test_features_are_checked_and_noted(order: Order, tmp_path: Path) -> None:
     (tmp_path / "bad.npz").write_text("no archive")
     with pytest.raises(UserError, match=r"bad\.npz cannot be read"):
         create_task(replace(order, features=tmp_path / "bad.npz"))
+    np.save(tmp_path / "one.npy", np.zeros((5, 4)))
+    with pytest.raises(UserError, match=r"one\.npy is one array without names") as caught:
+        create_task(replace(order, features=tmp_path / "one.npy"))
+    assert caught.value.hint.startswith("np.savez(")
+    np.savez(tmp_path / "whole.npz", files=names, features=np.zeros((5, 4), dtype=np.int16))
+    with pytest.raises(UserError, match="features must be float"):
+        create_task(replace(order, features=tmp_path / "whole.npz"))
+    np.savez(tmp_path / "bytes.npz", files=[name.encode() for name in names], features=np.zeros((5, 4)))
+    assert create_task(replace(order, features=tmp_path / "bytes.npz")).rows == {"train": 3, "test": 2}
     created = create_task(replace(order, features=features(tmp_path / "all.npz", names)))
     assert features_of(created.folder) == tmp_path / "all.npz"
 

@@ -23,7 +23,7 @@ def test_bad_rows_and_bad_images_are_told_together(order: Order, tmp_path: Path)
     with pytest.raises(UserError) as caught:
         create_task(order)
     assert caught.value.details == (
-        "labels.csv line 5: image 'd.png' cannot be decoded (no image format that Pillow knows)",
+        "labels.csv line 5: image 'd.png' cannot be decoded (no image format that is read)",
         "labels.csv line 7: image 'f.png' is missing",
         "labels.csv line 8: duplicate file 'b.png' (first on line 3)",
         "labels.csv line 9: duplicate file 'a.png' (first on line 2)",

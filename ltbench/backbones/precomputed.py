@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from ltbench.backbones.base import Backbone, BackboneCard
 from ltbench.backbones.options import ENCODER_VERSION, BackboneOptions
 from ltbench.backbones.weights import file_sha256
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.reading import load_npz
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -91,9 +91,8 @@ def _read(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
     if not path.is_file():
         raise UserError(f"feature file {path.name} does not exist", "--backbone precomputed:FILE.npz")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in ("files", "features") if key in archive}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        arrays = load_npz(path, names=("files", "features"), name=f"feature file {path.name}", hint=_SHAPE)
+    except OSError as error:
         raise UserError(f"feature file {path.name} cannot be read ({error})", _SHAPE) from error
     absent = [key for key in ("files", "features") if key not in arrays]
     if absent:
@@ -103,12 +102,16 @@ def _read(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
         raise UserError(
             f"feature file {path.name}: files must be a list of names, not {files.dtype}{files.shape}", _SHAPE
         )
-    if features.ndim != 2 or features.dtype.kind != "f" or len(features) != len(files):
+    if features.ndim != 2 or features.dtype.kind != "f" or len(features) != len(files) or not features.shape[1]:
         raise UserError(
             f"feature file {path.name}: features must be float [{len(files)}, D], not {features.dtype}{features.shape}",
             _SHAPE,
         )
-    names = [item.decode() if isinstance(item, bytes) else str(item) for item in files.tolist()]
+    try:
+        names = [item.decode() if isinstance(item, bytes) else str(item) for item in files.tolist()]
+        "".join(names).encode()
+    except ValueError as error:
+        raise UserError(f"feature file {path.name}: a file name is no text ({error})", _SHAPE) from error
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UserError(

@@ -13,7 +13,8 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from ltbench.plugin.errors import UserError
-from ltbench.plugin.files import explain_os_error, write_atomic
+from ltbench.plugin.files import explain_os_error, remove_leftovers, write_atomic
+from ltbench.plugin.names import below
 from ltbench.records.read import RECORD_NAME, load_record
 from ltbench.records.record import RunRecord
 
@@ -80,6 +81,11 @@ class AttemptFolder:
     def checkpoints(self) -> Path:
         """Folder of checkpoints; removed after success."""
         return self.path / "checkpoints"
+
+    @property
+    def audit(self) -> Path:
+        """Logits of each epoch, where the run is audited from its start."""
+        return self.path / "audit"
 
     @property
     def log(self) -> Path:
@@ -152,8 +158,12 @@ class RunStore:
         self.out = Path(out)
 
     def folder(self, task: str, method: str, key: str) -> Path:
-        """Folder of all attempts at one key; ``task`` is the address."""
-        return self.out / task / method / key[:16]
+        """Folder of all attempts at one key; ``task`` is the address.
+
+        Raises:
+            UserError: task or method cannot name a folder.
+        """
+        return below(self.out, task, method, key[:16])
 
     def attempts(self, task: str, method: str, key: str) -> list[AttemptFolder]:
         """Attempts at one key, oldest first."""
@@ -218,6 +228,7 @@ class RunStore:
         except OSError as error:
             raise explain_os_error(error, f"{task}/{method}/{key[:16]}") from error
         try:
+            remove_leftovers(folder)
             before = _attempts(folder)
             if before and not before[-1].finished:
                 attempt = before[-1]

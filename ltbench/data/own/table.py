@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.names import label_problem, shown
 
 COLUMNS = ("file", "split", "labels", "unknown")
 PARTS = ("train", "val", "test")
+#: Characters of a path below the folder of images.
+LONGEST = 1000
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,10 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     names = [line.strip() for line in _text(path).splitlines() if line.strip()]
     twice = sorted({name for name in names if names.count(name) > 1})
     bars = [name for name in names if "|" in name]
-    if not names or twice or bars:
-        what = f"lists {twice[0]!r} twice" if twice else f"has a bar in {bars[0]!r}" if bars else "is empty"
+    odd = [f"has {shown(name)}: {problem}" for name in names if (problem := label_problem(name))]
+    if not names or twice or bars or odd:
+        wrong = [f"lists {name!r} twice" for name in twice] + [f"has a bar in {name!r}" for name in bars] + odd
+        what = wrong[0] if wrong else "is empty"
         raise UserError(f"{path.name} {what}", "one class name a line, each once, no bars")
     return tuple(names)
 
@@ -128,6 +133,8 @@ def _text(path: Path) -> str:
         raise UserError(f"{path} does not exist", "ltbench task new --help") from error
     except IsADirectoryError as error:
         raise UserError(f"{path} is a folder, a file was expected", "ltbench task new --help") from error
+    except OSError as error:
+        raise UserError(f"{path.name} cannot be read ({error.strerror})", "ltbench task new --help") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path.name} is not UTF-8 (byte {error.start})", "save it as CSV UTF-8") from error
 
@@ -185,7 +192,7 @@ def _file(text: str, problems: list[str]) -> str:
         problems.append("empty file name")
         return ""
     path = PurePosixPath(text)
-    if path.is_absolute() or ".." in path.parts or "\n" in text or "\r" in text:
+    if path.is_absolute() or ".." in path.parts or not text.isprintable() or len(text) > LONGEST:
         problems.append(f"file {text!r} is not a path below the folder of images")
     return str(path)
 
@@ -201,8 +208,8 @@ def _names(column: str, cell: str, known: tuple[str, ...] | None, problems: list
             continue
         if names.count(name) > 1:
             problems.append(f"label {name!r} stands twice in {column}")
-        if "\n" in name or "\r" in name:
-            problems.append(f"label {name!r} holds a line break")
+        if problem := label_problem(name):
+            problems.append(f"label {shown(name)} is no name: {problem}")
         if known is not None and name not in known:
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
             problems.append(

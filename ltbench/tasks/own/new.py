@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,8 @@ from ltbench.data.progress import SILENT, Reporter
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
 from ltbench.plugin.manager import registry
+from ltbench.plugin.names import name_problem
+from ltbench.plugin.reading import load_npz
 from ltbench.plugin.system import unportable
 from ltbench.tasks.groups import GroupRule
 from ltbench.tasks.own.custom import load_custom
@@ -33,7 +34,7 @@ from ltbench.tasks.views import open_truth
 CONTRACT = 2
 METRICS = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
 TEST_SHARE = 0.3
-_NAME = re.compile(r"^[a-z0-9][a-z0-9._-]*$")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,11 @@ def create_task(order: Order, reporter: Reporter = SILENT) -> Created:
 
 
 def _check_name(name: str) -> None:
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise UserError(
             f"task name {name!r}: use lower-case letters, digits, '.', '_' and '-'", "ltbench task new my-photos …"
         )
-    if problem := unportable(name):
+    if problem := name_problem(name) or unportable(name):
         raise UserError(f"task name {name!r} is no folder everywhere: {problem}", "ltbench task new my-photos …")
     tasks = registry().tasks
     if name in tasks or name in tasks.conflicts:
@@ -131,15 +132,18 @@ def _check_features(order: Order, table: Table) -> None:
     if order.features is None:
         return
     name = order.features.name
+    shape = "an .npz file with arrays files [N] and features [N, D]"
     try:
-        with np.load(order.features, allow_pickle=False) as archive:
-            files = {str(file) for file in archive["files"]}
+        listed = load_npz(order.features, names=("files",), name=f"feature file {name}", hint=shape)["files"]
+        if listed.ndim != 1 or listed.dtype.kind not in "US":
+            raise UserError(
+                f"feature file {name}: files must be a list of names, not {listed.dtype}{listed.shape}", shape
+            )
+        files = {item.decode() if isinstance(item, bytes) else str(item) for item in listed.tolist()}
     except FileNotFoundError as error:
         raise UserError(f"feature file {order.features} does not exist", "--features FILE.npz") from error
-    except (KeyError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"feature file {name} cannot be read ({error})", "an .npz file with arrays files [N] and features [N, D]"
-        ) from error
+    except (KeyError, OSError, ValueError) as error:
+        raise UserError(f"feature file {name} cannot be read ({error})", shape) from error
     table.problems.extend(
         (row.line, f"{name} has no features for {row.file!r}") for row in table.rows if row.file not in files
     )

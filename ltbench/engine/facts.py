@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,10 +80,18 @@ def facts_of(prepared: Prepared) -> RunFacts:
     Raises:
         UserError: the data are not those of the task's version, or a record could not say what this run is.
     """
+    return facts_with(prepared, found_fingerprints(prepared))
+
+
+def facts_with(prepared: Prepared, fingerprints: Mapping[str, str | None]) -> RunFacts:
+    """State a prepared run on data of these fingerprints; opens nothing.
+
+    Raises:
+        UserError: a record could not say what this run is.
+    """
     request = prepared.request
-    found = found_fingerprints(prepared)
     try:
-        task = TaskFacts.of(request.task, found)
+        task = TaskFacts.of(request.task, fingerprints)
         method = _method_facts(prepared)
         backbone = BackboneFacts.of(prepared.backbone.card)
         extras = extras_of(prepared)

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from ltbench.data.base import Labels
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
+from ltbench.plugin.reading import parse_json
 from ltbench.tasks.views import TrainView
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ def read_kept(path: Path) -> Kept:
         raise UserError(f"{path} cannot be read ({error.strerror})") from error
     try:
         tensors = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        stated = json.loads(header["__metadata__"]["ltbench"])
+        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")], name=path.name)
+        stated = parse_json(header["__metadata__"]["ltbench"].encode("utf-8"), name=path.name)
         if stated["format"] != FORMAT:
             raise ValueError(f"format {stated['format']!r}, this ltbench reads {FORMAT}")
         rows, names = int(stated["rows"]), tuple(stated["class_names"])

@@ -15,6 +15,7 @@ from ltbench.data.getting.notes import cached
 from ltbench.data.getting.plan import Item, Plan
 from ltbench.engine.request import RunRequest
 from ltbench.tasks.needs import plan_of_run
+from ltbench.tasks.registry import PinnedTask
 from ltbench.tasks.task import Task
 
 WEIGHTS = "weights of "
@@ -60,7 +61,7 @@ class Look:
     """Looks for data and weights, at each task setting and each backbone once."""
 
     def __init__(self) -> None:
-        self._data: dict[tuple[str, Path | None], tuple[Lack, ...]] = {}
+        self._data: dict[tuple[PinnedTask, Path | None], tuple[Lack, ...]] = {}
         self._weights: dict[str, tuple[Lack, ...]] = {}
 
     def lacks(self, request: RunRequest, root: DataRoot) -> tuple[Lack, ...]:
@@ -69,7 +70,7 @@ class Look:
         Raises:
             UserError: ``LTBENCH_MIRROR`` is no mirror.
         """
-        place = (request.task.address, root.root)
+        place = (PinnedTask.of(request.task), root.root)
         if place not in self._data:
             items = _plan(request.task, root).items
             self._data[place] = tuple(_lack(item) for item in items if item.state != "here")

@@ -5,6 +5,7 @@ The test part is never opened. Every trial is recorded as soon as it ends, so a 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -18,10 +19,10 @@ from filelock import FileLock, Timeout
 
 from ltbench.backbones.registry import find_backbone
 from ltbench.data.progress import SILENT, Reporter
-from ltbench.engine.facts import facts_of
+from ltbench.engine.facts import facts_with
 from ltbench.engine.failures import Diverged, MachineFault, OutOfTime, is_the_machines
 from ltbench.engine.phase1 import Phase1
-from ltbench.engine.prepare import prepare, setup_for
+from ltbench.engine.prepare import Prepared, prepare, setup_for
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.seeds import seed_for
 from ltbench.engine.sizes import asked_size
@@ -35,7 +36,7 @@ from ltbench.plugin.files import remove_leftovers, write_atomic
 from ltbench.plugin.names import below
 from ltbench.plugin.reading import one_line, read_json
 from ltbench.records.canonical import sha256_of, without_paths
-from ltbench.tasks.views import open_train
+from ltbench.tasks.views import TrainView, open_train
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,15 @@ def tune(
         *([] if request.dtype == "float32" else [request.dtype]),
     )  # fmt: skip
     # A trial is a run but for its rows, so that it is known by the key of the run that nothing is changed of.
-    facts = facts_of(prepare(request, reporter))
+    prepared = prepare(request, reporter)
+    # The test part stays closed: pinned fingerprints stand for it, and the rows of the search for themselves.
+    facts = facts_with(prepared, request.task.fingerprints.model_dump())
     identity = sha256_of(
         {
             "run": facts.key,
             "code": facts.code,
             "validation": request.validation,
+            "rows": _rows_sha256(_tuning_view(prepared)),
             "draws": f"{draws:016x}",
             "space": repr(sorted(chosen.items())),
             "seconds_per_trial": seconds_per_trial,
@@ -216,6 +220,20 @@ def _search(
     return done[:trials]
 
 
+def _tuning_view(prepared: Prepared) -> TrainView:
+    request = prepared.request
+    return open_train(request.task, prepared.data, "tune").sampled(request.task, request.share).limited(request.limit)
+
+
+def _rows_sha256(view: TrainView) -> str:
+    """Hash of everything that a search sees of its rows, but for their images."""
+    digest = hashlib.sha256()
+    for part in filter(None, (view, view.validation)):
+        digest.update(json.dumps([part.ids, part.class_names, part.captions]).encode("utf-8"))
+        digest.update(np.ascontiguousarray(part.observed).tobytes())
+    return digest.hexdigest()
+
+
 def _write_preset(request: RunRequest, resolved: Resolved, best: Trial, trials: int, folder: Path) -> Path:
     size = asked_size(request.image_size, resolved.preset)
     path = folder / "preset.yaml"
@@ -274,7 +292,7 @@ def validation_score(
         Diverged: the loss stopped being finite.
     """
     prepared = prepare(request, reporter)
-    view = open_train(request.task, prepared.data, "tune").sampled(request.task, request.share).limited(request.limit)
+    view = _tuning_view(prepared)
     validation = view.validation
     assert validation is not None
     setup = setup_for(prepared, view, folder, reporter)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -87,6 +88,8 @@ def parse_yaml(text: str, *, name: str, hint: str = "") -> Any:
     import yaml
 
     try:
+        if _brackets(text) > 16 * DEEPEST:
+            raise RecursionError
         # Not libyaml's loader: it has no bound of its own, and levels without end would end the process.
         document = yaml.safe_load(text)
         _check_depth(document, MOST_VALUES)
@@ -193,7 +196,7 @@ def one_line(error: BaseException) -> str:
 def _header(file: IO[bytes], size: int, what: str) -> tuple[tuple[int, ...], bool, Any, int]:
     from numpy.lib import format as npy
 
-    version = npy.read_magic(file)  # type: ignore[no-untyped-call]
+    version = npy.read_magic(file)
     readers: dict[tuple[int, int], Any] = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     if version not in readers:
         raise ValueError(f"{what} is an array of version {version}")
@@ -216,7 +219,7 @@ def _array(file: IO[bytes], size: int, what: str) -> npt.NDArray[Any]:
 
     shape, fortran, dtype, start = _header(file, size, what)
     made = np.empty(shape[::-1] if fortran else shape, dtype)
-    room = memoryview(made.reshape(-1).view(np.uint8)) if size > start else memoryview(b"")
+    room = made.reshape(-1).view(np.uint8).data if size > start else memoryview(bytearray())
     at = 0
     while at < len(room):
         part = file.read(min(len(room) - at, 2**24))
@@ -270,6 +273,15 @@ def _parts(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list | tuple | set) else ()
+
+
+def _brackets(text: str) -> int:
+    """The most brackets that are open at once, those in texts counted with them: deep documents take long to parse."""
+    most = now = 0
+    for letter in re.findall(r"[\[\]{}]", text):
+        now += 1 if letter in "[{" else -1
+        most = max(most, now)
+    return most
 
 
 def _finite(text: str) -> float:

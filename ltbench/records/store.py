@@ -105,7 +105,7 @@ class AttemptFolder:
     def forget_other(self, code: str | None) -> None:
         """Remove what other code left here, and note whose the folder is now; ``None`` leaves everything alone."""
         noted = self.path / CODE_NAME
-        if code is None or (noted.exists() and noted.read_text(encoding="utf-8") == code):
+        if code is None or (noted.exists() and noted.read_text(encoding="utf-8", errors="replace") == code):
             return
         for path in self.path.iterdir():
             if path.is_dir():

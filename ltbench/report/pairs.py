@@ -225,7 +225,7 @@ class Comparisons:
             if not isinstance(document, dict) or document.get("schema") != SCHEMA:
                 raise UserError(f"{path} is not of schema {SCHEMA}", again)
             return cls(tuple(_spread(entry) for entry in document["sections"]))
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+        except (ValueError, OverflowError, TypeError, AttributeError, KeyError, IndexError) as error:
             raise UserError(f"{path} is damaged ({error})", again) from error
 
     def to_json(self) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from records.builders import method_facts, record, task, task_facts
 
 from ltbench.backbones.weights import read_checkpoint
+from ltbench.data.own.folder_images import FolderImages
 from ltbench.data.shapes import ensure_shapes, store
 from ltbench.engine import checkpoint, tune
 from ltbench.engine.how import SweepOptions
@@ -50,9 +49,7 @@ def photos(out: Path, seed: int) -> Path:
 
 
 @pytest.mark.parametrize("address", ["elsewhere/photos", "ltbench-tasks/photos/v1"])
-def test_a_sweep_runs_the_task_that_was_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
+def test_a_sweep_runs_the_task_that_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(custom, "_LOADED", {})
     photos(Path("ltbench-tasks"), 1)
@@ -80,8 +77,6 @@ def test_scripted_weights_are_never_opened(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("name", ["../../elsewhere", "..", "a/b", "a\\b", "a\nb", "\x1b[2J", "", " ", "x" * 101])
 def test_a_name_is_one_part_of_a_path(tmp_path: Path, name: str) -> None:
-    from records.builders import method_facts, task, task_facts
-
     facts = task_facts().model_dump()
     for field in ("name", "setting"):
         with pytest.raises(ValidationError):
@@ -166,12 +161,23 @@ def test_a_changed_pixel_with_its_old_time_is_found(tmp_path: Path) -> None:
     assert path.read_bytes() == whole
 
 
-def test_what_a_record_would_refuse_is_refused_before_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_photographs_are_known_by_stamp_and_hashed_again_by_data_verify(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"old")
+    status = path.stat()
+    images = FolderImages(
+        [path, tmp_path / "gone.jpg"], [hashlib.sha256(b"old").hexdigest()] * 2, [(3, status.st_mtime_ns)] * 2, "mine"
+    )
+    assert images.content_faults() == ["gone.jpg cannot be read (No such file or directory)"]
+    path.write_bytes(b"new")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert "a.jpg has sha256" in images.content_faults()[0]
+
+
+def test_what_a_record_would_refuse_is_refused_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ltbench.engine import run
 
-    (tmp_path / "mine.yaml").write_text('linear-probe: [{name: "bell \\a", overrides: {epochs: 1}}]\n')
+    (tmp_path / "mine.yaml").write_text('linear-probe: [{name: "bell \\a", origin: default, overrides: {epochs: 1}}]\n')
     request = RunRequest(
         load_task("shapes-micro"), "linear-probe", "tiny-clip", weights="random", out=tmp_path / "runs", device="cpu",
         preset=str(tmp_path / "mine.yaml"),
@@ -182,48 +188,8 @@ def test_what_a_record_would_refuse_is_refused_before_training(
     assert not (tmp_path / "runs").exists()
 
 
-def test_class_names_are_no_paths(tmp_path: Path) -> None:
-    from records.builders import CLASSES, run
-
-    record = run(tmp_path).record
-    names = {name: name for name in CLASSES} | {CLASSES[0]: "/usr/bin/cup"}
-    document = record.model_dump(mode="json", exclude={"record_sha256"})
-    document["per_class_ap"] = {names[name]: value for name, value in document["per_class_ap"].items()}
-    from ltbench.records.record import RunContent, seal
-
-    assert "/usr/bin/cup" in seal(RunContent.model_validate(document)).per_class_ap
-    document["method"]["config"]["file"] = "/usr/bin/cup"
+def test_class_names_are_no_paths() -> None:
+    made = record(per_class_ap={"/usr/bin/cup": 70.0, "/a/b leaf": None}, excluded_classes=("/a/b leaf",))
+    assert "/usr/bin/cup" in made.per_class_ap
     with pytest.raises(ValidationError, match="holds a file path"):
-        RunContent.model_validate(document)
-
-
-@contextmanager
-def answering(head: bytes, body: Iterator[bytes] | None = None, pause: float = 0.0) -> Iterator[str]:
-    """A server that gives each client these bytes, one after the other, for as long as it stays."""
-    server = socket.create_server(("127.0.0.1", 0))
-    over = threading.Event()
-
-    def serve() -> None:
-        while not over.is_set():
-            try:
-                client, _ = server.accept()
-            except OSError:
-                return
-            with client:
-                try:
-                    client.recv(65536)
-                    client.sendall(head)
-                    for part in body if body is not None else ():
-                        client.sendall(part)
-                        if over.wait(pause):
-                            return
-                except OSError:
-                    continue
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/file"
-    finally:
-        over.set()
-        server.close()
+        record(device="/usr/bin/cup")

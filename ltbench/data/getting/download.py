@@ -27,6 +27,8 @@ ENOUGH = 1 << 20
 """An attempt that brings this much counts as progress."""
 UNTOLD = 8 << 30
 """An answer whose size neither the caller nor the server knows may have this much."""
+READER = "ltbench reads an answer"
+"""Name of the threads that do."""
 REDIRECTIONS = 10
 """An answer may send so many times to another address."""
 JUDGED_BY_HASH = 16 << 20
@@ -204,7 +206,7 @@ class _Asked:
         self._found: Queue[Response | bytes | Exception | None] = Queue(maxsize=4)
 
     def __enter__(self) -> _Asked:
-        Thread(target=self._read, daemon=True).start()
+        Thread(target=self._read, name=READER, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -216,6 +218,9 @@ class _Asked:
                 self._put(answer)
                 for chunk in answer.iter_content(CHUNK):
                     self._put(chunk)
+                    if self._given_up.is_set():
+                        # The connection is closed with the answer, so that an endless one ends here.
+                        return
             self._put(None)
         except Exception as error:
             self._put(error)

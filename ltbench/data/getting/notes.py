@@ -60,7 +60,7 @@ def manifest(piece: Piece, folder: Path) -> Path:
 def read_manifest(piece: Piece, folder: Path) -> dict[str, str]:
     """sha256 by path below the data set's folder; empty where the piece was not put there by us."""
     try:
-        lines = manifest(piece, folder).read_text(encoding="utf-8").splitlines()
+        lines = manifest(piece, folder).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return {}
     return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}

@@ -32,7 +32,7 @@ def test_features_are_checked_and_noted(order: Order, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         create_task(replace(order, features=tmp_path / "gone.npz"))
     (tmp_path / "bad.npz").write_text("no archive")
-    with pytest.raises(UserError, match=r"bad\.npz cannot be read"):
+    with pytest.raises(UserError, match=r"bad\.npz is damaged"):
         create_task(replace(order, features=tmp_path / "bad.npz"))
     created = create_task(replace(order, features=features(tmp_path / "all.npz", names)))
     assert features_of(created.folder) == tmp_path / "all.npz"

@@ -13,6 +13,10 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 """Real data that is no part of the project; tests that need it skip without it."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--campaign", action="store_true", help="run the campaign of tests/reliability at its full length")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Caches of a test session go to a folder of its own, and settings of the user's shell do not leak in."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +11,7 @@ from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_mod
 
 from ltbench.backbones.released import Released, hub_files, places_of
 from ltbench.plugin.errors import UnknownName, UserError
+from ltbench.plugin.reading import read_json
 
 QUICK: Final = "-quickgelu"
 CONFIG: Final = "open_clip_config.json"
@@ -125,7 +125,7 @@ def folder_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / CONFIG
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         found["model_cfg"]["vision_cfg"], found["model_cfg"]["text_cfg"]
     except OSError as error:
         raise UserError(f"{folder} holds no {CONFIG}", f"open_clip:{FOLDER}FOLDER, as open_clip saves it") from error

@@ -21,7 +21,9 @@ from filelock import FileLock, Timeout
 
 from ltbench.data.known_hashes import file_sha256, remember
 from ltbench.data.progress import Reporter
-from ltbench.plugin.files import explain_os_error, write_atomic
+from ltbench.plugin.errors import Damaged
+from ltbench.plugin.files import explain_os_error, remove_leftovers, write_atomic
+from ltbench.plugin.reading import load_npy, read_json
 
 SCHEMA = 1
 
@@ -75,6 +77,7 @@ class ShardFolder:
 
     def prepare(self) -> None:
         """Write down the identity; clear what another schema left behind. Call it under the lock."""
+        remove_leftovers(self.folder)
         found = self._identity_found()
         if found == self.identity:
             return
@@ -146,10 +149,10 @@ class ShardFolder:
 
     def _identity_found(self) -> Any:
         try:
-            return json.loads((self.folder / "encoder.json").read_text(encoding="utf-8"))
+            return read_json(self.folder / "encoder.json")
         except FileNotFoundError:
             return None
-        except (OSError, ValueError):
+        except (OSError, Damaged):
             return {}
 
 
@@ -162,8 +165,10 @@ def _open_shard(
     """Keys and rows of a shard that holds wanted rows and is what was written; hashes are remembered in ``known``."""
     data = path.with_suffix(".npy")
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
+        entry = read_json(path, most=2**30)
         keys: list[str] = entry["keys"]
+        if not all(isinstance(key, str) for key in keys):
+            return "damaged"
         if not any(key in wanted for key in keys):
             return "unwanted"
         status = data.stat()
@@ -171,8 +176,10 @@ def _open_shard(
             return "damaged"
         if file_sha256(data, status.st_size, status.st_mtime_ns, known) != entry["sha256"]:
             return "damaged"
-        array: npt.NDArray[np.float32] = np.load(data, mmap_mode="r")
-    except (OSError, ValueError, KeyError, TypeError):
+        array: npt.NDArray[np.float32] = load_npy(data, mapped=True)
+    except FileNotFoundError:
+        return "damaged"
+    except (Damaged, KeyError, TypeError):
         return "damaged"
     if array.shape != (len(keys), width) or array.dtype != np.float32:
         return "damaged"

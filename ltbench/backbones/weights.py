@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from ltbench.backbones import torchscript
 from ltbench.plugin.errors import UserError
 
 # OpenAI's archives carry three integers next to the weights; traced modules also list their causal mask, a constant.
@@ -61,10 +61,12 @@ def unfit(path: Path, what: str, error: Exception) -> UserError:
 
 def is_torchscript(path: Path) -> bool:
     """Whether a file is a TorchScript archive, as OpenAI's CLIP files are."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except Exception:
+        # zipfile raises what it likes of bytes that are no archive; whoever reads them says what is wrong.
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "model_ema", "ema", "module")
@@ -73,13 +75,13 @@ _PREFIXES = ("_orig_mod.", "module.")
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from .safetensors, a torch file (tensors only, no pickled code) or a TorchScript archive.
+    """Read a state dict from .safetensors, a torch file (tensors only, no pickled code) or OpenAI's TorchScript files.
 
     It may lie under a key of the file (``state_dict``, ``model``, ``model_state_dict``, ``model_ema``), and its keys
     may begin as torch.compile, DistributedDataParallel or Lightning write them.
 
     Raises:
-        UserError: the file is missing, damaged, holds pickled code, or holds no state dict.
+        UserError: the file is missing, damaged, holds pickled or scripted code, or holds no state dict.
     """
     return {key: value for key, value in read_tensors(path).items() if key not in _NOT_WEIGHTS}
 
@@ -107,6 +109,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
             found: object = load_file(path)
         elif is_torchscript(path):
+            if file_sha256(path) not in torchscript.PUBLISHED:
+                raise UserError(
+                    f"weights file {path.name} is a TorchScript archive, whose code would run when it is opened; only "
+                    "the files that OpenAI published are opened",
+                    "save its state dict as .safetensors",
+                )
             with warnings.catch_warnings():
                 # torch wants such files exported anew; those of OpenAI are what they are.
                 warnings.simplefilter("ignore", FutureWarning)
@@ -118,7 +126,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"weights file {path.name} is damaged or holds pickled code, which is never run",
             "save its state dict as .safetensors",
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # of damaged bytes, each format raises what it likes
         raise UserError(f"weights file {path.name} cannot be read ({_line(error)})", "--weights FILE") from error
     for wrapper in _WRAPPERS:
         if isinstance(found, dict) and isinstance(found.get(wrapper), dict):

@@ -6,9 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import click
-
-from ltbench.cli.output import GAP, Column, fold, print_table, width
+from ltbench.cli.output import GAP, Column, fold, print_table, say, width
 
 if TYPE_CHECKING:
     from ltbench.report.board import Board
@@ -92,11 +90,11 @@ def print_board(board: Board) -> None:
     from ltbench.report.board import equals_title
     from ltbench.report.markdown import RANK
 
-    click.echo(f"{board.task} version {board.version}, {board.headline} in %")
-    click.echo(fold(RANK))
+    say(f"{board.task} version {board.version}, {board.headline} in %")
+    say(fold(RANK))
     for section in board.sections:
         setting = f"@{section.equals.setting}, " if section.equals.setting else ""
-        click.echo()
+        say()
         table = section.tables[0]
         layout = fitted(table, width())
         numeric = dict(zip(table.columns, table.numeric, strict=True))
@@ -107,11 +105,11 @@ def print_board(board: Board) -> None:
             at_least=layout.width,
         )
         if layout.left_out:
-            click.echo(fold(f"No room here for {_listed(layout.left_out)}; --format csv has all."))
+            say(fold(f"No room here for {_listed(layout.left_out)}; --format csv has all."))
         for line in section.notes:
-            click.echo(fold(line))
+            say(fold(line))
     for table in board.extra:
-        click.echo()
+        say()
         print_table(
             [
                 Column(name, right=numeric, whole=name == "method")

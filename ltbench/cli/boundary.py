@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 import click
 
+from ltbench.plugin.clean import for_terminal
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import explain_os_error
 from ltbench.plugin.system import ended_politely
 
 OK, FOUND_WRONG, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
-_EXPLAINED = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+_EXPLAINED = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EFBIG}
 _CONTINUES = {"run", "sweep", "tune", "reproduce"}
 
 
@@ -33,8 +34,11 @@ def run_guarded(command: click.Command, args: Sequence[str]) -> int:
         return _fail(line, INTERRUPTED, error, debug)
     except UserError as error:
         for detail in error.details:
-            click.echo(f"  {detail}", err=True)
+            click.echo(f"  {for_terminal(detail)}", err=True)
         return _fail(f"error: {_one_line(str(error))}", USER_ERROR, error, debug)
+    except MemoryError as error:
+        line = "error: there is not enough memory for this → fewer jobs, a smaller backbone, or a larger machine"
+        return _fail(line, USER_ERROR, error, debug)
     except OSError as error:
         if error.errno not in _EXPLAINED:
             return _unexpected(error, args, debug)
@@ -63,7 +67,7 @@ def _fail(line: str, code: int, error: BaseException, debug: bool) -> int:
     if debug:
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     if line:
-        click.echo(line, err=True)
+        click.echo(for_terminal(line), err=True)
     return code
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ltbench.plugin.errors import UserError
+from ltbench.plugin.errors import Damaged, UserError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -78,11 +78,11 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def _value(key: str, text: str) -> Any:
-    import yaml
+    from ltbench.plugin.reading import parse_yaml
 
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = parse_yaml(text, name=key)
+    except Damaged as error:
         raise UserError(f"the value of {key!r} cannot be read: {text!r}", f"quote it: -o {key}='\"…\"'") from error
     if isinstance(value, str):
         # YAML 1.1 takes 1e-3 (no dot) for text; people mean the number.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ltbench.plugin.clean import for_terminal
 from ltbench.plugin.system import printable
 
 if TYPE_CHECKING:
@@ -75,11 +76,11 @@ def print_table(
         known = column if isinstance(column, Column) else Column(column)
         table.add_column(known.title, justify="right" if known.right else "left", no_wrap=known.whole, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(for_terminal(cell)) for cell in row))
     screen = console()
     with screen.capture() as captured:
         if title:
-            screen.print(Text(title, style="bold"))
+            screen.print(Text(for_terminal(title), style="bold"))
         screen.width = max(at_least, screen.width)
         screen.print(table)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
@@ -93,10 +94,10 @@ def print_facts(facts: Mapping[str, str]) -> None:
     for name, value in facts.items():
         lines = [
             line
-            for paragraph in value.splitlines() or [""]
+            for paragraph in for_terminal(value).splitlines() or [""]
             for line in textwrap.wrap(paragraph, max(20, width() - left - 2), break_on_hyphens=False) or [""]
         ]
-        click.echo(f"{name:<{left}}  {lines[0]}".rstrip())
+        click.echo(for_terminal(f"{name:<{left}}  {lines[0]}".rstrip()))
         for line in lines[1:]:
             click.echo(f"{'':<{left}}  {line}".rstrip())
 
@@ -105,11 +106,13 @@ def fold(text: str, indent: str = "") -> str:
     """One paragraph folded to the width; following lines are indented."""
     import textwrap
 
+    text = for_terminal(text)
     return textwrap.fill(text, width(), subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
 
 
 def print_markdown(text: str) -> None:
     """Print Markdown: rendered on a terminal, as it is elsewhere."""
+    text = for_terminal(text)
     if not sys.stdout.isatty():
         click.echo(text.rstrip())
         return
@@ -130,12 +133,17 @@ def json_text(document: Any, **form: Any) -> str:
         form: what ``json.dumps`` takes besides ``ensure_ascii``.
     """
     text = json.dumps(document, ensure_ascii=False, **form)
-    return text if printable(text) else json.dumps(document, **form)
+    return text if printable(text) and for_terminal(text) == text else json.dumps(document, **form)
 
 
 def note(text: str) -> None:
     """Say a line beside the result, on stderr."""
-    click.echo(text, err=True)
+    click.echo(for_terminal(text), err=True)
+
+
+def say(text: str = "", nl: bool = True) -> None:
+    """Say a line of the result, on stdout; ``nl`` ends it."""
+    click.echo(for_terminal(text), nl=nl)
 
 
 def size(number: int) -> str:

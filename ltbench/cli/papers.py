@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
+from ltbench.cli.output import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,15 +26,15 @@ def show_tables(chosen: list[PaperTable], shelf: Shelf, form: str) -> None:
         print_json([document(each) for each in compared])
         return
     if form == "md":
-        click.echo("\n\n".join([LEGEND, *(markdown(each) for each in compared)]))
+        say("\n\n".join([LEGEND, *(markdown(each) for each in compared)]))
         return
     for each in compared:
         for table in long_tables(each):
             columns = [Column(name, right=right) for name, right in zip(table.columns, table.numeric, strict=True)]
             print_table(columns, [[cell.text for cell in row] for row in table.rows], table.title)
-            click.echo()
+            say()
         for sentence in sentences(each):
-            click.echo(fold(sentence, "  "))
+            say(fold(sentence, "  "))
 
 
 def draw_tables(chosen: list[PaperTable], shelf: Shelf, folder: Path) -> None:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import numpy as np
 import numpy.typing as npt
 
-from ltbench.cli.output import Column, fold, print_table
+from ltbench.cli.output import Column, fold, print_table, say
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_with
 
@@ -131,11 +130,11 @@ def print_predictions(showing: Showing, answers: Sequence[Answer], drawn_to: Pat
     columns: list[Column | str] = ["picture", Column("label", whole=True), value, *(["present"] if marked else [])]
     print_table(columns, rows, showing.title)
     if showing.threshold is None:
-        click.echo(fold("Scores order the classes of a picture; they are not probabilities."))
+        say(fold("Scores order the classes of a picture; they are not probabilities."))
     else:
-        click.echo(fold(f"Present: probability above {showing.threshold:g}."))
+        say(fold(f"Present: probability above {showing.threshold:g}."))
     if drawn_to is not None:
-        click.echo(f"Drawn: {len(answers)} in {drawn_to}")
+        say(f"Drawn: {len(answers)} in {drawn_to}")
 
 
 def predictions_json(

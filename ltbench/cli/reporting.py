@@ -12,6 +12,7 @@ import click
 
 from ltbench.cli.output import seconds
 from ltbench.data.progress import Advance, Reporter
+from ltbench.plugin.clean import for_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -30,7 +31,7 @@ class PlainReporter:
     AT_LEAST_EVERY = 5.0
 
     def __init__(self, say: Callable[[str], None] | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._say = say or (lambda text: click.echo(text, err=True))
+        self._say = say or (lambda text: click.echo(for_terminal(text), err=True))
         self._clock = clock
 
     @contextmanager
@@ -98,9 +99,9 @@ class RichReporter:
     def line(self, text: str) -> None:
         """Say a line above the bars."""
         if self._progress is not None:
-            self._progress.console.print(text, markup=False, highlight=False)
+            self._progress.console.print(for_terminal(text), markup=False, highlight=False)
         else:
-            click.echo(text, err=True)
+            click.echo(for_terminal(text), err=True)
 
 
 def reporter() -> Reporter:

@@ -7,13 +7,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ltbench.cli.output import Column, fold, print_facts, print_table, seconds, size
 
 if TYPE_CHECKING:
     from ltbench.engine.run import Finished
     from ltbench.records.record import RunRecord
+from ltbench.cli.output import say
 from ltbench.tasks.overlap import why_unranked
 
 SUBSETS = ("total", "head", "medium", "tail", "gzsl", "zsl", "seen", "unseen")
@@ -35,11 +34,11 @@ def print_results(finished: Sequence[Finished]) -> None:
     """One table for each task setting."""
     for number, (_, group) in enumerate(groupby(finished, key=lambda one: one.record.task.address)):
         if number:
-            click.echo()
+            say()
         _print_group(list(group))
     done = [one.record for one in finished if one.record.status == "completed"]
     if done:
-        click.echo(f"Compare: ltbench leaderboard --task {done[0].task.name}")
+        say(f"Compare: ltbench leaderboard --task {done[0].task.name}")
 
 
 def _print_group(finished: Sequence[Finished]) -> None:
@@ -62,10 +61,10 @@ def _print_group(finished: Sequence[Finished]) -> None:
     for record in records:
         if record.status != "completed":
             at = f" at step {record.step}" if record.step is not None else ""
-            click.echo(f"Seed {record.seed} {record.status}{at}: {record.reason}")
-    click.echo("Records:")
+            say(f"Seed {record.seed} {record.status}{at}: {record.reason}")
+    say("Records:")
     for one in finished:
-        click.echo(f"  {one.folder / 'record.json'}{' (was there already)' if one.reused else ''}")
+        say(f"  {one.folder / 'record.json'}{' (was there already)' if one.reused else ''}")
 
 
 def _subsets(record: RunRecord) -> list[str]:
@@ -110,9 +109,9 @@ def _time(record: RunRecord) -> str:
 
 def _print_facts(records: Sequence[RunRecord]) -> None:
     first = records[0]
-    click.echo("[ ]: 95 % bootstrap interval over test images.")
+    say("[ ]: 95 % bootstrap interval over test images.")
     if len(records) > 1 and not first.method.deterministic:
-        click.echo(f"±: 95 % t interval of the mean over {len(records)} seeds.")
+        say(f"±: 95 % t interval of the mean over {len(records)} seeds.")
     cost = first.cost
     parts = [
         f"{name} {seconds(value)}"
@@ -125,17 +124,17 @@ def _print_facts(records: Sequence[RunRecord]) -> None:
     ]
     memory = f", {size(cost.peak_memory_bytes)} of memory at most" if cost.peak_memory_bytes else ""
     trained = f"{_count(cost.trainable_parameters)} of {_count(cost.total_parameters)} parameters trained"
-    click.echo(fold(f"Cost: {trained}; {', '.join(parts)}{memory}."))
+    say(fold(f"Cost: {trained}; {', '.join(parts)}{memory}."))
     chosen = first.selection
     if chosen.epoch is not None and chosen.score is not None:
         on = f"{first.task.headline} {chosen.score:.2f} there"
-        click.echo(f"Epoch {chosen.epoch} counts, the best on validation rows: {on}.")
+        say(f"Epoch {chosen.epoch} counts, the best on validation rows: {on}.")
     oracle = first.selection.oracle
     if oracle is not None:
         best = oracle.get(first.task.headline, {}).get("total")
-        click.echo(f"Oracle (best epoch on test, never ranked): {best:.2f} at epoch {first.selection.oracle_epoch}.")
+        say(f"Oracle (best epoch on test, never ranked): {best:.2f} at epoch {first.selection.oracle_epoch}.")
     for reason in _why_unranked(first):
-        click.echo(fold(f"Never ranked: {reason}."))
+        say(fold(f"Never ranked: {reason}."))
 
 
 def _why_unranked(record: RunRecord) -> list[str]:
@@ -189,11 +188,11 @@ def print_record(record: RunRecord, path: Path) -> None:
             ]
             for metric, scores in record.scores.items()
         ]
-        click.echo()
+        say()
         print_table(["in %", *(Column(name, right=True) for name in subsets[:5])], rows)
         _print_facts([record])
-    click.echo(fold(f"Options: {' '.join(f'{name}={value}' for name, value in method.config.items()) or 'none'}"))
-    click.echo(f"Check it: ltbench verify {path}")
+    say(fold(f"Options: {' '.join(f'{name}={value}' for name, value in method.config.items()) or 'none'}"))
+    say(f"Check it: ltbench verify {path}")
 
 
 def _own(backbone: str) -> str:

@@ -20,6 +20,7 @@ from ltbench.data.decode import Undecodable, decode
 from ltbench.data.known_hashes import file_sha256
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.reading import load_npy
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,7 +54,7 @@ class ArrayImages:
     def array(self) -> npt.NDArray[np.uint8]:
         """The memory-mapped array of all rows of the file."""
         if self._array is None:
-            self._array = np.load(self.path, mmap_mode="r")
+            self._array = load_npy(self.path, mapped=True)
         return self._array
 
     def __len__(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.reading import load_npz
 
 _SHAPE: Final = "an .npz file with arrays files [N] (file names) and features [N, D]"
 
@@ -24,15 +24,15 @@ def read_features(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
     if not path.is_file():
         raise UserError(f"feature file {path.name} does not exist", "--backbone precomputed:FILE.npz")
     try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
+        with path.open("rb") as file:
+            single = file.read(6) == b"\x93NUMPY"
+        if single:
             raise UserError(
                 f"feature file {path.name} is one array without names (.npy)",
                 "np.savez('features.npz', files=NAMES, features=ARRAY)",
             )
-        with archive:
-            arrays = {key: archive[key] for key in ("files", "features") if key in archive}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        arrays = load_npz(path, names=("files", "features"), name=f"feature file {path.name}", hint=_SHAPE)
+    except OSError as error:
         raise UserError(f"feature file {path.name} cannot be read ({error})", _SHAPE) from error
     absent = [key for key in ("files", "features") if key not in arrays]
     if absent:
@@ -42,15 +42,19 @@ def read_features(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
         raise UserError(
             f"feature file {path.name}: files must be a list of names, not {files.dtype}{files.shape}", _SHAPE
         )
-    if features.ndim != 2 or features.dtype.kind != "f" or len(features) != len(files):
+    if features.ndim != 2 or features.dtype.kind != "f" or len(features) != len(files) or not features.shape[1]:
         raise UserError(
             f"feature file {path.name}: features must be float [{len(files)}, D], not {features.dtype}{features.shape}",
             _SHAPE,
         )
     try:
         names = [item.decode() if isinstance(item, bytes) else str(item) for item in files.tolist()]
+        # Surrogates decode and are no text.
+        "".join(names).encode()
     except UnicodeDecodeError as error:
         raise UserError(f"feature file {path.name}: a name is not UTF-8 ({error.object!r})", _SHAPE) from error
+    except ValueError as error:
+        raise UserError(f"feature file {path.name}: a file name is no text ({error})", _SHAPE) from error
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UserError(

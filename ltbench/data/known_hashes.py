@@ -17,8 +17,9 @@ from typing import Final
 
 from filelock import FileLock
 
-from ltbench.plugin.errors import UserError
+from ltbench.plugin.errors import Damaged, UserError
 from ltbench.plugin.files import write_atomic
+from ltbench.plugin.reading import read_json
 
 #: New hashes of a folder from which on they are written down.
 WORTH: Final = 256
@@ -83,9 +84,9 @@ def _folder(parent: Path, cache: Path) -> _Folder:
 
 def _read(place: Path) -> Known:
     try:
-        document = json.loads(place.read_text(encoding="utf-8"))
+        document = read_json(place, most=2**31)
         return {name: (int(size), int(modified), str(digest)) for name, (size, modified, digest) in document.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, Damaged, ValueError, OverflowError, TypeError, AttributeError):
         return {}
 
 

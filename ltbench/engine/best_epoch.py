@@ -41,6 +41,7 @@ class BestEpoch:
         folder: of the attempt's checkpoints.
 
     Raises:
+        Damaged: what is kept of an interrupted run is damaged.
         UserError: nothing is trained in epochs, or the rows show no label known to be absent, which ranks nothing.
     """
 
@@ -56,8 +57,15 @@ class BestEpoch:
         self._phase, self._view, self._metric = phase, view, request.task.headline
         self._inputs = phase.test_inputs(view, "encoding validation images")
         self._path = folder / "best.pt"
-        found = checkpoint.load(self._path)
+        found = self._kept()
         self._best = None if found is None else Chosen(int(found["epoch"]), float(found["score"]))
+
+    def _kept(self) -> checkpoint.State | None:
+        # Its predecessor would be another epoch, so that a damaged file has none to stand in for it.
+        try:
+            return checkpoint.read(self._path)
+        except FileNotFoundError:
+            return None
 
     def look(self, stage: int, epoch: int) -> None:
         """Judge an epoch that has ended."""
@@ -76,7 +84,7 @@ class BestEpoch:
         """
         if self._best is None:
             raise UserError(f"{self._metric} is undefined on the validation rows", "leave --selection out")
-        found = checkpoint.load(self._path)
+        found = self._kept()
         assert found is not None, "what is kept lies on disk"
         self._phase.restore(found["module"])
         return self._best

@@ -1,16 +1,15 @@
 """Training state on disk: written to a temporary file, synced, renamed; the previous one is kept.
 
 State holds tensors, numbers, strings, lists and dicts only, so that it is read back with ``weights_only=True``: a
-checkpoint can never run code.
+checkpoint can never run code. Each carries the hash of its bytes, because torch compares no checksum: a flipped bit
+would become a weight.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import pickle
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from ltbench.backbones.base import Backbone
-from ltbench.plugin.files import write_atomic
+from ltbench.plugin.errors import Damaged
+from ltbench.plugin.reading import one_line
+from ltbench.plugin.sealed import read_sealed, write_sealed
 from ltbench.plugin.system import link_or_copy
 
 State = dict[str, Any]
@@ -58,26 +59,54 @@ def save(path: Path, state: State) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     if path.exists():
-        previous = path.with_suffix(path.suffix + ".previous")
+        previous = _previous(path)
         spare = path.with_suffix(path.suffix + ".spare")
         # A second name keeps the current file in place until the new one replaces it.
         spare.unlink(missing_ok=True)
         link_or_copy(path, spare)
         os.replace(spare, previous)
-    write_atomic(path, buffer.getvalue())
+    write_sealed(path, buffer.getvalue())
 
 
-def load(path: Path) -> State | None:
-    """Read a checkpoint, or its predecessor when it is damaged; None when there is neither."""
-    for candidate in (path, path.with_suffix(path.suffix + ".previous")):
-        if not candidate.exists():
-            continue
+def read(path: Path) -> State:
+    """Read one checkpoint.
+
+    Raises:
+        Damaged: its bytes are not those that were written.
+        OSError: it cannot be read.
+    """
+    content = read_sealed(path)
+    try:
+        state: State = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # written by another torch, or by somebody else: each in its own way
+        raise Damaged(path.name, one_line(error)) from error
+    return state
+
+
+def load(path: Path, say: Callable[[str], None] = lambda text: None) -> State | None:
+    """Read a checkpoint, or its predecessor when it is damaged; None when there is neither.
+
+    Args:
+        say: told of each that is damaged, and what is done instead.
+
+    Raises:
+        OSError: one is there and the system cannot read it, which is no damage.
+    """
+    for candidate in (path, _previous(path)):
         try:
-            state: State = torch.load(candidate, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, KeyError):
+            return read(candidate)
+        except FileNotFoundError:
             continue
-        return state
+        except Damaged as error:
+            instead = "the one before is taken" if candidate == path else "it is left out"
+            say(f"checkpoint {error.message}: {instead}")
     return None
+
+
+def _previous(path: Path) -> Path:
+    return path.with_suffix(path.suffix + ".previous")
 
 
 def frozen_towers(backbone: Backbone, trained: set[int]) -> list[nn.Module]:

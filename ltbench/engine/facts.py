@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from ltbench.engine.prepare import Prepared, found_fingerprints
 from ltbench.engine.setup import Outcome
 from ltbench.method.extras import found_extras
 from ltbench.plugin.code import code_sha256, is_own
+from ltbench.plugin.errors import UserError
+from ltbench.plugin.reading import one_line
 from ltbench.plugin.system import peak_memory
 from ltbench.records.environment import collect_environment, cpu_model
-from ltbench.records.facts import OVERRIDDEN, BackboneFacts, Cost, MethodFacts, TaskFacts, Tuning
-from ltbench.records.record import run_key, utc_now
+from ltbench.records.facts import OVERRIDDEN, BackboneFacts, Cost, MethodFacts, Selection, TaskFacts, Tuning
+from ltbench.records.read import field_problems
+from ltbench.records.record import RunContent, run_key, seal, utc_now
 from ltbench.records.store import AttemptFolder
 from ltbench.tasks.views import has_groups, validation_labels
 
@@ -70,25 +75,46 @@ class RunFacts:
 
 
 def facts_of(prepared: Prepared) -> RunFacts:
-    """State a prepared run; opens the data for their fingerprints."""
+    """State a prepared run; opens the data for their fingerprints.
+
+    Raises:
+        UserError: the data are not those of the task's version, or a record could not say what this run is.
+    """
+    return facts_with(prepared, found_fingerprints(prepared))
+
+
+def facts_with(prepared: Prepared, fingerprints: Mapping[str, str | None]) -> RunFacts:
+    """State a prepared run on data of these fingerprints; opens nothing.
+
+    Raises:
+        UserError: a record could not say what this run is.
+    """
     request = prepared.request
-    task = TaskFacts.of(request.task, found_fingerprints(prepared))
-    method = _method_facts(prepared)
-    backbone = BackboneFacts.of(prepared.backbone.card)
-    extras = extras_of(prepared)
-    key = run_key(
-        task=task,
-        method=method,
-        backbone=backbone,
-        selection_rule=request.selection,
-        threads=request.threads,
-        seed=request.seed,
-        limit=request.limit,
-        share=request.share,
-        extras=extras,
-        device=prepared.device.type,
-    )
+    try:
+        task = TaskFacts.of(request.task, fingerprints)
+        method = _method_facts(prepared)
+        backbone = BackboneFacts.of(prepared.backbone.card)
+        extras = extras_of(prepared)
+        key = run_key(
+            task=task,
+            method=method,
+            backbone=backbone,
+            selection_rule=request.selection,
+            threads=request.threads,
+            seed=request.seed,
+            limit=request.limit,
+            share=request.share,
+            extras=extras,
+            device=prepared.device.type,
+        )
+    except ValueError as error:
+        raise _unwritable(error) from error
     return RunFacts(task, method, backbone, extras, key)
+
+
+def _unwritable(error: ValueError) -> UserError:
+    why = field_problems(error)[0] if isinstance(error, ValidationError) else one_line(error)
+    return UserError(f"no record could be written of this run: {why}", "give it another name or value")
 
 
 def common_content(prepared: Prepared, facts: RunFacts, attempt: AttemptFolder) -> dict[str, Any]:
@@ -111,6 +137,28 @@ def common_content(prepared: Prepared, facts: RunFacts, attempt: AttemptFolder) 
         "environment": collect_environment(),
         "extras": facts.extras,
     }
+
+
+def check_draft(prepared: Prepared, facts: RunFacts) -> None:
+    """See that a record can say what it will have to, before anything is trained.
+
+    Raises:
+        UserError: a field would be refused; it is named.
+    """
+    classes = prepared.request.task.classes
+    try:
+        draft = RunContent(
+            **common_content(prepared, facts, AttemptFolder(prepared.request.out, 1)),
+            status="failed",
+            reason="draft",
+            selection=Selection(rule=prepared.request.selection),
+            per_class_ap=dict.fromkeys(classes),
+            excluded_classes=classes,
+            cost=cost_of(prepared, None, None),
+        )
+        seal(draft)
+    except ValueError as error:
+        raise _unwritable(error) from error
 
 
 def cost_of(prepared: Prepared, outcome: Outcome | None, evaluate_seconds: float | None) -> Cost:

@@ -18,12 +18,15 @@ from safetensors import SafetensorError
 from ltbench.data.base import Labels
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
+from ltbench.plugin.reading import parse_json
 from ltbench.tasks.views import TrainView
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMAT = 1
+#: Rows that a view may state.
+MOST_ROWS = 100_000_000
 
 
 class NoImages:
@@ -99,12 +102,15 @@ def read_kept(path: Path) -> Kept:
         raise UserError(f"{path} cannot be read ({error.strerror})") from error
     try:
         tensors = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        stated = json.loads(header["__metadata__"]["ltbench"])
+        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")], name=path.name)
+        stated = parse_json(header["__metadata__"]["ltbench"].encode("utf-8"), name=path.name)
         if stated["format"] != FORMAT:
             raise ValueError(f"format {stated['format']!r}, this ltbench reads {FORMAT}")
         rows, names = int(stated["rows"]), tuple(stated["class_names"])
         validation = stated["validation"]
+        _check_sizes(rows, len(names), tensors["present"], tensors["absent"])
+        if validation is not None and not 0 <= int(validation["rows"]) <= MOST_ROWS:
+            raise ValueError(f"{validation['rows']} validation rows")
         return Kept(
             view=TrainView(
                 ids=_numbers(rows),
@@ -119,6 +125,13 @@ def read_kept(path: Path) -> Kept:
         )
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged ({type(error).__name__}: {error})") from error
+
+
+def _check_sizes(rows: int, classes: int, *bits: npt.NDArray[np.uint8]) -> None:
+    """Before anything of that size is made: two bits a label, no more and no fewer."""
+    for packed in bits:
+        if not 0 <= rows <= MOST_ROWS or packed.dtype != np.uint8 or packed.shape != (-(-rows * classes // 8),):
+            raise ValueError(f"labels of {rows} rows and {classes} classes are not {packed.dtype}{packed.shape}")
 
 
 def _observed(present: npt.NDArray[np.uint8], absent: npt.NDArray[np.uint8], rows: int, classes: int) -> Labels:

@@ -17,6 +17,7 @@ from ltbench.data.getting.plan import Item, Plan
 from ltbench.engine.request import RunRequest
 from ltbench.engine.settled import read_by
 from ltbench.tasks.needs import plan_of_run
+from ltbench.tasks.registry import PinnedTask
 from ltbench.tasks.task import Task
 
 WEIGHTS = "weights of "
@@ -80,7 +81,7 @@ class Look:
             UserError: ``LTBENCH_MIRROR`` is no mirror, or the method cannot be loaded.
         """
         task = read_by(request, validates=self._validates)
-        place = (task.address, task.sources, root.root)
+        place = (PinnedTask.of(task), task.sources, root.root)
         if place not in self._data:
             items = _plan(task, root).items
             self._data[place] = tuple(_lack(item, root) for item in items if item.state != "here")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,21 @@ from ltbench.method.extras import NotAskedFor
 from ltbench.tasks.views import TestView, TrainView
 
 PREDICT_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds that were spent until a checkpoint, by all processes that worked on it."""
+
+    training: float = 0.0
+    encoding: float = 0.0
+
+    @classmethod
+    def until(cls, state: checkpoint.State) -> Spent:
+        """What a checkpoint says."""
+        return cls(float(state.get("train_seconds", 0.0)), float(state.get("encode_seconds", 0.0)))
+
+
 PLAIN = Augment()
 
 
@@ -38,6 +54,8 @@ class Phase1:
         self._captions = setup.train.captions if needs.captions else None
         self._open = needs.classes == "open"
         self._encode_seconds = 0.0
+        # Of the processes before this one, where an interrupted run goes on.
+        self._before = Spent()
         self._inputs: dict[Augment, Inputs] = {}
         self._stats = Stats.of(np.asarray(observed.numpy(), dtype=np.int8))
         self.context = Context(
@@ -114,7 +132,9 @@ class Phase1:
         for number, stage in enumerate(self.stages):
             stage.module.to(self.setup.device)
             path = folder / f"stage-{number}.pt"
-            state = checkpoint.load(path)
+            state = checkpoint.load(path, self.setup.reporter.line)
+            if state is not None:
+                self._before, seconds = Spent.until(state), 0.0
             if state is not None and state["done"]:
                 # What a module makes when its fit starts (a buffer of that size) is there again before it is filled.
                 self._start_fit(stage)
@@ -127,22 +147,35 @@ class Phase1:
             rowset = self.training_rows(stage.augment if isinstance(stage, GradientStage) else PLAIN)
             started = time.perf_counter()
             if isinstance(stage, GradientStage):
-                self.train(number, stage, rowset, path, state, log)
+                self.train(number, stage, rowset, path, state, log, seconds)
             else:
                 self.fit(stage, rowset)
             seconds += time.perf_counter() - started
-            checkpoint.save(path, {"done": True, "module": self.capture(), "decisions": self.decisions})
+            done = {"done": True, "module": self.capture(), "decisions": self.decisions}
+            checkpoint.save(path, {**done, **self._spent(seconds)})
             log.write({"stage": stage.name, "done": True, "seconds": time.perf_counter() - started})
         self.module.eval()
         return Outcome(
             module=self.module,
             trainable=parameters.learned(self.stages),
             total=parameters.used(self.stages, self.setup.backbone),
-            encode_seconds=self._encode_seconds,
-            train_seconds=seconds,
+            encode_seconds=self._before.encoding + self._encode_seconds,
+            train_seconds=self._before.training + seconds,
             decisions=self.decisions,
             epochs=max((stage.epochs for stage in self.stages if isinstance(stage, GradientStage)), default=0),
+            looks=last.epochs if isinstance(last := self.stages[-1], GradientStage) else 0,
         )
+
+    def encoded(self, seconds: float) -> None:
+        """Count seconds that the caller spent on encoding for this run."""
+        self._encode_seconds += seconds
+
+    def _spent(self, training: float) -> dict[str, float]:
+        """What a checkpoint says was spent until now; ``training`` is this process's."""
+        return {
+            "train_seconds": self._before.training + training,
+            "encode_seconds": self._before.encoding + self._encode_seconds,
+        }
 
     def fit(self, stage: FitStage, rowset: Rowset) -> None:
         """Fit a stage that has something to fit."""
@@ -174,12 +207,14 @@ class Phase1:
         path: Path,
         state: checkpoint.State | None,
         log: RunLog,
+        spent: float = 0.0,
     ) -> None:
         """Train one stage by gradient.
 
         Args:
             path: of its checkpoints.
             state: a checkpoint to go on from; None begins.
+            spent: seconds that this process trained stages before it.
 
         Raises:
             Diverged: a loss stopped being finite.
@@ -217,6 +252,12 @@ class Phase1:
 
         done = int(state["epoch"]) if state is not None else 0
         steps = -(-len(rowset) // stage.batch_size) * (stage.epochs - done)
+        started = time.perf_counter()
+
+        def save(found: checkpoint.State) -> None:
+            seconds = self._spent(spent + time.perf_counter() - started)
+            checkpoint.save(path, {**found, "decisions": self.decisions, **seconds})
+
         with self.setup.reporter.task(f"training {stage.name}", steps) as advance:
             run_gradient_stage(
                 stage,
@@ -224,9 +265,7 @@ class Phase1:
                 seed=self.setup.seed,
                 device=self.setup.device,
                 work_dir=path.parent / "runner",
-                events=StageEvents(
-                    on_step, on_epoch, lambda s: checkpoint.save(path, {**s, "decisions": self.decisions})
-                ),
+                events=StageEvents(on_step, on_epoch, save),
                 resume=state,
                 capture=self.capture,
                 restore=self.restore,

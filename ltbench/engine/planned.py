@@ -26,7 +26,7 @@ def look_at_plan(plan: SweepPlan, options: SweepOptions, reporter: Reporter = SI
     known: Preflight | UserError | None = None
     for cell in expand(plan):
         # Seeds come one after the other, and differ in nothing that is looked at here.
-        if first is None or (cell.task, id(cell.item)) != (first.task, id(first.item)):
+        if first is None or (cell.pinned, id(cell.item)) != (first.pinned, id(first.item)):
             first = cell
             try:
                 known = preflight(request_of(cell, plan, options), reporter, look)

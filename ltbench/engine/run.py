@@ -14,8 +14,8 @@ from typing import Any
 from ltbench.backbones.registry import find_backbone, own_size
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.best_epoch import BestEpoch
-from ltbench.engine.facts import RunFacts, common_content, cost_of, facts_of
-from ltbench.engine.failures import Diverged
+from ltbench.engine.facts import RunFacts, check_draft, common_content, cost_of, facts_of
+from ltbench.engine.failures import Diverged, MachineFault, is_the_machines
 from ltbench.engine.kept import write_kept
 from ltbench.engine.needs import check_fit, unknown_policy
 from ltbench.engine.phase1 import Phase1
@@ -23,7 +23,7 @@ from ltbench.engine.prepare import Prepared, need_images, prepare, setup_for
 from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.engine.setup import Outcome
 from ltbench.metrics.versions import logits_dtype
-from ltbench.plugin.errors import UserError
+from ltbench.plugin.errors import Damaged, UserError
 from ltbench.plugin.files import write_atomic
 from ltbench.records.canonical import without_paths
 from ltbench.records.corrections import Corrections, judge_corrections
@@ -33,7 +33,7 @@ from ltbench.records.logits import file_sha256, read_logits, write_logits
 from ltbench.records.read import RECORD_NAME, load_record
 from ltbench.records.record import RunContent, RunRecord, seal
 from ltbench.records.store import AttemptFolder, Overwrite, RunStore
-from ltbench.tasks.views import open_test, open_train, open_truth
+from ltbench.tasks.views import TrainView, open_test, open_train, open_truth
 from ltbench.tasks.views.complete import open_train_truth
 
 
@@ -120,6 +120,7 @@ def run_one(request: RunRequest, reporter: Reporter = SILENT) -> Finished:
     """
     prepared = prepare(request, reporter)
     facts = facts_of(prepared)
+    check_draft(prepared, facts)
     store = RunStore(request.out)
     with store.begin(request.task.address, request.method, facts.key, 24 * 3600.0, facts.code) as attempt:
         # Checked under the lock: another process may have finished the key while this one waited.
@@ -143,6 +144,8 @@ def _attempt(prepared: Prepared, facts: RunFacts, attempt: AttemptFolder, report
     except Diverged as error:
         content = _unfinished(prepared, facts, attempt, "diverged", str(error), error.step)
     except Exception as error:
+        if is_the_machines(error):
+            raise MachineFault.of(error) from error
         write_atomic(attempt.path / "error.txt", traceback.format_exc())
         content = _unfinished(prepared, facts, attempt, "failed", f"{type(error).__name__}: {error}", None)
     record = seal(content)
@@ -164,20 +167,20 @@ def _phase1(prepared: Prepared, attempt: AttemptFolder, reporter: Reporter) -> O
     phase = Phase1(setup)
     started = time.perf_counter()
     inputs = phase.test_inputs(test, "encoding test images")
-    encode_seconds = time.perf_counter() - started
+    phase.encoded(time.perf_counter() - started)
+    _begin_audit(request, attempt, reporter)
     if request.audit_selection:
 
         def audit(stage: int, epoch: int) -> None:
-            path = attempt.path / "audit" / f"epoch-{epoch + 1:04d}.safetensors"
+            path = attempt.audit / f"epoch-{epoch + 1:04d}.safetensors"
             write_logits(path, phase.predict(inputs, test.class_names), test.ids, test.class_names, dtype=dtype)
 
         setup.after_epoch.append(audit)
-    best = BestEpoch(phase, train.validation, request, attempt.checkpoints) if request.selects else None
+    best = _best_epoch(phase, train, request, attempt, reporter) if request.selects else None
     if best is not None:
         setup.after_epoch.append(best.look)
     outcome = phase.run()
     outcome.chosen = best.take() if best is not None else None
-    outcome.encode_seconds += encode_seconds
     logits = phase.predict(inputs, test.class_names)
     write_logits(attempt.logits, logits, test.ids, test.class_names, dtype=dtype)
     if outcome.decisions:
@@ -186,6 +189,29 @@ def _phase1(prepared: Prepared, attempt: AttemptFolder, reporter: Reporter) -> O
     digest = _write_weights(attempt.weights, phase)
     write_kept(attempt.training, train, test.class_names, digest)
     return outcome
+
+
+def _best_epoch(
+    phase: Phase1, train: TrainView, request: RunRequest, attempt: AttemptFolder, reporter: Reporter
+) -> BestEpoch:
+    try:
+        return BestEpoch(phase, train.validation, request, attempt.checkpoints)
+    except Damaged as error:
+        reporter.line(f"checkpoint {error.message}: the run is trained again from its start")
+        shutil.rmtree(attempt.checkpoints)
+        return BestEpoch(phase, train.validation, request, attempt.checkpoints)
+
+
+def _begin_audit(request: RunRequest, attempt: AttemptFolder, reporter: Reporter) -> None:
+    """See that an audit looks at every epoch: where a part of the run was not audited, it begins again."""
+    if not request.audit_selection:
+        # What is there is of an audit that will not be whole.
+        shutil.rmtree(attempt.audit, ignore_errors=True)
+        return
+    if attempt.resumed and not attempt.audit.is_dir():
+        reporter.line("the interrupted run was not audited, so it is trained again from its start")
+        shutil.rmtree(attempt.checkpoints)
+    attempt.audit.mkdir(exist_ok=True)
 
 
 def _write_weights(path: Path, phase: Phase1) -> str | None:
@@ -214,7 +240,9 @@ def _phase2(
     if problems:
         raise ValueError(f"phase 1 left logits that cannot be judged: {'; '.join(problems)}")
     judgement = judge(request.task, truth, opened.logits, calibrated=calibrated)
-    oracle, oracle_epoch = _oracle(request, attempt, truth, calibrated) if request.audit_selection else (None, None)
+    oracle, oracle_epoch = (
+        _oracle(request, attempt, truth, calibrated, outcome.looks) if request.audit_selection else (None, None)
+    )
     return RunContent(
         **common_content(prepared, facts, attempt),
         status="completed",
@@ -245,10 +273,24 @@ def _corrections(prepared: Prepared, attempt: AttemptFolder, outcome: Outcome) -
     return judge_corrections(attempt.decisions, truth, outcome.epochs)
 
 
-def _oracle(request: RunRequest, attempt: AttemptFolder, truth: Any, calibrated: bool) -> tuple[Any, int | None]:
-    """Best epoch by the headline metric on the test part: shown as ``oracle``, never ranked."""
+def _oracle(
+    request: RunRequest, attempt: AttemptFolder, truth: Any, calibrated: bool, epochs: int
+) -> tuple[Any, int | None]:
+    """Best epoch by the headline metric on the test part: shown as ``oracle``, never ranked.
+
+    Raises:
+        UserError: the audit lacks an epoch; it and the checkpoints are removed.
+    """
     best: tuple[float, int, Judgement] | None = None
-    for path in sorted((attempt.path / "audit").glob("epoch-*.safetensors")):
+    paths = sorted(attempt.audit.glob("epoch-*.safetensors"))
+    if [path.stem for path in paths] != [f"epoch-{number:04d}" for number in range(1, epochs + 1)]:
+        shutil.rmtree(attempt.audit)
+        shutil.rmtree(attempt.checkpoints, ignore_errors=True)
+        raise UserError(
+            f"the audit looked at {len(paths)} of {epochs} epochs, so that the best of all is not known",
+            "the same command again, which trains from the start",
+        )
+    for path in paths:
         judgement = judge(request.task, truth, read_logits(path).logits, calibrated=calibrated, replicates=1)
         value = judgement.scores[request.task.headline]["total"]
         epoch = int(path.stem.removeprefix("epoch-"))

@@ -61,6 +61,7 @@ class Outcome:
         total: parameters of the modules and towers used.
         decisions: (row, class, epoch) triples that a method wants judged.
         epochs: of the longest stage trained by gradient.
+        looks: epochs of the last stage, where it is trained by gradient: so many times ``after_epoch`` was called.
         chosen: the epoch that validation rows chose; None where the last counts.
     """
 
@@ -71,4 +72,5 @@ class Outcome:
     train_seconds: float
     decisions: list[tuple[int, int, int]] = field(default_factory=list)
     epochs: int = 0
+    looks: int = 0
     chosen: Chosen | None = None

@@ -17,24 +17,31 @@ from typing import Any
 from ltbench.backbones.acceleration import unaccelerated
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.choose import choose_backbone
+from ltbench.engine.failures import MachineFault
 from ltbench.engine.how import SweepOptions
 from ltbench.engine.request import RunRequest
 from ltbench.engine.sweep_plan import PlanItem, SweepPlan
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import registry
-from ltbench.plugin.system import usable_cores
+from ltbench.plugin.reading import one_line
+from ltbench.plugin.system import end_with_parent, usable_cores
 from ltbench.tasks.defaults import Chosen
-from ltbench.tasks.registry import load_task, resolve
+from ltbench.tasks.registry import PinnedTask, resolve
 
 
 @dataclass(frozen=True)
 class Cell:
     """One run of a sweep."""
 
-    task: str
+    pinned: PinnedTask
     # Options may hold lists, which have no hash; equality still looks at them.
     item: PlanItem = field(hash=False)
     seed: int = 0
+
+    @property
+    def task(self) -> str:
+        """Address of the task."""
+        return self.pinned.address
 
     @property
     def label(self) -> str:
@@ -52,7 +59,8 @@ class CellResult:
     """How one run ended.
 
     Attributes:
-        status: ``completed``, ``diverged``, ``failed``, ``refused`` (it cannot run) or ``crashed`` (its process died).
+        status: ``completed``, ``diverged``, ``failed``, ``refused`` (it cannot run) or ``crashed`` (its process died,
+            or disk, memory or cache failed it; nothing is recorded).
         score: headline metric, total, percent.
     """
 
@@ -72,17 +80,19 @@ def expand(plan: SweepPlan) -> list[Cell]:
         UnknownName: a task or a recipe that nobody registered.
         UserError: an item names a task that the plan does not have.
     """
-    addresses = [task.address for name in plan.tasks for task in resolve(name)]
+    tasks = [PinnedTask.of(task) for name in plan.tasks for task in resolve(name)]
+    own: list[set[PinnedTask]] = []
     for item in plan.items:
         registry().methods.get(item.method)
-        strange = {task.address for name in item.tasks for task in resolve(name)} - set(addresses)
-        if strange:
-            raise UserError(f"{item.method} of the plan runs on {min(strange)}, the plan does not", "name it in tasks")
+        own.append({PinnedTask.of(task) for name in item.tasks for task in resolve(name)})
+        if strange := own[-1] - set(tasks):
+            first = min(task.address for task in strange)
+            raise UserError(f"{item.method} of the plan runs on {first}, the plan does not", "name it in tasks")
     return [
-        Cell(address, item, seed)
-        for address in addresses
-        for item in plan.items
-        if item.runs_on(address)
+        Cell(task, item, seed)
+        for task in tasks
+        for item, chosen in zip(plan.items, own, strict=True)
+        if not chosen or task in chosen
         for seed in plan.seeds
     ]
 
@@ -95,7 +105,7 @@ def backbone_of(cell: Cell, plan: SweepPlan) -> Chosen:
     """
     item = cell.item
     how: dict[str, Any] = {"preset": item.preset, "variant": item.variant, "overrides": item.options}
-    return choose_backbone(load_task(cell.task), item.method, item.backbone or plan.backbone, **how)
+    return choose_backbone(cell.pinned.open(), item.method, item.backbone or plan.backbone, **how)
 
 
 def chosen_backbones(plan: SweepPlan) -> list[str]:
@@ -143,7 +153,7 @@ def _all(cells: Sequence[Cell], plan: SweepPlan, options: SweepOptions, jobs: in
     retried: set[Cell] = set()
     while pending:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_one_thread, initargs=(plan.threads,)) as pool:
+        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker, initargs=(plan.threads,)) as pool:
             flying: dict[Future[CellResult], Cell] = {}
             try:
                 while pending or flying:
@@ -164,7 +174,8 @@ def _all(cells: Sequence[Cell], plan: SweepPlan, options: SweepOptions, jobs: in
                         pending.insert(0, cell)
 
 
-def _one_thread(threads: int) -> None:
+def _begin_worker(threads: int) -> None:
+    end_with_parent()
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
 
 
@@ -176,7 +187,7 @@ def request_of(cell: Cell, plan: SweepPlan, options: SweepOptions) -> RunRequest
     """
     chosen = backbone_of(cell, plan)
     return RunRequest(
-        task=load_task(cell.task),
+        task=cell.pinned.open(),
         method=cell.item.method,
         backbone=chosen.name,
         why_backbone=chosen.why,
@@ -208,8 +219,13 @@ def _work(cell: Cell, plan: SweepPlan, options: SweepOptions) -> CellResult:
     started = time.monotonic()
     try:
         finished = run_one(request_of(cell, plan, options))
+    except MachineFault as error:
+        return CellResult(cell, "crashed", time.monotonic() - started, reason=str(error))
     except UserError as error:
         return CellResult(cell, "refused", time.monotonic() - started, reason=str(error))
+    except Exception as error:  # whatever it is, it is this run's, and the others go on
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        return CellResult(cell, "failed", time.monotonic() - started, reason=reason)
     record = finished.record
     scores: Mapping[str, float | None] = record.scores.get(record.task.headline, {})
     return CellResult(

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ltbench.backbones.options import EncodeDtype
 from ltbench.method.config import first_problem
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.reading import read_yaml_file
 
 
 class PlanItem(BaseModel):
@@ -34,10 +34,6 @@ class PlanItem(BaseModel):
     image_size: int | None = Field(None, ge=32)
     share: float | None = Field(None, gt=0, lt=1)
     tasks: tuple[str, ...] = ()
-
-    def runs_on(self, address: str) -> bool:
-        """Whether a task setting is one of the item's."""
-        return not self.tasks or address in self.tasks or address.partition("@")[0] in self.tasks
 
 
 class SweepPlan(BaseModel):
@@ -80,8 +76,8 @@ class SweepPlan(BaseModel):
             UserError: no such file, no YAML, or keys that a plan does not have.
         """
         try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
+            document = read_yaml_file(path, name=f"plan {path.name}", hint="ltbench sweep --help")
+        except OSError as error:
             raise UserError(f"plan {path.name} cannot be read ({error})", "ltbench sweep --help") from error
         if not isinstance(document, dict):
             raise UserError(f"plan {path.name} is no mapping", "ltbench sweep --help")
@@ -97,8 +93,11 @@ class SweepPlan(BaseModel):
         Raises:
             UserError: keys that a plan does not have, or values that do not fit them.
         """
-        fields = {key: value for key, value in document.items() if key != "methods"}
-        fields["items"] = [{"method": m} if isinstance(m, str) else m for m in document.get("methods", [])]
+        fields = {str(key): value for key, value in document.items() if key != "methods"}
+        methods = document.get("methods", [])
+        if not isinstance(methods, list):
+            raise UserError(f"plan {name}: methods is no list", "ltbench sweep --help")
+        fields["items"] = [{"method": m} if isinstance(m, str) else m for m in methods]
         try:
             return cls.model_validate(fields)
         except ValidationError as error:

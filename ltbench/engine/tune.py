@@ -5,6 +5,7 @@ The test part is never opened. Every trial is recorded as soon as it ends, so a 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -18,10 +19,11 @@ from filelock import FileLock, Timeout
 
 from ltbench.backbones.registry import find_backbone
 from ltbench.data.progress import SILENT, Reporter
-from ltbench.engine.failures import Diverged, OutOfTime
+from ltbench.engine.facts import facts_with
+from ltbench.engine.failures import Diverged, MachineFault, OutOfTime, is_the_machines
 from ltbench.engine.needs import read_task
 from ltbench.engine.phase1 import Phase1
-from ltbench.engine.prepare import prepare, setup_for
+from ltbench.engine.prepare import Prepared, prepare, setup_for
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.seeds import seed_for
 from ltbench.engine.sizes import asked_size
@@ -30,10 +32,12 @@ from ltbench.method.config import SEARCH_RECORD
 from ltbench.method.origin import Origin
 from ltbench.method.search import SearchSpace, around, draw, parse_space
 from ltbench.metrics.contract import evaluate
-from ltbench.plugin.errors import UserError
-from ltbench.plugin.files import write_atomic
-from ltbench.records.canonical import without_paths
-from ltbench.tasks.views import open_train
+from ltbench.plugin.errors import Damaged, UserError
+from ltbench.plugin.files import remove_leftovers, write_atomic
+from ltbench.plugin.names import below
+from ltbench.plugin.reading import one_line, read_json
+from ltbench.records.canonical import sha256_of, without_paths
+from ltbench.tasks.views import TrainView, open_train
 
 
 @dataclass(frozen=True)
@@ -110,17 +114,35 @@ def tune(
     base = resolved.config.model_dump(mode="json")
     size = asked_size(request.image_size, resolved.preset)
     sized = () if size is None else (f"images of {size}",)
-    identity = seed_for(
+    # What the draws follow from, apart from the identity below: searches that presets state can be made again.
+    draws = seed_for(
         request.seed, request.task.address, request.task.version, request.method, request.backbone,
         json.dumps(base, sort_keys=True), repr(sorted(chosen.items())), request.threads, resolved.variant, *sized,
         # Searches in float32 are found again where they were before there was a choice.
         *([] if request.dtype == "float32" else [request.dtype]),
     )  # fmt: skip
-    folder = request.out / "tuning" / request.task.address / request.method / f"{identity:016x}"
+    # A trial is a run but for its rows, so that it is known by the key of the run that nothing is changed of.
+    prepared = prepare(request, reporter)
+    # The test part stays closed: pinned fingerprints stand for it, and the rows of the search for themselves.
+    facts = facts_with(prepared, request.task.fingerprints.model_dump())
+    identity = sha256_of(
+        {
+            "run": facts.key,
+            "code": facts.code,
+            "validation": request.validation,
+            "rows": _rows_sha256(_tuning_view(prepared)),
+            "draws": f"{draws:016x}",
+            "space": repr(sorted(chosen.items())),
+            "seconds_per_trial": seconds_per_trial,
+        }
+    )
+    folder = below(request.out, "tuning", request.task.address, request.method, identity[:16])
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
-            done = _search(request, trials, seconds_per_trial, chosen, identity, base, size, folder, reporter)
+            remove_leftovers(folder)
+            search = Search(identity, draws, chosen, base, size, folder)
+            done = _search(request, trials, seconds_per_trial, search, reporter)
     except Timeout as error:
         raise UserError(f"another process is tuning {request.method} here", "wait for it, or give --out DIR") from error
     scored = [trial for trial in done if trial.score is not None]
@@ -132,41 +154,90 @@ def tune(
     )
 
 
+@dataclass(frozen=True)
+class Search:
+    """One search on disk.
+
+    Attributes:
+        identity: sha256 of everything that its trials depend on.
+        draws: seed of what is drawn from the space.
+        base: the configuration that nothing is changed of.
+        size: of images, where it is not the backbone's own.
+        folder: with the record and, while it is tried, a trial.
+    """
+
+    identity: str
+    draws: int
+    space: SearchSpace
+    base: dict[str, Any]
+    size: int | None
+    folder: Path
+
+    def known(self) -> list[Trial]:
+        """Trials on record.
+
+        Raises:
+            UserError: the record is damaged, or of another search.
+        """
+        path = self.folder / SEARCH_RECORD
+        hint = f"remove {self.folder}"
+        try:
+            document = read_json(path, hint=hint)
+        except FileNotFoundError:
+            return []
+        try:
+            if document["identity"] != self.identity:
+                raise Damaged(path.name, "it is of another search", hint)
+            trials = [Trial(**entry) for entry in document["trials"]]
+            if [trial.number for trial in trials] != list(range(len(trials))):
+                raise ValueError("trials are missing")
+            return trials
+        except (KeyError, TypeError, ValueError) as error:
+            raise Damaged(path.name, one_line(error), hint) from error
+
+
 def _search(
-    request: RunRequest,
-    trials: int,
-    seconds_per_trial: float,
-    space: SearchSpace,
-    identity: int,
-    base: dict[str, Any],
-    size: int | None,
-    folder: Path,
-    reporter: Reporter,
+    request: RunRequest, trials: int, seconds_per_trial: float, search: Search, reporter: Reporter
 ) -> list[Trial]:
     """The first trials, those on record taken from there; each new one is recorded before the next begins."""
-    record = folder / SEARCH_RECORD
-    known = json.loads(record.read_text(encoding="utf-8"))["trials"] if record.exists() else []
-    done = [Trial(**entry) for entry in known]
+    done = search.known()
     for number in range(len(done), trials):
-        overrides = {} if number == 0 else draw(space, np.random.default_rng(seed_for(identity, "trial", number)))
-        trial = _try(request, number, overrides, seconds_per_trial, folder / f"trial-{number}", reporter)
+        drawn = np.random.default_rng(seed_for(search.draws, "trial", number))
+        overrides = {} if number == 0 else draw(search.space, drawn)
+        trial = _try(request, number, overrides, seconds_per_trial, search.folder / f"trial-{number}", reporter)
         score = trial.status if trial.score is None else f"{request.task.headline} {trial.score:.2f}"
         reporter.line(f"trial {number} ({number + 1}/{trials}): {score} {overrides or '(unchanged)'}")
         done.append(trial)
         document = {
+            "identity": search.identity,
             "task": request.task.address,
             "version": request.task.version,
             "method": request.method,
             "backbone": request.backbone,
-            "image_size": size,
+            "image_size": search.size,
             "dtype": request.dtype,
             "seed": request.seed,
             "seconds_per_trial": seconds_per_trial,
-            "base": base,
+            "base": search.base,
             "trials": [asdict(each) for each in done],
         }
-        write_atomic(record, json.dumps(document, indent=1, sort_keys=True) + "\n")
+        write_atomic(search.folder / SEARCH_RECORD, json.dumps(document, indent=1, sort_keys=True) + "\n")
     return done[:trials]
+
+
+def _tuning_view(prepared: Prepared) -> TrainView:
+    request = prepared.request
+    task = read_task(request.task, prepared.resolved.method.needs(), validates=True)
+    return open_train(task, prepared.data, "tune").sampled(request.task, request.share).limited(request.limit)
+
+
+def _rows_sha256(view: TrainView) -> str:
+    """Hash of everything that a search sees of its rows, but for their images."""
+    digest = hashlib.sha256()
+    for part in filter(None, (view, view.validation)):
+        digest.update(json.dumps([part.ids, part.class_names, part.captions]).encode("utf-8"))
+        digest.update(np.ascontiguousarray(part.observed).tobytes())
+    return digest.hexdigest()
 
 
 def _write_preset(request: RunRequest, resolved: Resolved, best: Trial, trials: int, folder: Path) -> Path:
@@ -191,6 +262,8 @@ def _try(
     request: RunRequest, number: int, overrides: dict[str, Any], cap: float, folder: Path, reporter: Reporter
 ) -> Trial:
     started = time.monotonic()
+    # A killed process may have left a part of this trial: its time cap is for the whole.
+    shutil.rmtree(folder, ignore_errors=True)
 
     def ended(status: str, score: float | None, reason: str = "") -> Trial:
         return Trial(number, overrides, status, score, round(time.monotonic() - started, 2), reason)
@@ -205,6 +278,8 @@ def _try(
     except UserError:
         raise
     except Exception as error:
+        if is_the_machines(error):
+            raise MachineFault.of(error) from error
         return ended("failed", None, without_paths(f"{type(error).__name__}: {error}"))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -223,8 +298,7 @@ def validation_score(
         Diverged: the loss stopped being finite.
     """
     prepared = prepare(request, reporter)
-    task = read_task(request.task, prepared.resolved.method.needs(), validates=True)
-    view = open_train(task, prepared.data, "tune").sampled(request.task, request.share).limited(request.limit)
+    view = _tuning_view(prepared)
     validation = view.validation
     assert validation is not None
     setup = setup_for(prepared, view, folder, reporter)

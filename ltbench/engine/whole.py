@@ -18,6 +18,7 @@ from ltbench.engine.request import RunRequest
 from ltbench.engine.room import Room, check_rooms, rooms_of
 from ltbench.plugin.errors import UserError
 from ltbench.tasks.needs import bring_missing
+from ltbench.tasks.registry import PinnedTask
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def bring(whole: Whole, reporter: Reporter) -> None:
         elif one.weights != "random":
             # A file that does not fit is told before gigabytes are brought for it.
             open_backbone(one.backbone, weights=one.weights, offline=True)
-    for one in {one.request.task.address: one.request for one in whole.found}.values():
+    for one in {PinnedTask.of(one.request.task): one.request for one in whole.found}.values():
         tried(partial(bring_missing, one.task, one.root(reporter)), one.task.address)
     if problems:
         raise UserError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
@@ -13,7 +13,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ltbench.method.origin import Origin, parse_origin
-from ltbench.plugin.errors import UnknownName, UserError
+from ltbench.plugin.errors import Damaged, UnknownName, UserError
+from ltbench.plugin.reading import read_json, read_yaml_file
 from ltbench.plugin.specs import MethodSpec
 from ltbench.plugin.yaml_text import read_yaml
 
@@ -173,9 +174,9 @@ def read_presets(path: Path, recipe: str) -> tuple[Preset, ...]:
         UserError: the file cannot be read, has no valid preset for the recipe, or states an origin that nothing shows.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = read_yaml_file(path, name=f"preset file {path.name}", hint="ltbench tune --help")
         found = tuple(Preset.model_validate(entry) for entry in document[recipe])
-    except (OSError, yaml.YAMLError) as error:
+    except OSError as error:
         raise UserError(f"preset file {path.name} cannot be read ({error})", "ltbench tune --help") from error
     except ValidationError as error:
         raise UserError(f"preset file {path.name}: {first_problem(error)}", "ltbench tune --help") from error
@@ -202,12 +203,12 @@ def unshown(preset: Preset, record: Path, recipe: str) -> str:
     if origin.kind != "tuned":
         return "a file can state tuned or default only; the rest belongs to presets of a package"
     try:
-        search = json.loads(record.read_text(encoding="utf-8"))
+        search = read_json(record)
         done = search["trials"][: origin.trials]
         about = (search["method"], search["task"], len(done))
         scored = [trial for trial in done if trial["score"] is not None]
         best = max(scored, key=lambda trial: (trial["score"], -trial["number"]), default=None)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, Damaged, ValueError, KeyError, TypeError, AttributeError):
         return f"no {SEARCH_RECORD} of a search lies beside it"
     if about != (recipe, origin.task, origin.trials):
         return f"{SEARCH_RECORD} beside it has {about[2]} trials of {about[0]} on {about[1]}"
@@ -288,6 +289,10 @@ def build_config(model: type[MethodConfig], recipe: str, *layers: Mapping[str, A
                 raise UnknownName(f"option of {recipe}", key, model.model_fields, f"ltbench show method {recipe}")
             merged[key] = value
     try:
-        return model.model_validate(merged)
+        made = model.model_validate(merged)
     except ValidationError as error:
         raise UserError(f"option of {recipe}: {first_problem(error)}", f"ltbench show method {recipe}") from error
+    for name, value in made.model_dump().items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"option of {recipe}: {name}: {value} is no finite number", f"ltbench show method {recipe}")
+    return made

@@ -46,3 +46,17 @@ class UnknownName(UserError):
 
 class PluginError(UserError):
     """A plugin that cannot be used: it raises on import, misspells a hook, or claims a taken name."""
+
+
+class Damaged(UserError):
+    """A file whose bytes are not what they have to be.
+
+    Args:
+        name: of the file, as people know it.
+        damage: what is wrong with its bytes.
+        hint: the next command to type, or what to change.
+    """
+
+    def __init__(self, name: str, damage: str, hint: str = "") -> None:
+        super().__init__(f"{name} is damaged ({damage})", hint)
+        self.damage = damage

@@ -9,11 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+import platformdirs
+
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.system import new_file_mode, sync_folder
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_PREFIX, _SUFFIX = ".", ".tmp"
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_LONG = {errno.ENAMETOOLONG}
 
 
 def explain_os_error(error: OSError, what: str) -> UserError:
@@ -21,8 +26,18 @@ def explain_os_error(error: OSError, what: str) -> UserError:
     if error.errno in _FULL:
         return UserError(f"the disk is full: {what} was not written, nothing already written was touched", "free space")
     if error.errno in _DENIED:
-        return UserError(f"no permission to write {what}", "choose another folder, e.g. ltbench run --out DIR …")
+        return UserError(f"no permission to write {what}", _another_folder(error))
+    if error.errno in _LONG:
+        return UserError(f"the name of {what[:60]} is too long for this file system", "choose shorter names")
     return UserError(f"could not write {what}: {error.strerror or error}", "ltbench doctor")
+
+
+def _another_folder(error: OSError) -> str:
+    """What to type instead: the variable of the cache where it is the cache that cannot be written."""
+    name = error.filename
+    cache = os.environ.get("LTBENCH_CACHE") or platformdirs.user_cache_dir("ltbench")
+    inside = isinstance(name, str) and Path(name).absolute().is_relative_to(Path(cache).expanduser().absolute())
+    return "LTBENCH_CACHE=DIR, a folder that you may write" if inside else "choose another folder, e.g. --out DIR"
 
 
 def write_with(path: Path, writer: Callable[[BinaryIO], None]) -> None:
@@ -37,7 +52,7 @@ def write_with(path: Path, writer: Callable[[BinaryIO], None]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f"{_PREFIX}{path.name}.", suffix=_SUFFIX, dir=path.parent)
     except OSError as error:
         raise explain_os_error(error, path.name) from error
     temporary = Path(name)
@@ -53,6 +68,13 @@ def write_with(path: Path, writer: Callable[[BinaryIO], None]) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes were writing in a folder and below it; only for who holds the folder's lock."""
+    for path in folder.rglob(f"{_PREFIX}*{_SUFFIX}"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:

@@ -37,7 +37,7 @@ class Spec:
     summary: str
 
     def __post_init__(self) -> None:
-        if not self.pattern.match(self.name):
+        if not self.pattern.fullmatch(self.name):
             raise PluginError(f"{self.kind} name {self.name!r}: use lower-case letters, digits, '.', '_' and '-'")
         if not _TARGET.match(self.target):
             raise PluginError(f"{self.kind} {self.name!r}: target {self.target!r} is not of the form 'module:object'")

@@ -228,6 +228,24 @@ def ended_politely() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
+def end_with_parent() -> None:
+    """From here on this process, one that multiprocessing started, ends when the one that started it does, however that
+    ended: nobody would read what it still finds, and it would hold its memory for ever."""
+    import multiprocessing
+    from multiprocessing.connection import wait
+
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        # Not sys.exit, which ends this thread alone. Files are written whole or not at all.
+        os._exit(1)
+
+    threading.Thread(target=watch, name="ends with its parent", daemon=True).start()
+
+
 def _replace(error: UnicodeError) -> tuple[str, int]:
     """What stands for characters that an encoding lacks: one each, so that columns stay where they are."""
     if not isinstance(error, UnicodeEncodeError):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.reading import read_json
 from ltbench.records.facts import Corrections
 from ltbench.tasks.views.complete import TrainTruth
 
@@ -50,7 +50,7 @@ def judge_corrections(path: Path, truth: TrainTruth, epochs: int | None = None) 
 
 def _read(path: Path) -> tuple[Numbers, Numbers, Numbers]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path, hint="ltbench run --overwrite always …", most=2**30)
         columns = [np.asarray(document[name]) for name in ("rows", "classes", "epochs")]
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path.name} cannot be read ({error})", "ltbench run --overwrite always …") from error

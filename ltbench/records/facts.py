@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from ltbench.metrics.versions import LogitsDtype
+from ltbench.plugin.names import Label, Name
 from ltbench.records.canonical import find_path
 
 if TYPE_CHECKING:
@@ -37,10 +38,12 @@ class Facts(BaseModel):
     """Base of everything a record holds: immutable, extra keys are errors, numbers are finite, no text names a path."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    #: Fields that hold names of classes, which may look like paths and are none.
+    class_fields: ClassVar[frozenset[str]] = frozenset()
 
     @model_validator(mode="after")
     def _no_paths(self) -> Facts:
-        where = find_path(self.model_dump())
+        where = find_path(self.model_dump(exclude=set(self.class_fields)))
         if where is not None:
             raise ValueError(f"{where} holds a file path; records name no paths")
         return self
@@ -60,10 +63,10 @@ class TaskFacts(Facts):
         ranked: the task is meant to be ranked at all.
     """
 
-    name: str
-    setting: str | None
+    name: Name
+    setting: Name | None
     version: int = Field(ge=1)
-    family: str
+    family: Label
     fingerprints: dict[str, Sha256 | None]
     unpinned: dict[str, str] = Field(default_factory=dict)
     contract: int
@@ -106,11 +109,11 @@ class MethodFacts(Facts):
             version 3 and later.
     """
 
-    name: str
-    distribution: str
-    version: str
+    name: Name
+    distribution: Label
+    version: Label
     variant: Literal["paper", "code"]
-    preset: str | None = None
+    preset: Label | None = None
     origin: str = Field(default="default", pattern=r"^(published\(.+\)|tuned\(\d+.*\)|transferred\(.+\)|default)$")
     config: dict[str, JsonValue]
     deterministic: bool
@@ -122,7 +125,7 @@ class MethodFacts(Facts):
 class BackboneFacts(Facts):
     """The card of the backbone, with the fingerprint of its preprocessing."""
 
-    name: str
+    name: Label
     offers: tuple[str, ...]
     dim: int
     region_dim: int | None = None

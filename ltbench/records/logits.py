@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from ltbench.metrics.versions import LogitsDtype
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
+from ltbench.plugin.reading import parse_json
 from ltbench.tasks.protocols import fingerprint
 
 Logits = NDArray[np.float32]
@@ -110,8 +111,8 @@ def read_logits(path: Path) -> LogitsFile:
         raise UserError(f"logits {path} cannot be read ({error.strerror})", "ltbench list runs") from error
     try:
         tensors = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        stated = json.loads(header["__metadata__"]["ltbench"])
+        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")], name=path.name)
+        stated = parse_json(header["__metadata__"]["ltbench"].encode("utf-8"), name=path.name)
         logits = tensors["logits"]
         return LogitsFile(
             path=path,
@@ -122,7 +123,7 @@ def read_logits(path: Path) -> LogitsFile:
             validation=_matrix(tensors["validation_logits"]) if "validation_logits" in tensors else None,
             dtype="float16" if logits.dtype == np.float16 else "float32",
         )
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"logits {path} are damaged or were not written by ltbench ({type(error).__name__}: {error})",
             "ltbench run --overwrite always …",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.reading import read_json
 from ltbench.records.canonical import canonical_json
 from ltbench.records.record import RunRecord
 
@@ -23,9 +23,9 @@ def read_marks(folder: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = read_json(path, name=str(path), hint="ltbench leaderboard --mark-rerun")
         return {str(entry["record"]): str(entry["logits"]) for entry in entries}
-    except (ValueError, TypeError, KeyError) as error:
+    except (AttributeError, TypeError, KeyError) as error:
         raise UserError(f"{path} is damaged ({error})", "ltbench leaderboard --mark-rerun") from error
 
 

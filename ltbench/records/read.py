@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import ValidationError
 
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.reading import read_json
 from ltbench.records.record import RunRecord
 from ltbench.records.versions import SCHEMA_VERSIONS
 
 RECORD_NAME = "record.json"
 RECORDS_FOLDER = "records"
+#: Bytes of a record; those of ten thousand classes have a megabyte.
+LARGEST = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,16 @@ def load_document(path: Path) -> dict[str, Any]:
         UserError: the file is missing, is no JSON, is no record, or has another schema version.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        hint = "ltbench run --overwrite always …"
+        document = read_json(path, name=f"record {path}", hint=hint, most=LARGEST)
     except FileNotFoundError as error:
         raise UserError(f"record {path} does not exist", "ltbench list runs") from error
     except OSError as error:
         raise UserError(f"record {path} cannot be read ({error.strerror})", "ltbench list runs") from error
-    except ValueError as error:
-        raise UserError(f"record {path} is damaged ({error})", "ltbench run --overwrite always …") from error
     if not isinstance(document, dict) or "schema_version" not in document:
         raise UserError(f"{path} is no record", "ltbench list runs")
     version = document["schema_version"]
-    if version not in SCHEMA_VERSIONS or isinstance(version, bool):
+    if isinstance(version, bool) or not isinstance(version, int) or version not in SCHEMA_VERSIONS:
         environment = document.get("environment")
         writer = environment.get("ltbench") if isinstance(environment, dict) else None
         hint = f"pip install ltbench=={writer}" if isinstance(writer, str) else "pip install --upgrade ltbench"
@@ -59,10 +60,6 @@ def load_document(path: Path) -> dict[str, Any]:
         reads = f"{', '.join(others)} and {last}"
         raise UserError(f"record {path} has schema {version!r}, this ltbench reads {reads}", hint)
     return document
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def load_record(path: Path) -> RunRecord:

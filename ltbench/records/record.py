@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ltbench.method.origin import OLD_ORIGIN, parse_origin
+from ltbench.plugin.names import Label, label_problem, shown
 from ltbench.records.canonical import canonical_json, sha256_of
 from ltbench.records.facts import (
     BackboneFacts,
@@ -62,6 +63,8 @@ class RunContent(Facts):
         corrections: the decisions, judged; version 1 has none, version 2 always.
     """
 
+    class_fields: ClassVar[frozenset[str]] = frozenset({"per_class_ap", "excluded_classes"})
+
     schema_version: SchemaVersion = WRITTEN
     key: Sha256
     attempt: int = Field(ge=1)
@@ -85,7 +88,7 @@ class RunContent(Facts):
     excluded_classes: tuple[str, ...] = ()
     cost: Cost
     environment: Environment
-    extras: tuple[str, ...] = ()
+    extras: tuple[Label, ...] = ()
     logits: LogitsFacts | None = None
     decisions: Sha256 | None = None
     corrections: Corrections | None = None
@@ -121,6 +124,8 @@ class RunContent(Facts):
         if self.status == "completed":
             if not self.scores or self.logits is None:
                 raise ValueError("a completed run has scores and logits")
+            if "total" not in self.scores.get(self.task.headline, {}):
+                raise ValueError(f"a completed run has a total of {self.task.headline}, by which its task ranks")
         elif not self.reason:
             raise ValueError(f"a run that {self.status} says why")
         if self.status == "diverged" and self.step is None:
@@ -135,6 +140,9 @@ class RunContent(Facts):
         without = {name for name, value in self.per_class_ap.items() if value is None}
         if without != set(self.excluded_classes):
             raise ValueError("excluded_classes are not the classes without an average precision")
+        odd = next((name for name in self.per_class_ap if label_problem(name)), None)
+        if odd is not None:
+            raise ValueError(f"the class name {shown(odd)} is none: {label_problem(odd)}")
         return self
 
 

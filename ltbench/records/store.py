@@ -13,7 +13,8 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from ltbench.plugin.errors import UserError
-from ltbench.plugin.files import explain_os_error, write_atomic
+from ltbench.plugin.files import explain_os_error, remove_leftovers, write_atomic
+from ltbench.plugin.names import below
 from ltbench.records.read import RECORD_NAME, load_record
 from ltbench.records.record import RunRecord
 
@@ -82,6 +83,11 @@ class AttemptFolder:
         return self.path / "checkpoints"
 
     @property
+    def audit(self) -> Path:
+        """Logits of each epoch, where the run is audited from its start."""
+        return self.path / "audit"
+
+    @property
     def log(self) -> Path:
         """Log, one JSON object a line."""
         return self.path / "log.jsonl"
@@ -99,7 +105,7 @@ class AttemptFolder:
     def forget_other(self, code: str | None) -> None:
         """Remove what other code left here, and note whose the folder is now; ``None`` leaves everything alone."""
         noted = self.path / CODE_NAME
-        if code is None or (noted.exists() and noted.read_text(encoding="utf-8") == code):
+        if code is None or (noted.exists() and noted.read_text(encoding="utf-8", errors="replace") == code):
             return
         for path in self.path.iterdir():
             if path.is_dir():
@@ -152,8 +158,12 @@ class RunStore:
         self.out = Path(out)
 
     def folder(self, task: str, method: str, key: str) -> Path:
-        """Folder of all attempts at one key; ``task`` is the address."""
-        return self.out / task / method / key[:16]
+        """Folder of all attempts at one key; ``task`` is the address.
+
+        Raises:
+            UserError: task or method cannot name a folder.
+        """
+        return below(self.out, task, method, key[:16])
 
     def attempts(self, task: str, method: str, key: str) -> list[AttemptFolder]:
         """Attempts at one key, oldest first."""
@@ -218,6 +228,7 @@ class RunStore:
         except OSError as error:
             raise explain_os_error(error, f"{task}/{method}/{key[:16]}") from error
         try:
+            remove_leftovers(folder)
             before = _attempts(folder)
             if before and not before[-1].finished:
                 attempt = before[-1]

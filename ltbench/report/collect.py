@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
+from ltbench.plugin.names import below
+from ltbench.plugin.reading import one_line
 from ltbench.records.facts import OVERRIDDEN
 from ltbench.records.logits import file_sha256
 from ltbench.records.marks import is_marked
@@ -15,7 +17,9 @@ from ltbench.records.read import LoadedRecord, all_records
 from ltbench.records.record import RunRecord
 from ltbench.records.verify import VerifyReport
 from ltbench.records.versions import WRITTEN
+from ltbench.report.board import build_board
 from ltbench.report.evidence import write_marks
+from ltbench.report.markdown import render_markdown
 from ltbench.report.write import board_folder, board_records
 
 #: Verifies the record in a file.
@@ -95,6 +99,7 @@ def import_records(
     right = [
         loaded for loaded, before in zip(wanted, known, strict=True) if before or _is_right(loaded, verify, result)
     ]
+    right = _buildable(right, leaderboards, result)
     for loaded in right:
         _import(loaded, leaderboards, keep_logits, result)
     new = {loaded.record.record_sha256 for loaded in right}
@@ -104,8 +109,41 @@ def import_records(
     return result
 
 
+def _buildable(right: list[LoadedRecord], leaderboards: Path, result: Collected) -> list[LoadedRecord]:
+    """Records with which their leaderboards can be built: a record that keeps one from being built is refused before
+    anything is copied."""
+    found: list[LoadedRecord] = []
+    for name, version in dict.fromkeys((each.record.task.name, each.record.task.version) for each in right):
+        folder = board_folder(leaderboards, name, version)
+        there = board_records(folder, name, version) if (folder / "records").is_dir() else []
+        new = [each for each in right if (each.record.task.name, each.record.task.version) == (name, version)]
+        if not _problem(there, new, name, version):
+            found += new
+            continue
+        taken: list[LoadedRecord] = []
+        for each in new:
+            if why := _problem(there, [*taken, each], name, version):
+                message = f"{each.path} is refused: the leaderboard cannot be built with it ({why})"
+                result.refused.append(UserError(message, f"ltbench verify {each.path}"))
+            else:
+                taken.append(each)
+        found += taken
+    return found
+
+
+def _problem(there: list[RunRecord], new: list[LoadedRecord], name: str, version: int) -> str:
+    """Why a leaderboard of these records cannot be built; empty when it can."""
+    known = {record.record_sha256 for record in there}
+    records = [*there, *(each.record for each in new if each.record.record_sha256 not in known)]
+    try:
+        render_markdown(build_board(records, name, version))
+    except Exception as error:  # of a record that means nothing, whatever it leads to
+        return f"{type(error).__name__}: {one_line(error)}"
+    return ""
+
+
 def _target(record: RunRecord, leaderboards: Path) -> Path:
-    return board_folder(leaderboards, record.task.name, record.task.version) / "records" / record_name(record)
+    return below(board_folder(leaderboards, record.task.name, record.task.version), "records", record_name(record))
 
 
 def _is_known(loaded: LoadedRecord, leaderboards: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ltbench.plugin.clean import for_cell
 from ltbench.report.board import Board
 from ltbench.report.rows import Row, Score, shown_metrics, shown_subsets
 
@@ -31,6 +32,14 @@ def frame(board: Board) -> pd.DataFrame:
     made = pd.DataFrame(entries(board))
     # Rows that are not ranked have no rank; a plain column would turn the others into 1.0, 2.0 …
     return made.astype({"rank": "Int64"}) if len(made) else made
+
+
+def csv_text(board: Board) -> str:
+    """The frame as CSV; text that a spreadsheet would take for a formula is marked as text."""
+    made = frame(board)
+    for name in made.select_dtypes(exclude="number").columns:
+        made[name] = made[name].map(for_cell)
+    return made.to_csv(index=False, lineterminator="\n")
 
 
 def _facts(board: Board, row: Row, number: int | None, tied: bool) -> dict[str, Any]:

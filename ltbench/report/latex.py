@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tabulate import tabulate
 
+from ltbench.plugin.clean import plain
 from ltbench.report.board import Board, equals_title
 from ltbench.report.cells import Table
 
@@ -27,7 +28,7 @@ def render_latex(board: Board) -> str:
 
 def escape(text: str) -> str:
     """Text as LaTeX shows it literally."""
-    escaped = "".join(_SPECIAL.get(character, character) for character in text)
+    escaped = "".join(_SPECIAL.get(character, character) for character in plain(text))
     for character, command in _SYMBOLS.items():
         escaped = escaped.replace(character, command)
     return escaped

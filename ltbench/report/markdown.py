@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from tabulate import tabulate
 
+from ltbench.plugin.clean import for_markdown, for_markdown_cell
 from ltbench.report.board import Board, Section, equals_title
 from ltbench.report.cells import Table
 from ltbench.report.published import PAPERS
@@ -62,8 +63,8 @@ def _columns(table: Table, chosen: list[int]) -> Table:
 
 def _grid(table: Table) -> str:
     return tabulate(
-        [[cell.text.replace("|", "\\|") for cell in row] for row in table.rows],
-        headers=list(table.columns),
+        [[for_markdown_cell(cell.text) for cell in row] for row in table.rows],
+        headers=[for_markdown_cell(name) for name in table.columns],
         tablefmt="pipe",
         disable_numparse=True,
         colalign=["right" if numeric else "left" for numeric in table.numeric],
@@ -71,7 +72,7 @@ def _grid(table: Table) -> str:
 
 
 def _blocks(board: Board, pictures: list[tuple[str, str]]) -> Iterator[str]:
-    yield f"# {board.task}, version {board.version}"
+    yield f"# {for_markdown(board.task)}, version {board.version}"
     yield wrapped(introduction(board))
     if board.printed:
         listed = ", ".join(f"[{PAPERS[paper]}](../../published/{paper}.md)" for paper in board.printed)
@@ -79,7 +80,7 @@ def _blocks(board: Board, pictures: list[tuple[str, str]]) -> Iterator[str]:
     if not board.sections and not board.extra:
         yield "No records yet."
     for table in board.overview:
-        yield f"## {table.title}"
+        yield f"## {for_markdown(table.title)}"
         yield table_text(table)
     # Curves belong to the tables of all settings; what else there is of pictures may be many, and follows the ranks.
     curves = [picture for picture in pictures if board.overview and "curves" in picture[1]]
@@ -87,7 +88,7 @@ def _blocks(board: Board, pictures: list[tuple[str, str]]) -> Iterator[str]:
     for section in board.sections:
         yield from _section(board, section)
     for table in board.extra:
-        yield f"## {table.title}"
+        yield f"## {for_markdown(table.title)}"
         yield table_text(table)
     others = [picture for picture in pictures if picture not in curves]
     if others:
@@ -98,7 +99,7 @@ def _blocks(board: Board, pictures: list[tuple[str, str]]) -> Iterator[str]:
 def _figures(pictures: list[tuple[str, str]]) -> Iterator[str]:
     for caption, address in pictures:
         # A caption may break over lines, an address must not.
-        yield f"{wrapped(caption)}\n\n![{caption.partition(':')[0]}]({address})"
+        yield f"{wrapped(caption)}\n\n![{for_markdown(caption.partition(':')[0])}]({address})"
 
 
 def introduction(board: Board) -> str:
@@ -116,13 +117,14 @@ def _section(board: Board, section: Section) -> Iterator[str]:
     yield wrapped(f"## {address}: {equals_title(section.equals, board.sections)}")
     yield wrapped(f"Pre-training: {section.equals.pretraining}.")
     for table in section.tables:
-        yield f"### {table.title}"
+        yield f"### {for_markdown(table.title)}"
         yield table_text(table)
     for note in section.notes:
         yield wrapped(note)
 
 
 def wrapped(text: str) -> str:
+    text = for_markdown(text)
     if text.startswith("#"):
         return text
     return "\n".join(textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False))

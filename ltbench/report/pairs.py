@@ -7,13 +7,13 @@ computed from the records each time. :meth:`Comparisons.of` computes all of it a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.reading import read_json
 from ltbench.records.canonical import canonical_json
 from ltbench.records.read import LoadedRecord
 from ltbench.report.rows import Row
@@ -221,11 +221,11 @@ class Comparisons:
             return cls()
         again = f"delete {path.name} and run ltbench leaderboard --format md"
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = read_json(path, name=str(path), hint=again)
             if not isinstance(document, dict) or document.get("schema") != SCHEMA:
                 raise UserError(f"{path} is not of schema {SCHEMA}", again)
             return cls(tuple(_spread(entry) for entry in document["sections"]))
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+        except (ValueError, OverflowError, TypeError, AttributeError, KeyError, IndexError) as error:
             raise UserError(f"{path} is damaged ({error})", again) from error
 
     def to_json(self) -> str:

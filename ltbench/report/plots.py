@@ -26,6 +26,8 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "ltbench",
+    # Names may hold dollar signs, which are no formula.
+    "text.parse_math": False,
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",
     "font.size": 9.0,

@@ -8,13 +8,14 @@ from typing import Literal, get_args
 
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
+from ltbench.plugin.names import below
 from ltbench.records.read import all_records
 from ltbench.records.record import RunRecord
 from ltbench.records.verify import OpenTruth
 from ltbench.report.board import Board, build_board
 from ltbench.report.figures import FOLDER as FIGURES
 from ltbench.report.figures import drawings, stale_figures, write_figures
-from ltbench.report.frames import entries, frame
+from ltbench.report.frames import csv_text, entries
 from ltbench.report.markdown import render_markdown
 from ltbench.report.pairs import NAME as COMPARISONS
 from ltbench.report.pairs import Comparisons, logits_in
@@ -43,13 +44,17 @@ def render(board: Board, form: str) -> str:
     if form == "json":
         return json.dumps(entries(board), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     if form == "csv":
-        return frame(board).to_csv(index=False, lineterminator="\n")
+        return csv_text(board)
     raise UserError(f"unknown format {form!r}; there are {', '.join(FORMATS)}", "ltbench leaderboard --format md")
 
 
 def board_folder(leaderboards: Path, task: str, version: int) -> Path:
-    """Folder of the leaderboard of one task version."""
-    return leaderboards / task / f"v{version}"
+    """Folder of the leaderboard of one task version.
+
+    Raises:
+        UserError: the task cannot name a folder.
+    """
+    return below(leaderboards, task, f"v{version}")
 
 
 def list_boards(leaderboards: Path) -> list[tuple[str, int]]:

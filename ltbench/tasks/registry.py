@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from ltbench.data.base import DataRoot, DataSet
 from ltbench.plugin.errors import UnknownName, UserError
 from ltbench.plugin.manager import registry
-from ltbench.tasks.task import Task
+from ltbench.tasks.task import Fingerprints, Task
 from ltbench.tasks.views.opened import TaskData
 
 
@@ -36,6 +37,50 @@ def resolve(address: str) -> list[Task]:
         raise UnknownName(f"setting of {name}", setting, spec.settings, f"ltbench show task {name}")
     build: Callable[[str | None], Task] = spec.load()
     return [build(s) for s in ([setting] if setting else spec.settings or (None,))]
+
+
+@dataclass(frozen=True)
+class PinnedTask:
+    """One task as an address named it, for another process to open: an address alone may name another task there.
+
+    Attributes:
+        address: name with setting.
+        version: of the task.
+        fingerprints: its pinned hashes.
+        folder: the task folder that it was loaded from; None for a registered task.
+    """
+
+    address: str
+    version: int
+    fingerprints: Fingerprints
+    folder: Path | None = None
+
+    @classmethod
+    def of(cls, task: Task) -> PinnedTask:
+        """Pin a task."""
+        folder = None
+        if task.family == "custom":
+            from ltbench.tasks.own.custom import folder_of
+
+            found = folder_of(task)
+            folder = None if found is None else found.resolve()
+        return cls(task.address, task.version, task.fingerprints, folder)
+
+    def open(self) -> Task:
+        """The very same task.
+
+        Raises:
+            UserError: it is gone, or is another one by now.
+        """
+        if self.folder is None:
+            task = load_task(self.address)
+        else:
+            from ltbench.tasks.own.custom import load_custom
+
+            task = load_custom(self.folder)
+        if (task.address, task.version, task.fingerprints) != (self.address, self.version, self.fingerprints):
+            raise UserError(f"task {self.address} was changed meanwhile", "the same command again, for the new one")
+        return task
 
 
 def load_task(address: str) -> Task:

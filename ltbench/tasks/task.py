@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ltbench.data.getting.sources import Source
+from ltbench.plugin.names import Label, Name
 from ltbench.tasks.groups import GroupRule
 from ltbench.tasks.protocols import LabelProtocol
 
@@ -198,18 +199,18 @@ class Task(Frozen):
         traps: what people get wrong about this task, one line each.
     """
 
-    name: str
+    name: Name
     version: int = Field(ge=1)
     family: Family
     title: str
-    setting: str | None = None
+    setting: Name | None = None
     data_set: str
     test_data_set: str | None = None
     train_part: str
     test_part: str
     select: str | None = None
     test_select: str | None = None
-    classes: tuple[str, ...]
+    classes: tuple[Label, ...]
     unseen: tuple[str, ...] = ()
     train_rows: Literal["all", "any-seen", "seen-only"] = "all"
     difficult: Literal["positive", "negative", "unknown", "unjudged"] | None = None

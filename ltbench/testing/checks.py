@@ -152,7 +152,7 @@ def state_safe(bench: Bench) -> str:
             if not isinstance(value, Tensor):
                 raise Failed(f"stage {stage.name!r}: state {name!r} is a {type(value).__name__}; use a buffer")
     for path in sorted((found.folder / "checkpoints").glob("*.pt")):
-        torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint.read(path)
     state = found.phase.capture()
     try:
         content = save({name: tensor.contiguous() for name, tensor in state.items()})

@@ -85,10 +85,10 @@ def test_files_that_are_no_archives(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"f\.npz does not exist"):
         open_backbone(f"precomputed:{tmp_path / 'f.npz'}")
     (tmp_path / "f.npz").write_bytes(b"PK\x03\x04 broken")
-    with pytest.raises(UserError, match=r"f\.npz cannot be read"):
+    with pytest.raises(UserError, match=r"f\.npz is damaged"):
         open_backbone(f"precomputed:{tmp_path / 'f.npz'}")
     np.savez(tmp_path / "o.npz", files=np.array([{"a": 1}], dtype=object), features=ROWS[:1])
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="is damaged"):
         open_backbone(f"precomputed:{tmp_path / 'o.npz'}")
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ltbench.backbones import openclip_names
+from ltbench.backbones import openclip_names, torchscript
 from ltbench.backbones.registry import open_backbone
 from ltbench.backbones.weights import load_into, read_checkpoint, state_sha256
 from ltbench.plugin.errors import UserError
@@ -113,6 +113,10 @@ def test_torchscript_archives_like_openais(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "ViT.pt"
     inputs = {"encode_image": torch.zeros(1, 3, 64, 64), "encode_text": torch.zeros(1, 77, dtype=torch.int64)}
     torch.jit.trace_module(model.eval(), inputs, check_trace=False).save(str(path))
+    with pytest.raises(UserError, match="whose code would run"):
+        read_checkpoint(path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(torchscript, "PUBLISHED", {digest})
     assert set(read_checkpoint(path)) == set(model.state_dict())
 
     with pytest.raises(UserError, match="trained with QuickGELU") as caught:
@@ -123,7 +127,6 @@ def test_torchscript_archives_like_openais(tmp_path: Path, monkeypatch: pytest.M
     assert unknown.card.pretraining == "unknown (local file ViT.pt)"
     assert unknown.card.weights_sha256 == state_sha256(model)
 
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     config = {"url": f"https://openaipublic.example/{digest}/ViT.pt", "quick_gelu": True}
     monkeypatch.setattr(openclip_names, "get_pretrained_cfg", lambda model, tag: config if tag == "openai" else {})
     known = open_backbone("open_clip:small/openai", weights=str(path))

@@ -38,7 +38,7 @@ def test_a_plan_file_expands_to_cells(tmp_path: Path) -> None:
         ("tasks: [shapes-lt]\n", "items"),
         ("tasks: [shapes-lt]\nmethods: [coop]\nsedes: [1]\n", "sedes"),
         ("- just a list\n", "no mapping"),
-        ("tasks: [", "cannot be read"),
+        ("tasks: [", "is damaged"),
     ],
 )
 def test_a_bad_plan_is_one_line(tmp_path: Path, text: str, problem: str) -> None:

@@ -147,7 +147,7 @@ def test_a_file_that_does_not_fit_is_named(tmp_path: Path, changes: dict[str, An
 
 def test_a_file_that_is_no_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "decisions.json").write_text("{")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="is damaged"):
         judge_corrections(tmp_path / "decisions.json", TRUTH)
 
 

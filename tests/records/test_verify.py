@@ -240,11 +240,11 @@ def test_text_that_was_edited_by_hand_is_caught(run: b.Run, copied: Path) -> Non
 
 def test_figures_left_out_or_invented_are_named(copied: Path) -> None:
     document = json.loads(copied.read_text())
-    del document["scores"]["mAP"]["total"], document["intervals"]["mAP"]["total"]
+    del document["scores"]["CF1"]["total"], document["intervals"]["CF1"]["total"]
     document["scores"]["luck"] = document["intervals"]["luck"] = {}
     copied.write_text(canonical_json(document))
     problems = check(copied).problems
-    assert "scores.mAP.total: missing in the record" in problems
+    assert "scores.CF1.total: missing in the record" in problems
     assert "scores.luck: not a figure of this task" in problems
 
 

@@ -8,6 +8,7 @@ import click
 
 from ltbench.cli.lazy import LazyGroup
 from ltbench.cli.options import PATH, json_option
+from ltbench.cli.output import say
 
 _HERE = "ltbench.cli.commands.backbone"
 BACKBONES = {"pretrain": (f"{_HERE}:pretrain", "Pre-train the bundled backbone again.")}
@@ -54,5 +55,5 @@ def pretrain(name: str, out: Path, seed: int, threads: int, as_json: bool) -> No
     if as_json:
         print_json({**report, "path": str(out)})
     else:
-        click.echo(f"{out}: {size(out.stat().st_size)}, made in {seconds(report['seconds'])}")
-        click.echo(f"Try it: ltbench run --task shapes-lt --method zero-shot --backbone {name} --weights {out}")
+        say(f"{out}: {size(out.stat().st_size)}, made in {seconds(report['seconds'])}")
+        say(f"Try it: ltbench run --task shapes-lt --method zero-shot --backbone {name} --weights {out}")

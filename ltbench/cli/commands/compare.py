@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ltbench.cli.options import PATH, data_root_option, json_option
+from ltbench.cli.output import say
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
@@ -81,20 +82,20 @@ def compare(
 def _print(made: HeadToHead) -> None:
     from ltbench.cli.output import Column, fold, print_table
 
-    click.echo(fold(f"{made.address}: {made.a} minus {made.b}, in percentage points"))
+    say(fold(f"{made.address}: {made.a} minus {made.b}, in percentage points"))
     for fact in made.unequal:
-        click.echo(fold(f"No leaderboard ranks these together. {fact}."))
-    click.echo()
+        say(fold(f"No leaderboard ranks these together. {fact}."))
+    say()
     columns = [*_columns(made, made.metric)]
     print_table(columns, [_cells(gap) for gap in (made.overall, *made.groups) if gap.value is not None])
-    click.echo(fold(_says(made)))
-    click.echo()
+    say(fold(_says(made)))
+    say()
     known = [gap for gap in made.classes if gap.value is not None]
     shown = sorted(known, key=lambda gap: -abs(gap.value or 0.0))[:CLASSES]
     title = "" if len(shown) == len(known) else f"{len(shown)} of {len(known)} classes, most different first"
     print_table(_columns(made, "average precision"), [_cells(gap) for gap in shown], title)
     if made.rows:
-        click.echo()
+        say()
         print_table(
             [
                 Column("test row", whole=True),
@@ -105,7 +106,7 @@ def _print(made: HeadToHead) -> None:
             ],
             [[r.id, f"{r.a:.1f}", f"{r.b:.1f}", f"{r.value:+.1f}", ", ".join(r.labels)] for r in made.rows],
         )
-        click.echo(
+        say(
             fold(
                 "Error: how much of the other rows stands on the wrong side of this one, in percent: mean over its "
                 "present labels and mean over its absent ones, averaged; seeds averaged."

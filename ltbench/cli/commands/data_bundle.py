@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ltbench.cli.options import PATH, data_root_option, go_offline, offline_option
+from ltbench.cli.output import say
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def bundle(
         )
     total = sum(path.stat().st_size for path in made)
     command = f"ltbench run --task {name} --offline --method …" if weights else f"ltbench data prepare {name}"
-    click.echo(f"{len(made)} files, {size(total)}, in {out}. Use it: LTBENCH_MIRROR={out} {command}")
+    say(f"{len(made)} files, {size(total)}, in {out}. Use it: LTBENCH_MIRROR={out} {command}")
 
 
 def _defaults(name: str) -> list[str]:

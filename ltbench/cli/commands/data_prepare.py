@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ltbench.cli.options import data_root_option, go_offline, json_option, offline_option
+from ltbench.cli.output import say
 
 
 @click.command()
@@ -37,10 +38,8 @@ def prepare(name: str, data_root: Path | None, keep_archives: bool, repair: bool
         found = [data.item_json(item) for item in plan(needs, root).items]
         print_json({"name": name, "items": found, "brought": [item.name for item in brought]})
     elif not needs.sources and not needs.pieces:
-        click.echo(f"{name} needs no files from elsewhere.")
+        say(f"{name} needs no files from elsewhere.")
     elif not brought:
-        click.echo(f"All that {name} needs is here.")
+        say(f"All that {name} needs is here.")
     else:
-        click.echo(
-            f"All that {name} needs is here now; brought {len(brought)}: {size(sum(each.bytes for each in brought))}."
-        )
+        say(f"All that {name} needs is here now; brought {len(brought)}: {size(sum(each.bytes for each in brought))}.")

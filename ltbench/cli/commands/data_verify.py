@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ltbench.cli.options import data_root_option, go_offline, json_option
+from ltbench.cli.output import say
 
 if TYPE_CHECKING:
     from ltbench.data.base import DataRoot, DataSet
@@ -41,20 +42,18 @@ def verify(ctx: click.Context, /, name: str, data_root: Path | None, as_json: bo
         print_json({"name": name, **asdict(seen)})
     else:
         for fault in seen.faults:
-            click.echo(fault)
+            say(fault)
         beside = f"; {seen.unhashed} files have no hash to compare with" if seen.unhashed else ""
-        click.echo(
-            f"{seen.images} images opened, {seen.hashes} hashes compared, labels of {seen.rows} rows read{beside}."
-        )
+        say(f"{seen.images} images opened, {seen.hashes} hashes compared, labels of {seen.rows} rows read{beside}.")
         if seen.faults:
             mend = (
                 f"ltbench data prepare {name} --repair"
                 if needs.sources or needs.pieces
                 else "mend the files named above"
             )
-            click.echo(f"{_count(len(seen.faults))} → {mend}")
+            say(f"{_count(len(seen.faults))} → {mend}")
         else:
-            click.echo("No fault.")
+            say("No fault.")
     if seen.faults:
         ctx.exit(1)
 

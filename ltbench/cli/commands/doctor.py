@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from ltbench.cli.options import json_option
+from ltbench.cli.output import say
 
 
 @click.command()
@@ -32,10 +33,10 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
         ]
         print_table(["", Column("what", whole=True), "what was found, and what to do"], rows)
         if failed:
-            click.echo(f"{len(failed)} of {len(found)} checks failed.")
+            say(f"{len(failed)} of {len(found)} checks failed.")
         elif warned:
-            click.echo(f"It works; {len(warned)} of {len(found)} checks have a remark.")
+            say(f"It works; {len(warned)} of {len(found)} checks have a remark.")
         else:
-            click.echo("All is well.")
+            say("All is well.")
     if failed:
         ctx.exit(1)

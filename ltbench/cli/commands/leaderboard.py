@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ltbench.cli.options import PATH, data_root_option
+from ltbench.cli.output import say
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
@@ -180,19 +181,19 @@ def _print(boards: list[Board], form: str) -> None:
     if form == "table":
         for number, board in enumerate(boards):
             if number:
-                click.echo()
+                say()
             print_board(board)
     elif form == "json":
         document = [entry for board in boards for entry in entries(board)]
-        click.echo(json_text(document, indent=1, allow_nan=False))
+        say(json_text(document, indent=1, allow_nan=False))
     elif form == "csv":
         texts = [render(board, form) for board in boards]
         head = texts[0].splitlines(keepends=True)[:1]
-        click.echo("".join([*head, *(line for text in texts for line in text.splitlines(keepends=True)[1:])]), nl=False)
+        say("".join([*head, *(line for text in texts for line in text.splitlines(keepends=True)[1:])]), nl=False)
     elif len(boards) > 1 and form == "html":
         raise UserError("an HTML page holds one task", f"ltbench leaderboard --task {boards[0].task} --format html")
     else:
-        click.echo("\n".join(render(board, form) for board in boards), nl=False)
+        say("\n".join(render(board, form) for board in boards), nl=False)
 
 
 def _known_boards(boards: Path, name: str | None) -> list[tuple[str, int]]:
@@ -223,23 +224,23 @@ def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool, dat
         pages += 1
     refused = [line for found in behind for line in found.problems]
     for line in refused:
-        click.echo(line)
+        say(line)
     for path in stale:
-        click.echo(f"out of date: {path}")
+        say(f"out of date: {path}")
     if stale:
         what = "file is" if len(stale) == 1 else "files are"
         of_matrix = {boards / "matrix.md", boards / "figures" / "critical-difference.svg"}
         command = "--matrix" if of_matrix.issuperset(stale) else "--format md"
-        click.echo(f"{len(stale)} {what} out of date → ltbench leaderboard {command}")
+        say(f"{len(stale)} {what} out of date → ltbench leaderboard {command}")
     if refused:
         what = "fact has" if len(refused) == 1 else "facts have"
-        click.echo(f"{len(refused)} {what} nothing behind them → ltbench verify {boards}")
+        say(f"{len(refused)} {what} nothing behind them → ltbench verify {boards}")
     if stale or refused:
         ctx.exit(1)
-    click.echo(f"{pages} {'page is' if pages == 1 else 'pages are'} what the records give.")
+    say(f"{pages} {'page is' if pages == 1 else 'pages are'} what the records give.")
     kept, marked = (sum(getattr(found, what) for found in behind) for what in ("kept", "marked"))
     if behind:
-        click.echo(f"Behind {kept} runs are their logits; {marked} are marked to be run again.")
+        say(f"Behind {kept} runs are their logits; {marked} are marked to be run again.")
 
 
 def _mark(boards: Path, name: str | None) -> None:
@@ -249,7 +250,7 @@ def _mark(boards: Path, name: str | None) -> None:
     for pair in _known_boards(boards, name):
         folder = board_folder(boards, *pair)
         for path in write_marks(folder, board_records(folder, *pair)):
-            click.echo(f"wrote {path}")
+            say(f"wrote {path}")
 
 
 def _stale_matrix(boards: Path) -> list[Path]:
@@ -264,7 +265,7 @@ def _write_matrix(boards: Path) -> None:
     from ltbench.report.matrix import write_matrix
 
     for path in write_matrix(boards, committed_matrix(boards)):
-        click.echo(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def _write(boards: Path, name: str | None, data_root: Path | None) -> None:
@@ -273,7 +274,7 @@ def _write(boards: Path, name: str | None, data_root: Path | None) -> None:
     open_truth = _open_truth(data_root)
     for pair in _known_boards(boards, name):
         for path in write_board(boards, *pair, open_truth):
-            click.echo(f"wrote {path}")
+            say(f"wrote {path}")
 
 
 def _import(
@@ -290,7 +291,7 @@ def _import(
     for problem in collected.problems:
         note(f"note: {problem}")
     for problem in collected.refused:
-        click.echo(str(problem))
+        say(str(problem))
     if collected.refused and not collected.boards:
         ctx.exit(1)
     if not collected.boards:
@@ -300,7 +301,7 @@ def _import(
     for pair in sorted(collected.boards):
         written += write_board(boards, *pair, open_truth)
     for path in written:
-        click.echo(f"wrote {path}")
-    click.echo(f"{len(collected.written)} new files, {len(collected.present)} records were there already.")
+        say(f"wrote {path}")
+    say(f"{len(collected.written)} new files, {len(collected.present)} records were there already.")
     if collected.refused:
         ctx.exit(1)

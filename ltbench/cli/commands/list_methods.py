@@ -9,7 +9,7 @@ import click
 from ltbench.cli.commands.listing import note_plugins
 from ltbench.cli.fit import needs_on
 from ltbench.cli.options import json_option
-from ltbench.cli.output import Column, print_json, print_table
+from ltbench.cli.output import Column, print_json, print_table, say
 
 if TYPE_CHECKING:
     from ltbench.method import Needs
@@ -40,7 +40,7 @@ def methods(address: str | None, as_json: bool) -> None:
             [Column("method", whole=True), f"on {task.name}", "why not, or what it uses besides"],
             [[row["name"], "yes" if row["fits"] else "no", row["why_not"] or row["uses"]] for row in rows],
         )
-        click.echo(f"{sum(row['fits'] for row in rows)} of {len(rows)} methods run on {task.name}.")
+        say(f"{sum(row['fits'] for row in rows)} of {len(rows)} methods run on {task.name}.")
     note_plugins()
 
 

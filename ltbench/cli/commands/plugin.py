@@ -6,6 +6,7 @@ import click
 
 from ltbench.cli.lazy import LazyGroup
 from ltbench.cli.options import json_option, weights_option
+from ltbench.cli.output import say
 
 _HERE = "ltbench.cli.commands.plugin"
 PLUGIN = {"check": (f"{_HERE}:check", "Run the conformance kit on a method.")}
@@ -44,6 +45,6 @@ def check(ctx: click.Context, name: str, backbone: str, weights: str | None, as_
             [[result.name, result.status, result.detail] for result in results],
         )
         passed = sum(result.status == "passed" for result in results)
-        click.echo(f"{name}: {passed} of {len(results)} checks passed, {len(failed)} failed.")
+        say(f"{name}: {passed} of {len(results)} checks passed, {len(failed)} failed.")
     if failed:
         ctx.exit(1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ltbench.cli.options import json_option
-from ltbench.cli.output import Column, print_json, print_table
+from ltbench.cli.output import Column, print_json, print_table, say
 
 if TYPE_CHECKING:
     from ltbench.plugin.manager import PluginReport
@@ -40,15 +40,15 @@ def plugins(show_trace: bool, as_json: bool) -> None:
         ],
     )
     for line in conflicts:
-        click.echo(f"conflict: {line} → uninstall one of them, or set {ALLOW_LIST}")
+        say(f"conflict: {line} → uninstall one of them, or set {ALLOW_LIST}")
     for name in found.unmatched:
-        click.echo(f"{ALLOW_LIST} names {name!r}, which is not installed → pip install {name}")
+        say(f"{ALLOW_LIST} names {name!r}, which is not installed → pip install {name}")
     broken = [report for report in found.reports if report.status == "broken"]
     if show_trace:
         for report in broken:
-            click.echo(f"\n{report.name} ({report.module}):\n{report.trace.rstrip()}")
+            say(f"\n{report.name} ({report.module}):\n{report.trace.rstrip()}")
     elif broken:
-        click.echo("why a plugin is broken: ltbench plugins --traceback")
+        say("why a plugin is broken: ltbench plugins --traceback")
 
 
 def _health(report: PluginReport) -> str:

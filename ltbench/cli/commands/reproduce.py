@@ -23,6 +23,7 @@ from ltbench.cli.options import (
     threads_option,
     weights_option,
 )
+from ltbench.cli.output import say
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def _write_plan(file: Path, document: dict[str, Any], count: int) -> None:
     from ltbench.plugin.files import write_atomic
 
     write_atomic(file, yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120))
-    click.echo(f"wrote {file}: {count} runs → ltbench sweep --plan {file}")
+    say(f"wrote {file}: {count} runs → ltbench sweep --plan {file}")
 
 
 def _plan(document: dict[str, Any]) -> SweepPlan:
@@ -215,10 +216,10 @@ def _dry(
         print_json({"rows": rows, "seeds": document["seeds"], **whole_json(whole)})
         return
     for row, found in rows.items():
-        click.echo(row)
+        say(row)
         for address, run in found.items():
-            click.echo(fold(f"  {address}: {run}", "    "))
-    click.echo(f"{len(runs)} runs with each of {len(document['seeds'])} seeds.")
+            say(fold(f"  {address}: {run}", "    "))
+    say(f"{len(runs)} runs with each of {len(document['seeds'])} seeds.")
 
 
 def _said(run: PlannedRun | str) -> str:
@@ -284,12 +285,12 @@ def _pages(ctx: click.Context, boards: Path, check: bool) -> None:
 
     if not check:
         for path in write_pages(boards):
-            click.echo(f"wrote {path}")
+            say(f"wrote {path}")
         return
     stale = stale_pages(boards)
     for path in stale:
-        click.echo(f"out of date: {path}")
+        say(f"out of date: {path}")
     if stale:
-        click.echo(f"{len(stale)} {'page is' if len(stale) == 1 else 'pages are'} out of date → {COMMAND}")
+        say(f"{len(stale)} {'page is' if len(stale) == 1 else 'pages are'} out of date → {COMMAND}")
         ctx.exit(1)
-    click.echo("The pages are what records and presets give.")
+    say("The pages are what records and presets give.")

@@ -33,6 +33,7 @@ from ltbench.cli.options import (
     weights_option,
     workers_option,
 )
+from ltbench.cli.output import say
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def show_plans(checked: list[Preflight], as_json: bool) -> None:
         return
     for number, facts in enumerate(plans):
         if number:
-            click.echo()
+            say()
         print_facts({name.replace("_", " "): _plain(value) for name, value in facts.items()})
 
 

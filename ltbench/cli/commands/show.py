@@ -9,7 +9,7 @@ import click
 
 from ltbench.cli.lazy import LazyGroup
 from ltbench.cli.options import PATH, json_option
-from ltbench.cli.output import print_facts, print_json
+from ltbench.cli.output import print_facts, print_json, say
 
 _HERE = "ltbench.cli.commands.show"
 SHOW = {
@@ -52,7 +52,7 @@ def backbone(name: str, as_json: bool) -> None:
     }
     print_facts({key.replace("_", " "): str(value) for key, value in shown.items()})
     example = spec.summary.rpartition("e.g. ")[2] if spec.prefix and "e.g. " in spec.summary else spec.name
-    click.echo(f"Run: ltbench run --task shapes-lt --method linear-probe --backbone {example}")
+    say(f"Run: ltbench run --task shapes-lt --method linear-probe --backbone {example}")
 
 
 @click.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ltbench.cli.options import json_option
-from ltbench.cli.output import fold, print_facts, print_json, print_markdown
+from ltbench.cli.output import fold, print_facts, print_json, print_markdown, say
 from ltbench.cli.presets import backbones_of, preset_lines
 
 if TYPE_CHECKING:
@@ -59,19 +59,19 @@ def method(name: str, as_json: bool) -> None:
         }
     )
     if card:
-        click.echo()
+        say()
         print_markdown(card)
     # Text, not tables: what draws tables takes as long to import as all the rest.
     if options:
-        click.echo("\nOptions (-o option=value)")
+        say("\nOptions (-o option=value)")
     for option in options:
-        click.echo(f"{option['name']} = {option['value']}")
+        say(f"{option['name']} = {option['value']}")
         if option["description"]:
-            click.echo(fold(f"    {option['description']}", "    "))
+            say(fold(f"    {option['description']}", "    "))
     if presets:
-        click.echo(f"\nPresets (--preset name), {len(presets)}")
+        say(f"\nPresets (--preset name), {len(presets)}")
     for line in preset_lines(presets):
-        click.echo(line)
+        say(line)
 
 
 def _card(spec: MethodSpec) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ltbench.cli.options import json_option
-from ltbench.cli.output import Column, fold, print_facts, print_json, print_table
+from ltbench.cli.output import Column, fold, print_facts, print_json, print_table, say
 
 if TYPE_CHECKING:
     from ltbench.data.base import DataSet
@@ -41,19 +41,19 @@ def task(name: str, as_json: bool) -> None:
     for table in card.tables:
         if table.title in ("Published files", "Fingerprints"):
             # Hashes do not fit beside other columns.
-            click.echo(f"\n{table.title}")
+            say(f"\n{table.title}")
             for row in table.rows:
-                click.echo(fold("  " + "  ".join(cell for cell in row if cell), "      "))
+                say(fold("  " + "  ".join(cell for cell in row if cell), "      "))
         else:
-            click.echo()
+            say()
             print_table([Column(title, right=right) for title, right in zip(table.columns, table.right, strict=True)],
                         table.rows, title=table.title)  # fmt: skip
-    click.echo()
+    say()
     for line in card.notes:
-        click.echo(fold(f"* {line}", "  "))
+        say(fold(f"* {line}", "  "))
     for line in card.traps:
-        click.echo(fold(f"! {line}", "  "))
-    click.echo(f"Run: {suggested_run(first, name)}")
+        say(fold(f"! {line}", "  "))
+    say(f"Run: {suggested_run(first, name)}")
 
 
 def _at_hand(file: object) -> Path:

@@ -30,6 +30,7 @@ from ltbench.cli.options import (
     weights_option,
     workers_option,
 )
+from ltbench.cli.output import say
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def sweep(
             note(line)
         show(plan, options, named)
         labels = [cell.label for cell in expand(plan)]
-        print_json(labels) if as_json else click.echo("\n".join(labels))
+        print_json(labels) if as_json else say("\n".join(labels))
         return
     says = reporter()
     begin(plan, options, says, named)
@@ -191,4 +192,4 @@ def _print(results: list[CellResult]) -> None:
         ],
     )
     done = sum(result.status == "completed" for result in results)
-    click.echo(f"{done} of {len(results)} runs completed. Compare: ltbench leaderboard")
+    say(f"{done} of {len(results)} runs completed. Compare: ltbench leaderboard")

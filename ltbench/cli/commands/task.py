@@ -9,6 +9,7 @@ import click
 
 from ltbench.cli.lazy import LazyGroup
 from ltbench.cli.options import PATH, json_option, stack
+from ltbench.cli.output import say
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
@@ -208,17 +209,15 @@ def new(
         return
     rows = ", ".join(f"{count} {part}" for part, count in created.rows.items())
     state = "" if created.changed else ", unchanged"
-    click.echo(
-        f"Task {name} version {created.task.version}{state}: {rows} images, {len(created.task.classes)} classes."
-    )
+    say(f"Task {name} version {created.task.version}{state}: {rows} images, {len(created.task.classes)} classes.")
     for note in created.notes:
-        click.echo(f"Note: {note}.")
-    click.echo(f"Folder: {created.folder}")
+        say(f"Note: {note}.")
+    say(f"Folder: {created.folder}")
     address = name if out == Path("ltbench-tasks") else str(created.folder)
     backbone = "" if features is not None else " --backbone timm:resnet18"
     method = "zero-shot" if created.task.unseen else "linear-probe-lbfgs"
     backbone = " --backbone clip-rn50" if created.task.unseen and features is None else backbone
-    click.echo(f"Next: ltbench run --task {address} --method {method}{backbone}")
+    say(f"Next: ltbench run --task {address} --method {method}{backbone}")
 
 
 def _roles(columns: tuple[str, ...]) -> dict[str, str]:

@@ -28,6 +28,7 @@ from ltbench.cli.options import (
     weights_option,
     workers_option,
 )
+from ltbench.cli.output import say
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def tune(
         _print(report, requests[0].task.headline)
         request = requests[0]
         how = "" if request.dtype == "float32" else f" --dtype {request.dtype}"
-        click.echo(f"Use it: ltbench run --task {address} --method {request.method} --preset {report.preset}{how}")
+        say(f"Use it: ltbench run --task {address} --method {request.method} --preset {report.preset}{how}")
 
 
 def _begin(request: RunRequest, trials: int, cap: float, dry_run: bool, measure: bool, as_json: bool) -> bool:
@@ -170,4 +171,4 @@ def _print(report: TuneReport, headline: str) -> None:
         ],
         f"{headline} on validation rows, in %",
     )
-    click.echo(f"*: the best. All trials: {report.record}")
+    say(f"*: the best. All trials: {report.record}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ltbench.cli.options import PATH, data_root_option, json_option
+from ltbench.cli.output import say
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,10 +81,10 @@ def _print(reports: list[VerifyReport]) -> None:
     from ltbench.cli.output import fold
 
     for report in reports:
-        click.echo(f"{report.verdict:8}  {report.path}")
+        say(f"{report.verdict:8}  {report.path}")
         absent = [report.absent] if report.absent else []
         for line in [*report.problems, *report.unchecked, *absent]:
-            click.echo(f"          {line}")
+            say(f"          {line}")
     what = "record" if len(reports) == 1 else "records"
     right = sum(report.ok for report in reports)
     text = f"{right} of {len(reports)} {what} verified."
@@ -91,7 +92,7 @@ def _print(reports: list[VerifyReport]) -> None:
     if marked:
         text += f" {marked} have no logits here and are listed to be run again: ltbench verify --rerun."
     looked = max((report.checked for report in reports), key=len)
-    click.echo(fold(f"{text} Looked at: {', '.join(looked)}."))
+    say(fold(f"{text} Looked at: {', '.join(looked)}."))
 
 
 def _rerun(
@@ -121,7 +122,7 @@ def _rerun(
         same = sum(report.verdict == "same" for report in reports)
         good = sum(report.ok for report in reports)
         what = "run" if len(reports) == 1 else "runs"
-        click.echo(fold(f"{good} of {len(reports)} {what} came out again, {same} of them with the same bits."))
+        say(fold(f"{good} of {len(reports)} {what} came out again, {same} of them with the same bits."))
     if not all(report.ok for report in reports):
         ctx.exit(1)
 
@@ -131,9 +132,9 @@ def _print_rerun(report: RerunReport) -> None:
     if report.stored is not None and report.again is not None:
         figures = f"  {report.stored:.3f}, again {report.again:.3f}"
         figures += "" if report.tolerance is None else f" (± {report.tolerance} allowed)"
-    click.echo(f"{report.verdict:8}  {report.path}{figures}")
+    say(f"{report.verdict:8}  {report.path}{figures}")
     for line in [*report.problems, *report.unchecked, *([report.reason] if report.reason else [])]:
-        click.echo(f"          {line}")
+        say(f"          {line}")
 
 
 def _expand(given: Path) -> list[Path]:

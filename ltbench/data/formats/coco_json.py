@@ -10,7 +10,7 @@ import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 import numpy as np
@@ -22,25 +22,29 @@ from ltbench.plugin.errors import UserError
 HINT = "take the official file again: ltbench data prepare TASK"
 
 
+#: A number of COCO's, as arrays hold it.
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+
+
 class _Image(msgspec.Struct, gc=False):
-    id: int
+    id: Number
     file_name: str
 
 
 class _Category(msgspec.Struct, gc=False):
-    id: int
+    id: Number
     name: str
 
 
 class _Annotation(msgspec.Struct, gc=False):
-    image_id: int
-    category_id: int
+    image_id: Number
+    category_id: Number
     area: float
     bbox: tuple[float, float, float, float]
 
 
 class _Caption(msgspec.Struct, gc=False):
-    image_id: int
+    image_id: Number
     caption: str
 
 
@@ -88,7 +92,7 @@ def _decode(path: Path, kind: type[File]) -> File:
                 return msgspec.json.decode(content, type=kind)
             except msgspec.ValidationError as error:
                 raise UserError(f"{path.name} is no COCO annotation file ({error})", HINT) from error
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise UserError(f"{path.name} is no JSON or is cut off ({error})", HINT) from error
 
 

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import time
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ltbench.data.base import DataRoot, FileImages
-from ltbench.plugin.errors import UserError
+from ltbench.plugin.errors import Damaged, UserError
 from ltbench.plugin.files import write_atomic, write_with
+from ltbench.plugin.reading import load_npz, read_json
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -48,9 +48,8 @@ def parsed(root: DataRoot, kind: str, sources: Sequence[Path], parse: Callable[[
     path = root.cache / "parsed" / kind / f"{key}.npz"
     if path.exists():
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                return {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            return load_npz(path)
+        except (OSError, Damaged):
             root.reporter.line(f"a cache file of {sources[0].name} is damaged; reading {sources[0].name} again")
     arrays = parse()
     keep: dict[str, Any] = dict(arrays)
@@ -71,10 +70,10 @@ def _digest(root: DataRoot, path: Path) -> str:
     note = root.cache / "parsed" / "hashes" / f"{place}.json"
     stamp = _stamp(status)
     try:
-        known = json.loads(note.read_text(encoding="utf-8"))
+        known = read_json(note)
         if known["stamp"] == stamp:
             return str(known["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, Damaged, KeyError, TypeError):
         # Nothing is remembered, or what is remembered cannot be read: hash the file.
         pass
     digest = FileImages([path]).sha256(0)

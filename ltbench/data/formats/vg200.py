@@ -64,7 +64,7 @@ def _labels_reader(folder: Path, ids: Sequence[str]) -> Callable[[], Labels]:
         path = first_of(folder, _LABELS, "the labels; they were never published", LAYOUT)
         try:
             found = msgspec.json.decode(path.read_bytes(), type=dict[str, list[int]])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UserError(
                 f"{path.name} is no JSON of file names and category numbers ({error})", LAYOUT.hint
             ) from error

@@ -71,7 +71,8 @@ def read_objects(path: Path) -> list[tuple[str, bool]]:
         parser.Parse(content, True)
     except expat.ExpatError as error:
         raise UserError(f"{path.name} is broken XML ({error})") from error
-    except ValueError as error:
+    except (ValueError, LookupError) as error:
+        # An encoding that nobody knows is a LookupError.
         raise UserError(f"{path.name} cannot be used ({error})") from error
     if collected.root != "annotation":
         raise UserError(f"{path.name} is no VOC annotation (its root is <{collected.root}>)")

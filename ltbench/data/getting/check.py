@@ -14,6 +14,7 @@ from ltbench.data.getting.here import here
 from ltbench.data.getting.needs import Needs, Piece
 from ltbench.data.getting.notes import expected, read_manifest
 from ltbench.data.getting.sources import Source
+from ltbench.data.own.folder_images import FolderImages
 from ltbench.data.own.images import undecodable
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.system import usable_cores
@@ -140,6 +141,13 @@ def _check_files(
                 seen.faults.append(fault)
             advance(1)
         for label, each in others:
+            if isinstance(each, FolderImages):
+                # A run trusts stamps; here contents count.
+                changed = each.content_faults()
+                seen.faults += [f"{label}: {fault}" for fault in changed]
+                seen.hashes += len(each)
+                if changed:
+                    continue
             for row in range(len(each)):
                 try:
                     each.load(row)

@@ -13,7 +13,9 @@ from pathlib import Path
 from ltbench.data.base import DataRoot
 from ltbench.data.getting.needs import Piece
 from ltbench.data.getting.sources import Source
+from ltbench.plugin.errors import Damaged
 from ltbench.plugin.files import write_atomic
+from ltbench.plugin.reading import read_json
 
 NOTES = ".ltbench"
 
@@ -33,8 +35,8 @@ def expected(source: Source, target: Path) -> str | None:
     if source.sha256 is not None:
         return source.sha256
     try:
-        return str(json.loads(seen(target).read_text(encoding="utf-8"))["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_json(seen(target))["sha256"])
+    except (OSError, Damaged, KeyError, TypeError):
         return None
 
 
@@ -58,7 +60,7 @@ def manifest(piece: Piece, folder: Path) -> Path:
 def read_manifest(piece: Piece, folder: Path) -> dict[str, str]:
     """sha256 by path below the data set's folder; empty where the piece was not put there by us."""
     try:
-        lines = manifest(piece, folder).read_text(encoding="utf-8").splitlines()
+        lines = manifest(piece, folder).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return {}
     return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}

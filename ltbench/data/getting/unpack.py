@@ -21,6 +21,8 @@ from ltbench.plugin.errors import UserError
 CHUNK = 1 << 20
 MB = 1_000_000
 _BLOCK = 512
+#: Bytes of a name that file systems take.
+STEP = 255
 _PADDING = 64 << 20
 # What the libraries raise when an archive's own numbers make no sense.
 _ABSURD = (ValueError, OverflowError, struct.error, IndexError, KeyError)
@@ -177,6 +179,9 @@ def _inside(path: str, called: str, limits: Limits) -> str:
         raise BadArchive(f"archive {called} holds the path {path!r}, which leads out of its folder")
     if len(path) > limits.path:
         raise BadArchive(f"archive {called} holds a path of {len(path)} characters")
+    longest = max((len(step.encode("utf-8", "surrogateescape")) for step in steps), default=0)
+    if longest > STEP:
+        raise BadArchive(f"archive {called} holds a name of {longest} bytes, {STEP} are the most")
     return "/".join(steps)
 
 

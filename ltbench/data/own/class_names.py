@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.names import label_problem, shown
 from ltbench.plugin.paths import holds_path
 
 #: What programs write where nothing is known; no class is called so by a person.
@@ -48,6 +49,8 @@ def name_problem(name: str) -> str:
         return f"label {name!r} reads like a file path, which no record may hold; give it a name of words"
     if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name):
         return f"label {name!r} holds a control character"
+    if problem := label_problem(name):
+        return f"label {shown(name)} cannot be a class: {problem}"
     return ""
 
 

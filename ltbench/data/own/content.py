@@ -24,10 +24,14 @@ import numpy as np
 
 from ltbench.data.base import DataSet, Labels, Part
 from ltbench.data.own.folder_images import NoImages, Stamp
-from ltbench.plugin.errors import UserError
+from ltbench.plugin.errors import Damaged, UserError
 from ltbench.plugin.files import write_atomic, write_with
+from ltbench.plugin.reading import load_npy
+from ltbench.plugin.reading import read_json as bounded_json
 
 FORMAT = 1
+#: Bytes of a file of the folder; rows of ten million images have less.
+LARGEST = 2 * 2**30
 
 
 @dataclass(frozen=True)
@@ -104,27 +108,27 @@ def read_json(path: Path, top: Path) -> dict[str, Any]:
     """
     hint = f"type the same ltbench task new {top.name} … again"
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = bounded_json(path, name=f"task folder {top.name}: {path.name}", hint=hint, most=LARGEST)
     except OSError as error:
         raise UserError(f"{top} is no task folder: {path.name} is missing", hint) from error
-    except ValueError as error:
-        raise UserError(f"task folder {top.name}: {path.name} is damaged ({error})", hint) from error
     if not isinstance(document, dict):
         raise UserError(f"task folder {top.name}: {path.name} is damaged", hint)
     return document
 
 
-def labels_reader(path: Path, top: Path) -> Callable[[], Labels]:
-    """Reads the complete labels of one part when called."""
+def labels_reader(path: Path, top: Path, shape: tuple[int, int]) -> Callable[[], Labels]:
+    """Reads the complete labels of one part, int8 of this shape, when called."""
+    hint = f"type the same ltbench task new {top.name} … again"
 
     def read() -> Labels:
         try:
-            labels: Labels = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(
-                f"task folder {top.name}: {path.name} is damaged or missing",
-                f"type the same ltbench task new {top.name} … again",
-            ) from error
+            labels: Labels = load_npy(path)
+        except OSError as error:
+            raise UserError(f"task folder {top.name}: {path.name} is damaged or missing", hint) from error
+        except Damaged as error:
+            raise Damaged(f"task folder {top.name}: {path.name}", error.damage, hint) from error
+        if labels.dtype != np.int8 or labels.shape != shape or ((labels < -1) | (labels > 1)).any():
+            raise Damaged(f"task folder {top.name}: {path.name}", f"no labels of {shape[0]} x {shape[1]}", hint)
         return labels
 
     return read

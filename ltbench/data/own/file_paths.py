@@ -7,9 +7,13 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from ltbench.plugin.names import shown
+
 _ENDINGS: Final = tuple(
     form for ending in (".jpg", ".jpeg", ".png", ".webp", ".tif", ".bmp") for form in (ending, ending.upper())
 )
+#: Characters of a path below the folder of images.
+LONGEST: Final = 1000
 _DRIVE: Final = re.compile(r"^[A-Za-z]:/")
 
 
@@ -30,8 +34,8 @@ class FilePaths:
         if not text:
             problems.append("empty file name")
             return ""
-        if "\n" in text or "\r" in text:
-            problems.append(f"file {text!r} is not a path below the folder of images")
+        if len(text) > LONGEST or not text.isprintable():
+            problems.append(f"file {shown(text)} is not a path below the folder of images")
             return text
         plain = text.replace("\\", "/") if self._images is not None else text
         path = PurePosixPath(plain)

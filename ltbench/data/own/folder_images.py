@@ -55,6 +55,20 @@ class FolderImages:
         self._check()
         return self._files.content(row)
 
+    def content_faults(self) -> list[str]:
+        """What is wrong with the files, each hashed again whatever its size and time stamp are; one line each."""
+        found = []
+        for path, wanted in zip(self._files.paths, self._sha256, strict=True):
+            try:
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                found.append(f"{path.name} cannot be read ({error.strerror})")
+                continue
+            if digest != wanted:
+                found.append(f"{path.name} has sha256 {digest}, not {wanted} as when the task was made")
+        return found
+
     def _check(self) -> None:
         """Once: every file is there, and those with another size or time stamp have the same content still."""
         if self._checked:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-
-import numpy as np
 
 from ltbench.data.base import ArrayImages, DataRoot, DataSet, Labels, Part
 from ltbench.data.progress import Advance
 from ltbench.data.shapes import CLASS_NAMES, LABEL_GROUPS, PARTS, ensure_shapes
 from ltbench.data.shapes.store import FILES, VERSION
 from ltbench.data.status import DataStatus, folder_bytes
+from ltbench.plugin.reading import load_npy, read_json
 
 
 def open_shapes(root: DataRoot) -> DataSet:
@@ -61,14 +59,14 @@ def _ensure(root: DataRoot, name: str) -> Path:
 
 def _labels_reader(path: Path) -> Callable[[], Labels]:
     def read() -> Labels:
-        labels: Labels = np.load(path)
+        labels: Labels = load_npy(path)
         return labels
 
     return read
 
 
 def _read_lines(path: Path) -> tuple[str, ...]:
-    return tuple(json.loads(path.read_text(encoding="utf-8")))
+    return tuple(read_json(path))
 
 
 def shapes_status(root: DataRoot) -> list[DataStatus]:

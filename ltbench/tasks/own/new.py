@@ -20,6 +20,7 @@ from ltbench.data.progress import SILENT, Reporter
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
 from ltbench.plugin.manager import registry
+from ltbench.plugin.names import name_problem
 from ltbench.plugin.system import unportable
 from ltbench.tasks.groups import GroupRule
 from ltbench.tasks.own.asked import Asked, asked
@@ -36,7 +37,7 @@ CONTRACT = 2
 METRICS = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
 #: Of a task folder's version: rows that were no good and are not in it.
 LEFT_OUT = "left-out.txt"
-_NAME = re.compile(r"^[a-z0-9][a-z0-9._-]*$")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 def create_task(order: Order, reporter: Reporter = SILENT) -> Created:
@@ -84,11 +85,11 @@ def create_task(order: Order, reporter: Reporter = SILENT) -> Created:
 
 
 def _check_name(name: str) -> None:
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise UserError(
             f"task name {name!r}: use lower-case letters, digits, '.', '_' and '-'", "ltbench task new my-photos …"
         )
-    if problem := unportable(name):
+    if problem := name_problem(name) or unportable(name):
         raise UserError(f"task name {name!r} is no folder everywhere: {problem}", "ltbench task new my-photos …")
     tasks = registry().tasks
     if name in tasks or name in tasks.conflicts:

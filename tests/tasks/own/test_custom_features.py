@@ -32,7 +32,7 @@ def test_features_are_checked_and_noted(order: Order, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         create_task(replace(order, features=tmp_path / "gone.npz"))
     (tmp_path / "bad.npz").write_text("no archive")
-    with pytest.raises(UserError, match=r"bad\.npz cannot be read"):
+    with pytest.raises(UserError, match=r"bad\.npz is damaged"):
         create_task(replace(order, features=tmp_path / "bad.npz"))
     np.save(tmp_path / "one.npy", np.zeros((5, 4)))
     with pytest.raises(UserError, match=r"one\.npy is one array without names") as caught:

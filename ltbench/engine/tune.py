@@ -29,6 +29,7 @@ from ltbench.method.config import SEARCH_RECORD
 from ltbench.method.origin import Origin
 from ltbench.method.search import SearchSpace, around, draw, parse_space
 from ltbench.metrics.contract import evaluate
+from ltbench.plugin.code import made_by
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
 from ltbench.records.canonical import without_paths
@@ -105,11 +106,14 @@ def tune(
     base = resolved.config.model_dump(mode="json")
     size = asked_size(request.image_size, resolved.preset)
     sized = () if size is None else (f"images of {size}",)
+    code = made_by(resolved.registered)[2]
     identity = seed_for(
         request.seed, request.task.address, request.task.version, request.method, request.backbone,
         json.dumps(base, sort_keys=True), repr(sorted(chosen.items())), request.threads, resolved.variant, *sized,
         # Searches in float32 are found again where they were before there was a choice.
         *([] if request.dtype == "float32" else [request.dtype]),
+        # A search of code that somebody has edited since is another one.
+        *([] if code is None else [code]),
     )  # fmt: skip
     folder = request.out / "tuning" / request.task.address / request.method / f"{identity:016x}"
     folder.mkdir(parents=True, exist_ok=True)

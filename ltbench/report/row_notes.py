@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ltbench.method.local import LOCAL
 from ltbench.plugin.manager import registry
 from ltbench.plugin.specs import RowNote
 from ltbench.report.rows import Row
+
+_LOCAL_CODE = RowNote(
+    text="local code, of a file that no distribution holds: nobody else can run it, and each change is another row"
+)
 
 
 def row_notes(rows: Sequence[Row], labels: Sequence[str]) -> Iterator[str]:
@@ -29,7 +34,9 @@ def row_notes(rows: Sequence[Row], labels: Sequence[str]) -> Iterator[str]:
 def _notes_for(row: Row) -> Iterator[RowNote]:
     method, backbone = row.first.method, row.first.backbone.name.partition(":")[0]
     known = registry()
-    if method.name in known.methods and known.methods.get(method.name).distribution == method.distribution:
+    if method.distribution == LOCAL:
+        yield _LOCAL_CODE
+    elif method.name in known.methods and known.methods.get(method.name).distribution == method.distribution:
         yield from known.methods.get(method.name).spec.notes
     if backbone in known.backbones:
         yield from known.backbones.get(backbone).spec.notes

@@ -9,6 +9,9 @@ The public API in one screen; everything is imported on first use, so ``import l
     done = ltbench.run("shapes-lt", "zero-shot")      # one run, one record
     done[0].record.scores["mAP"]["total"]
     ltbench.leaderboard("ltbench-runs", "shapes-lt")  # a pandas frame, one row a metric and subset
+    ltbench.predict(done[0], ["photo.jpg"])           # a pandas frame, one row a picture
+
+:func:`sweep` runs many, :func:`compare` sets two rows against each other, :func:`verify` scores records again.
 """
 
 from __future__ import annotations
@@ -19,9 +22,31 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ltbench.api import backbones, leaderboard, load_task, methods, run, tasks
+    from ltbench.api import (
+        backbones,
+        compare,
+        leaderboard,
+        load_task,
+        methods,
+        predict,
+        run,
+        sweep,
+        tasks,
+        verify,
+    )
 
-__all__ = ["backbones", "leaderboard", "load_task", "methods", "run", "tasks"]
+__all__ = [
+    "backbones",
+    "compare",
+    "leaderboard",
+    "load_task",
+    "methods",
+    "predict",
+    "run",
+    "sweep",
+    "tasks",
+    "verify",
+]
 
 _ALSO_PACKAGES = ("backbones", "tasks")
 

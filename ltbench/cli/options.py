@@ -19,9 +19,10 @@ PATH = click.Path(path_type=Path)
 if TYPE_CHECKING:
     _Seeds = click.ParamType[tuple[int, ...]]
     _Names = click.ParamType[tuple[str, ...]]
+    _Name = click.ParamType[str]
 else:
     # Not generic at run time in every click that this package allows.
-    _Seeds = _Names = click.ParamType
+    _Seeds = _Names = _Name = click.ParamType
 
 
 class SeedList(_Seeds):
@@ -57,6 +58,50 @@ class NameList(_Names):
         if not all(parts):
             self.fail(f"{value!r} has an empty name", param, ctx)
         return parts
+
+
+class MethodName(_Name):
+    """A method's name; of a file (``my.py``, ``my.py:Adapter``) that of the method in it, which is loaded."""
+
+    name = "NAME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Load a file; leave names as they are."""
+        return method_name(str(value))
+
+
+class MethodList(NameList):
+    """``a,my.py`` → ("a", "local.adapter")."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Split at commas and load files; refuse two files whose classes have one name."""
+        parts = super().convert(value, param, ctx)
+        names = tuple(method_name(part) for part in parts)
+        for number, name in enumerate(names):
+            if name in names[:number] and parts[number] not in parts[:number]:
+                both = f"{parts[names.index(name)]} and {parts[number]}"
+                raise UserError(f"{both} are one method, {name}", "rename the class in one of them, or name it once")
+        return names
+
+
+def method_name(text: str) -> str:
+    """Name of a method that is typed as its name or as its file.
+
+    Raises:
+        UserError: as :func:`ltbench.method.local.use_file`.
+    """
+    if text.endswith(".py") or ".py:" in text:
+        from ltbench.method.local import use_file
+
+        return use_file(text)
+    return text
+
+
+def _load_files(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> None:
+    from ltbench.method.local import use_file
+
+    for value in values:
+        use_file(value)
 
 
 def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
@@ -106,6 +151,23 @@ def stack(options: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
 
 task_option = click.option(
     "--task", "address", required=True, metavar="NAME", help="Task, e.g. shapes-lt, shapes-plt@mr40, or a task folder."
+)
+method_option = click.option(
+    "--method",
+    "--method-file",
+    "method",
+    type=MethodName(),
+    required=True,
+    metavar="NAME",
+    help="Method, e.g. lmpt, or the Python file of one: my.py, my.py:CLASS.",
+)
+method_files_option = click.option(
+    "--method-file",
+    multiple=True,
+    expose_value=False,
+    callback=_load_files,
+    metavar="FILE",
+    help="Python file of a method of your own that runs used: my.py, my.py:CLASS; repeatable.",
 )
 backbone_option = click.option(
     "--backbone",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 from ltbench.cli.output import say
 from ltbench.tasks.overlap import why_unranked
 
+#: Beside the record of a failed run: its traceback.
+ERROR_NAME = "error.txt"
 SUBSETS = ("total", "head", "medium", "tail", "gzsl", "zsl", "seen", "unseen")
 
 
@@ -58,13 +60,37 @@ def _print_group(finished: Sequence[Finished]) -> None:
         ]
         print_table(columns, rows, f"{title}: {first.task.headline} in %")
         _print_facts(done)
-    for record in records:
-        if record.status != "completed":
-            at = f" at step {record.step}" if record.step is not None else ""
-            say(f"Seed {record.seed} {record.status}{at}: {record.reason}")
+    for one in finished:
+        if one.record.status != "completed":
+            _print_failure(one)
     say("Records:")
     for one in finished:
         say(f"  {one.folder / 'record.json'}{' (was there already)' if one.reused else ''}")
+
+
+def _print_failure(one: Finished) -> None:
+    """How a run ended, where in the author's code, where the traceback is, and what runs it again."""
+    from ltbench.engine.again import again
+    from ltbench.plugin.blame import place_in
+
+    record = one.record
+    at = f" at step {record.step}" if record.step is not None else ""
+    say(f"Seed {record.seed} {record.status}{at}: {record.reason}")
+    trace = one.folder / ERROR_NAME
+    if trace.is_file():
+        place = place_in(trace.read_text(encoding="utf-8", errors="replace"), package_of(record.method.name))
+        if place is not None:
+            say(f"  At {place}.")
+        say(f"  Traceback: {trace}")
+    say(f"  Run it again: {again(record)}")
+
+
+def package_of(method: str) -> str:
+    """Top-level package of a method's code; empty where nobody here knows the method."""
+    from ltbench.plugin.manager import registry
+
+    item = registry().methods.entries.get(method)
+    return "" if item is None else item.spec.target.partition(":")[0].partition(".")[0]
 
 
 def _subsets(record: RunRecord) -> list[str]:

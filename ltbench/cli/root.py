@@ -29,7 +29,7 @@ COMMANDS = {
     "data": (f"{_AT}.data:group", "Prepare, check and bundle data."),
     "backbone": (f"{_AT}.backbone:group", "Pre-train the bundled backbone."),
     "plugins": (f"{_AT}.plugins:plugins", "List plugins and their health."),
-    "plugin": (f"{_AT}.plugin:group", "Check a plugin against the contract."),
+    "plugin": (f"{_AT}.plugin:group", "Write a plugin, and check it against the contract."),
     "doctor": (f"{_AT}.doctor:doctor", "Check this installation."),
 }
 

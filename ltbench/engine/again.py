@@ -6,12 +6,13 @@ import shlex
 
 from ltbench.engine.sizes import differs
 from ltbench.method.extras import CLEAN_VALIDATION
+from ltbench.method.local import typed_words
 from ltbench.records.record import RunRecord
 
 
 def again(record: RunRecord) -> str:
     """The command that repeats a run (its options aside, which its preset or the user knows)."""
-    words = ["ltbench", "run", "--task", record.task.address, "--method", record.method.name]
+    words = ["ltbench", "run", "--task", record.task.address, *typed_words(record.method.name)]
     words += ["--backbone", record.backbone.name, "--seed", str(record.seed)]
     if record.backbone.weights == "random":
         words += ["--weights", "random"]

@@ -14,6 +14,7 @@ from ltbench.engine.request import RunRequest, resolve_preset
 from ltbench.engine.settled import defaults_of, options_of
 from ltbench.engine.shipped import Cost, as_one, cost_of_record, shipped
 from ltbench.engine.sizes import asked_size
+from ltbench.plugin.code import made_by
 from ltbench.plugin.errors import UserError
 from ltbench.records.environment import cpu_model
 from ltbench.records.read import RECORD_NAME, load_document
@@ -77,12 +78,15 @@ def is_recorded(request: RunRequest) -> bool:
     if request.overwrite != "never":
         return False
     drawn = request.weights == "random"
+    made = made_by(resolve_preset(request)[0])
     like = [
         one
         for one in _own(request)
         if (one["seed"], one["setting"]) == (request.seed, request.task.setting)
         and _is_alike(one, request)
         and (one["weights"] == "random") == drawn
+        and one["made"] == made[:2]
+        and made[2] in (None, one["code"])
     ]
     return any(_is_same(one["config"], request) for one in like)
 
@@ -106,6 +110,8 @@ def _read(path: Path, changed: int) -> Mapping[str, Any] | None:
         return {
             "version": record["task"]["version"],
             "setting": record["task"]["setting"],
+            "made": (record["method"]["distribution"], record["method"]["version"]),
+            "code": record["method"].get("code_sha256"),
             "variant": record["method"]["variant"],
             "config": record["method"]["config"],
             "backbone": record["backbone"]["name"],

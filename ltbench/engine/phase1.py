@@ -143,6 +143,7 @@ class Phase1:
                 continue
             if isinstance(stage, FitStage) and stage.fit is None:
                 # Nothing looks at the training rows, so they are not even encoded.
+                self._start_fit(stage)
                 continue
             rowset = self.training_rows(stage.augment if isinstance(stage, GradientStage) else PLAIN)
             started = time.perf_counter()
@@ -181,6 +182,7 @@ class Phase1:
         """Fit a stage that has something to fit."""
         assert stage.fit is not None
         device = self.setup.device
+        self._start_fit(stage)
         reseed(self.setup.seed, "stage", stage.name)
         stage.fit(
             FitData(
@@ -194,7 +196,7 @@ class Phase1:
 
     def _start_fit(self, stage: Stage) -> None:
         start = getattr(stage.module, "on_fit_start", None)
-        if isinstance(stage, GradientStage) and callable(start):
+        if callable(start):
             reseed(self.setup.seed, "stage", stage.name)
             start(self._stats)
             stage.module.to(self.setup.device)

@@ -23,8 +23,10 @@ from ltbench.engine.prepare import Prepared, need_images, prepare, setup_for
 from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.engine.setup import Outcome
 from ltbench.metrics.versions import logits_dtype
+from ltbench.plugin.code import made_by
 from ltbench.plugin.errors import Damaged, UserError
 from ltbench.plugin.files import write_atomic
+from ltbench.plugin.manager import registry
 from ltbench.records.canonical import without_paths
 from ltbench.records.corrections import Corrections, judge_corrections
 from ltbench.records.facts import OVERRIDDEN, LogitsFacts, Selection
@@ -91,6 +93,7 @@ def plan(request: RunRequest) -> dict[str, Any]:
 def _finished(request: RunRequest, facts: dict[str, Any]) -> bool:
     if request.overwrite != "never":
         return False
+    made = made_by(registry().methods.get(request.method))
     for path in (request.out / request.task.address / request.method).glob(f"*/*/{RECORD_NAME}"):
         record = load_record(path)
         found = {
@@ -107,6 +110,9 @@ def _finished(request: RunRequest, facts: dict[str, Any]) -> bool:
         if facts["image_size"] is not None:
             found["image_size"] = record.backbone.image_size
         drawn = record.backbone.weights == "random"
+        code = None if made[2] is None else record.method.code_sha256
+        if (record.method.distribution, record.method.version, code) != made:
+            continue
         if record.status == "completed" and found.items() <= facts.items() and drawn == (request.weights == "random"):
             return True
     return False

@@ -21,8 +21,9 @@ from ltbench.engine.failures import MachineFault
 from ltbench.engine.how import SweepOptions
 from ltbench.engine.request import RunRequest
 from ltbench.engine.sweep_plan import PlanItem, SweepPlan
+from ltbench.method.local import local_files, use_file
 from ltbench.plugin.errors import UserError
-from ltbench.plugin.manager import registry
+from ltbench.plugin.manager import LOCAL_PREFIX, registry
 from ltbench.plugin.reading import one_line
 from ltbench.plugin.system import end_with_parent, usable_cores
 from ltbench.tasks.defaults import Chosen
@@ -149,11 +150,12 @@ def describe(result: CellResult) -> str:
 
 def _all(cells: Sequence[Cell], plan: SweepPlan, options: SweepOptions, jobs: int) -> Iterator[CellResult]:
     """Results as they come; a pool whose worker died is replaced, and only the runs in flight count as crashed once."""
+    files = [path for path in local_files() if any(cell.item.method.startswith(LOCAL_PREFIX) for cell in cells)]
     pending = list(cells)
     retried: set[Cell] = set()
     while pending:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker, initargs=(plan.threads,)) as pool:
+        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(plan.threads, files)) as pool:
             flying: dict[Future[CellResult], Cell] = {}
             try:
                 while pending or flying:
@@ -174,9 +176,14 @@ def _all(cells: Sequence[Cell], plan: SweepPlan, options: SweepOptions, jobs: in
                         pending.insert(0, cell)
 
 
-def _begin_worker(threads: int) -> None:
+def _begin(threads: int, files: Sequence[str]) -> None:
+    """Threads of a worker process, and the methods that only files hold; it ends with its parent."""
     end_with_parent()
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    for path in files:
+        # A file that can no longer be read is told by each of its runs.
+        with suppress(UserError):
+            use_file(path)
 
 
 def request_of(cell: Cell, plan: SweepPlan, options: SweepOptions) -> RunRequest:

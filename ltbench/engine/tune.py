@@ -32,6 +32,7 @@ from ltbench.method.config import SEARCH_RECORD
 from ltbench.method.origin import Origin
 from ltbench.method.search import SearchSpace, around, draw, parse_space
 from ltbench.metrics.contract import evaluate
+from ltbench.plugin.code import made_by
 from ltbench.plugin.errors import Damaged, UserError
 from ltbench.plugin.files import remove_leftovers, write_atomic
 from ltbench.plugin.names import below
@@ -115,11 +116,14 @@ def tune(
     size = asked_size(request.image_size, resolved.preset)
     sized = () if size is None else (f"images of {size}",)
     # What the draws follow from, apart from the identity below: searches that presets state can be made again.
+    code = made_by(resolved.registered)[2]
     draws = seed_for(
         request.seed, request.task.address, request.task.version, request.method, request.backbone,
         json.dumps(base, sort_keys=True), repr(sorted(chosen.items())), request.threads, resolved.variant, *sized,
         # Searches in float32 are found again where they were before there was a choice.
         *([] if request.dtype == "float32" else [request.dtype]),
+        # A search of code that somebody has edited since is another one.
+        *([] if code is None else [code]),
     )  # fmt: skip
     # A trial is a run but for its rows, so that it is known by the key of the run that nothing is changed of.
     prepared = prepare(request, reporter)

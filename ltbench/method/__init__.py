@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Sampler,
         Schedule,
         Stage,
+        StageHooks,
     )
     from ltbench.method.training import TrainingConfig, prompt_groups
     from ltbench.method.views import ViewedConfig
@@ -58,6 +59,7 @@ __all__ = [
     "Schedule",
     "SearchSpace",
     "Stage",
+    "StageHooks",
     "Stats",
     "TrainingConfig",
     "Uniform",
@@ -111,6 +113,7 @@ _WHERE = {
         "Sampler",
         "Schedule",
         "Stage",
+        "StageHooks",
     ),
     "ltbench.method.training": (
         "TrainingConfig",

@@ -18,8 +18,7 @@ from ltbench.method.batch import Batch, Scan, Stats
 
 @runtime_checkable
 class Trainable(Protocol):
-    """A module of a gradient stage. Optional methods: ``on_fit_start(stats)``, ``on_epoch_start(epoch, scan)``,
-    ``set_classes(names)`` (open class sets), ``decisions() -> [(row, class)]`` after an epoch."""
+    """A module of a gradient stage. What it may have besides is in :class:`StageHooks`."""
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named scalar terms; the engine minimises the sum of those whose name starts with ``loss``."""
@@ -27,6 +26,28 @@ class Trainable(Protocol):
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits float [n, C]."""
+        ...
+
+
+class StageHooks(Protocol):
+    """What a module of a stage may have and need not; each is looked for by its name."""
+
+    def on_fit_start(self, stats: Stats) -> None:
+        """Before a stage trains or fits, and before its state is filled in when a run is resumed or predicts: make
+        buffers whose size is known only now."""
+        ...
+
+    def on_epoch_start(self, epoch: int, scan: Scan) -> None:
+        """Before each epoch of a gradient stage, counted from 0; ``scan`` iterates over the training view in row order,
+        in evaluation mode."""
+        ...
+
+    def set_classes(self, names: Sequence[str]) -> None:
+        """Open class sets: answer for these names from now on."""
+        ...
+
+    def decisions(self) -> list[tuple[int, int]]:
+        """After each epoch of a gradient stage: (row, class) of labels that the module decided on in it."""
         ...
 
 
@@ -253,6 +274,7 @@ __all__ = [
     "Sampler",
     "Schedule",
     "Stage",
+    "StageHooks",
     "Stages",
     "Trainable",
 ]

@@ -1,10 +1,11 @@
 """What a plugin's entry-point module needs. Imports no torch and nothing else of ltbench."""
 
 from ltbench.plugin.errors import PluginError, UnknownName, UserError
-from ltbench.plugin.hooks import hookimpl
+from ltbench.plugin.hooks import CONTRACT, hookimpl
 from ltbench.plugin.specs import BackboneSpec, DatasetSpec, MethodSpec, MetricSpec, RowNote, TaskSpec
 
 __all__ = [
+    "CONTRACT",
     "BackboneSpec",
     "DatasetSpec",
     "MethodSpec",

@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,17 @@ from ltbench.plugin.manager import CORE_DISTRIBUTION, Registered
 def is_own(distribution: str) -> bool:
     """Whether a distribution is ltbench's own, whose version number stands for its code."""
     return distribution == CORE_DISTRIBUTION
+
+
+def made_by(registered: Registered[Any]) -> tuple[str, str, str | None]:
+    """Distribution, version and hash of the code that decide whether a stored score is a method's; no hash for
+    ltbench's own.
+
+    Raises:
+        PluginError: as :func:`code_sha256`.
+    """
+    own = is_own(registered.distribution)
+    return registered.distribution, registered.version, None if own else code_sha256(registered)
 
 
 def code_sha256(registered: Registered[Any]) -> str:
@@ -34,13 +45,20 @@ def code_sha256(registered: Registered[Any]) -> str:
     Raises:
         PluginError: there is no source to be had.
     """
+    if registered.code is not None:
+        return registered.code
     start = registered.spec.target.partition(":")[0].partition(".")[0]
     place = _place(start)
     if place is None:
         return hashlib.sha256(_typed_in(registered).encode()).hexdigest()
     root, start = place
+    return files_sha256(root, source_files(root, start, _followed(root, registered.distribution)))
+
+
+def files_sha256(root: Path, files: Iterable[Path]) -> str:
+    """sha256 (hex) over the names, from a folder on, and the contents of files."""
     digest = hashlib.sha256()
-    for path in _files(root, start, _followed(root, registered.distribution)):
+    for path in files:
         content = path.read_bytes()
         digest.update(f"{path.relative_to(root).as_posix()}\n{len(content)}\n".encode())
         digest.update(content)
@@ -82,8 +100,13 @@ def _followed(root: Path, distribution: str) -> frozenset[str] | None:
     return frozenset(Path(file.parts[0]).stem for file in files)
 
 
-def _files(root: Path, start: str, followed: frozenset[str] | None) -> list[Path]:
-    """Files of a module or package below a folder, and of those beside it that they import; sorted."""
+def source_files(root: Path, start: str, followed: frozenset[str] | None = None) -> list[Path]:
+    """Files of a module or package below a folder, and of those beside it that they import; sorted.
+
+    Args:
+        start: name of the module or package.
+        followed: names whose imports are followed; None for all that lie in the folder.
+    """
     found: set[Path] = set()
     waiting, known = [start], {start, CORE_DISTRIBUTION}
     while waiting:

@@ -15,6 +15,9 @@ import pluggy
 
 from ltbench.plugin.specs import BackboneSpec, DatasetSpec, MethodSpec, MetricSpec, TaskSpec
 
+#: Version of the contract with plugins, and the oldest that is still spoken; docs/reference/stability.md.
+CONTRACT = 1
+OLDEST_CONTRACT = 1
 GROUP = "ltbench"
 
 hookspec = pluggy.HookspecMarker(GROUP)

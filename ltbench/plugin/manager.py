@@ -15,8 +15,8 @@ from typing import Any, Generic, TypeVar
 
 import pluggy
 
-from ltbench.plugin.errors import PluginError, UnknownName
-from ltbench.plugin.hooks import GROUP, HOOK_KINDS, Hooks
+from ltbench.plugin.errors import PluginError, UnknownName, UserError
+from ltbench.plugin.hooks import CONTRACT, GROUP, HOOK_KINDS, OLDEST_CONTRACT, Hooks
 from ltbench.plugin.specs import BackboneSpec, DatasetSpec, MethodSpec, MetricSpec, Spec, TaskSpec
 
 S = TypeVar("S", bound=Spec)
@@ -25,6 +25,8 @@ ALLOW_LIST = "LTBENCH_PLUGINS"
 CORE_DISTRIBUTION = "ltbench"
 CORE_PREFIX = "core-"
 _HOW_TO_LIST = {"metric": "ltbench plugins"}
+#: Names of methods that no plugin registers, see :mod:`ltbench.method.local`.
+LOCAL_PREFIX = "local."
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,17 @@ class PluginReport:
 
 @dataclass(frozen=True)
 class Registered(Generic[S]):
-    """A spec and the distribution that claims it."""
+    """A spec and the distribution that claims it.
+
+    Attributes:
+        code: sha256 of the code, where it was taken when the code was loaded; None where the files tell it.
+    """
 
     spec: S
     distribution: str
     version: str
     plugin: str
+    code: str | None = None
 
     @property
     def claimant(self) -> str:
@@ -93,6 +100,7 @@ class Catalogue(Generic[S]):
         Raises:
             PluginError: two distributions claim the name; both are named.
             UnknownName: nobody registered it; the nearest names are suggested.
+            UserError: it is a local method whose file was not named.
         """
         if name in self.conflicts:
             owners = " and ".join(self.conflicts[name])
@@ -100,6 +108,8 @@ class Catalogue(Generic[S]):
                 f"{self.kind} {name!r} is claimed by {owners}",
                 f"uninstall one of them, or name in {ALLOW_LIST} the plugins to load",
             )
+        if name not in self.entries and self.kind == "method" and name.startswith(LOCAL_PREFIX):
+            raise UserError(f"method {name!r} is local code, of a file that was not named", "--method-file FILE.py")
         if name not in self.entries:
             raise UnknownName(self.kind, name, [*self.entries, *self.conflicts], _HOW_TO_LIST.get(self.kind, ""))
         return self.entries[name]
@@ -140,6 +150,26 @@ class Registry:
             for kind in ("method", "task", "dataset", "backbone", "metric")
             for name, owners in sorted(self.catalogue(kind).conflicts.items())
         ]
+
+
+def _contract_problem(plugin: object, distribution: str) -> None:
+    """Refuse a plugin that says it was written for a contract that is not spoken here.
+
+    Raises:
+        PluginError: the message names what has to be newer.
+    """
+    said = getattr(plugin, "ltbench_contract", CONTRACT)
+    if not isinstance(said, int) or isinstance(said, bool):
+        raise PluginError(f"ltbench_contract is {said!r}, not a whole number")
+    if said > CONTRACT:
+        raise PluginError(
+            f"it is written for contract {said}, this ltbench speaks {CONTRACT}", "pip install --upgrade ltbench"
+        )
+    if said < OLDEST_CONTRACT:
+        spoken = str(CONTRACT) if OLDEST_CONTRACT == CONTRACT else f"{OLDEST_CONTRACT} to {CONTRACT}"
+        raise PluginError(
+            f"it is written for contract {said}, this ltbench speaks {spoken}", f"pip install --upgrade {distribution}"
+        )
 
 
 def _silent_mistake(plugin: object) -> str:
@@ -238,7 +268,9 @@ def load_entry_points(points: Iterable[EntryPoint], allow: frozenset[str] | None
             registry.reports.append(report(status="off", problem=f"not in {ALLOW_LIST}"))
             continue
         try:
-            specs = _collect(point.load(), point.name)
+            plugin = point.load()
+            _contract_problem(plugin, distribution)
+            specs = _collect(plugin, point.name)
         except (Exception, SystemExit) as error:
             # SystemExit too: a plugin that calls sys.exit() on import must not end somebody else's run.
             line = _first_line(error)

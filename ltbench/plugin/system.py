@@ -6,6 +6,7 @@ Nothing else in the package asks the system for these (``tests/plugin/test_sourc
 * hard links: a copy where the file system has none;
 * the mode of new files, and syncing of folders: nothing where the system knows neither;
 * two folders changing places at once: nothing where the system or the file system cannot;
+* a time limit: an alarm, else an exception that Python raises in the thread;
 * signals: asked to end, a program is interrupted as by Ctrl-C, where it can be told;
 * what a terminal's encoding cannot print is replaced;
 * names of files that every system takes.
@@ -244,6 +245,55 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="ends with its parent", daemon=True).start()
+
+
+class TimeUp(BaseException):
+    """A time limit passed. No Exception, so that code that catches those does not go on."""
+
+
+@contextmanager
+def time_limit(limit: float) -> Iterator[None]:
+    """Stop what runs inside after some seconds, where the system and the thread let it be stopped.
+
+    With an alarm (in the main thread, not on Windows) waiting is cut short as well; elsewhere Python code is stopped at
+    its next step.
+
+    Raises:
+        TimeUp: from inside, when the time is up.
+    """
+    alarm = getattr(signal, "SIGALRM", None)
+    if alarm is not None and threading.current_thread() is threading.main_thread():
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            raise TimeUp
+
+        before = signal.signal(alarm, stop)
+        signal.setitimer(signal.ITIMER_REAL, limit)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(alarm, before)
+        return
+    import ctypes
+
+    done, here = threading.Lock(), threading.get_ident()
+    ended = False
+
+    def interrupt() -> None:
+        with done:
+            if not ended:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(here), ctypes.py_object(TimeUp))
+
+    timer = threading.Timer(limit, interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        with done:
+            ended = True
+        timer.cancel()
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:

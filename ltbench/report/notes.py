@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ltbench.method.local import LOCAL
 from ltbench.plugin.manager import registry
 from ltbench.plugin.specs import RowNote
 from ltbench.records.record import RunRecord
+
+_LOCAL_CODE = RowNote(
+    text="local code, of a file that no distribution holds: nobody else can run it, and each change is another row"
+)
 
 
 def notes_of(record: RunRecord) -> Iterator[RowNote]:
@@ -20,7 +25,9 @@ def notes_of(record: RunRecord) -> Iterator[RowNote]:
 def _told(record: RunRecord) -> Iterator[RowNote]:
     method, backbone = record.method, record.backbone.name.partition(":")[0]
     known = registry()
-    if method.name in known.methods and known.methods.get(method.name).distribution == method.distribution:
+    if method.distribution == LOCAL:
+        yield _LOCAL_CODE
+    elif method.name in known.methods and known.methods.get(method.name).distribution == method.distribution:
         yield from known.methods.get(method.name).spec.notes
     if backbone in known.backbones:
         yield from known.backbones.get(backbone).spec.notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import linecache
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -14,13 +15,14 @@ from torch import Tensor, nn
 
 from ltbench.engine import checkpoint
 from ltbench.engine.phase1 import Phase1
-from ltbench.method import GradientStage
+from ltbench.method import Context, GradientStage, Stage
 from ltbench.method.config import build_config, load_presets
 from ltbench.method.extras import UndeclaredUse, found_extras
+from ltbench.plugin.blame import place_of
 from ltbench.plugin.errors import UserError
 from ltbench.tasks.views import has_groups, open_test, validation_labels
 from ltbench.testing.bench import Bench, Trained, gradient_stages
-from ltbench.testing.label_checks import no_judged_label, unknown_policy_honoured
+from ltbench.testing.label_checks import labels_in_their_coding, no_judged_label, unknown_policy_honoured
 from ltbench.testing.outcomes import Failed, Skipped, SkipReason
 from ltbench.testing.short import BATCH, Interrupted, Watcher
 
@@ -62,12 +64,34 @@ def finite_loss(bench: Bench) -> str:
     return f"loss {totals[0]:.4g} to {totals[-1]:.4g} in {found.steps} steps" if totals else "no gradient stage"
 
 
+def logits_are_logits(bench: Bench) -> str:
+    """What is said to be calibrated are logits, whose sigmoid is the probability, and no probabilities."""
+    if not bench.needs.calibrated:
+        return "scores that are no probabilities, as needs() says"
+    logits = bench.run(folder="finite").logits
+    if logits.min() >= 0 and logits.max() <= 1 and logits.min() < logits.max():
+        raise Failed(
+            f"all {logits.size} logits lie between 0 and 1 ({logits.min():.3g} to {logits.max():.3g}): these are "
+            "probabilities; return logits, or say Needs(calibrated=False)"
+        )
+    return f"logits from {logits.min():.3g} to {logits.max():.3g}"
+
+
 def gradients_where_declared(bench: Bench) -> str:
-    """The loss reaches the parameters of its stage's groups and no others; the encoder stays as it was."""
+    """The loss reaches the parameters of its stage's groups and no others; the encoder stays as it was.
+
+    A parameter that the method leaves open to gradients, that the loss reaches, and that no stage declares is one that
+    somebody forgot: the engine would not train it.
+    """
     backbone = bench.fresh_backbone()
     towers = [tower for tower in (backbone.visual, backbone.text) if tower is not None]
     before = {name: tensor.clone() for name, tensor in _named_tensors(towers).items()}
-    found = bench.run(folder="gradients", backbone=backbone)
+    open_ones: set[int] = set()
+
+    def note(made: Sequence[Stage], context: Context) -> None:
+        open_ones.update(id(p) for stage in made for p in stage.module.parameters() if p.requires_grad)
+
+    found = bench.run(folder="gradients", backbone=backbone, on_stages=note)
     stages = gradient_stages(found.phase.stages)
     if not stages:
         raise Skipped(SkipReason.NO_GRADIENT, "the method has no gradient stage")
@@ -78,30 +102,45 @@ def gradients_where_declared(bench: Bench) -> str:
             raise Failed(f"the frozen encoder changed: {name.partition('.')[2]}")
     names = {id(p): name for stage in stages for name, p in stage.module.named_parameters()}
     names |= {id(p): f"encoder {name}" for tower in towers for name, p in tower.named_parameters()}
+    inside = {id(p) for tower in towers for p in tower.parameters()}
     for stage in stages:
-        _check_stage_gradients(found.phase, stage, names)
+        _check_stage_gradients(found.phase, stage, names, open_ones - every - inside)
     return f"{sum(len(group.params) for stage in stages for group in stage.param_groups)} declared tensors"
 
 
-def _check_stage_gradients(phase: Phase1, stage: GradientStage, names: Mapping[int, str]) -> None:
+def _check_stage_gradients(phase: Phase1, stage: GradientStage, names: Mapping[int, str], forgotten: set[int]) -> None:
     declared = {id(p) for group in stage.param_groups for p in group.params}
     for parameter in stage.module.parameters():
-        parameter.requires_grad_(id(parameter) in declared)
+        parameter.requires_grad_(id(parameter) in declared or id(parameter) in forgotten)
     for group in stage.param_groups:
         for parameter in group.params:
             parameter.requires_grad_(True)
     stage.module.train()
-    terms = stage.module.loss(next(phase.training_rows().scan(BATCH, phase.setup.device)))  # type: ignore[operator]
-    reached = {
-        id(leaf): leaf for name, term in terms.items() if name.startswith("loss") for leaf in _leaves(term.grad_fn)
-    }
+    reached: dict[int, Tensor] = {}
+    used: set[int] = set()
+    for batch in phase.training_rows().scan(BATCH, phase.setup.device):
+        terms = stage.module.loss(batch)  # type: ignore[operator]
+        for name, term in terms.items():
+            reached |= {id(leaf): leaf for leaf in _leaves(term.grad_fn) if name.startswith("loss")}
     stray = [leaf for key, leaf in reached.items() if key not in declared]
     if stray:
         shown = names.get(id(stray[0]), f"a tensor {tuple(stray[0].shape)} outside the module")
+        if id(stray[0]) in forgotten:
+            raise Failed(
+                f"stage {stage.name!r}: {shown} is in no parameter group, so that it is never trained; declare it, or "
+                "requires_grad_(False)"
+            )
         raise Failed(f"stage {stage.name!r}: {shown} gets a gradient and is in no parameter group")
     for group in stage.param_groups:
         if not any(id(p) in reached for p in group.params):
             raise Failed(f"stage {stage.name!r}: no parameter of group {group.name!r} gets a gradient")
+    if all(key in reached for key in declared):
+        return
+    # A loss may turn to a parameter in a later epoch than the kit trains; what predicts with it says so.
+    for batch in phase.training_rows().scan(BATCH, phase.setup.device):
+        used |= {id(leaf) for leaf in _leaves(stage.module.logits(batch).grad_fn)}  # type: ignore[operator]
+    for key in declared - reached.keys() - used:
+        raise Failed(f"stage {stage.name!r}: {names.get(key, 'a declared tensor')} gets no gradient and moves no logit")
 
 
 def deterministic(bench: Bench) -> str:
@@ -188,8 +227,13 @@ def extras_found(bench: Bench) -> str:
     """Reads nothing that its needs do not ask for; what a row of it will name, as the engine finds it."""
     try:
         bench.run(folder="extras")
-    except UndeclaredUse as error:
-        raise Failed(str(error)) from error
+    except UndeclaredUse:
+        raise
+    except Exception as error:
+        word = _not_given(error, bench)
+        if word:
+            raise UndeclaredUse(f"{word} are only given where needs() ask for them: {error}") from error
+        raise Skipped(SkipReason.NOT_REACHED, "it does not run") from error
     found = found_extras(
         bench.needs,
         bench.resolved.config,
@@ -200,14 +244,27 @@ def extras_found(bench: Bench) -> str:
     return f"rows name {', '.join(found)}" if found else "images and observed labels only"
 
 
+def _not_given(error: Exception, bench: Bench) -> str:
+    """Captions or validation rows that the line of an error reaches for and the method did not ask for."""
+    place = place_of(error, bench.resolved.registered.spec.package.partition(".")[0])
+    if place is None or "NoneType" not in str(error):
+        return ""
+    line = linecache.getline(str(place.file), place.line)
+    asked = {"captions": bench.needs.captions, "validation": bench.needs.validation}
+    names = {"captions": "captions", "validation": "validation rows"}
+    return next((names[word] for word, given in asked.items() if word in line and not given), "")
+
+
 CHECKS: dict[str, Callable[[Bench], str]] = {
     "presets valid": presets_valid,
+    "extras found": extras_found,
     "finite loss": finite_loss,
+    "logits, not probabilities": logits_are_logits,
+    "labels read in their coding": labels_in_their_coding,
     "gradients only where declared": gradients_where_declared,
     "deterministic under a seed": deterministic,
     "resume equals no interruption": resumes,
     "no judged label reachable": no_judged_label,
-    "extras found": extras_found,
     "unknown policy honoured": unknown_policy_honoured,
     "state safe to save": state_safe,
     "another class count works": another_class_count,

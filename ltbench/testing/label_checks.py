@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ltbench.engine.phase1 import Phase1
 from ltbench.method import Batch, Context, FitData, GradientStage, Stage
@@ -50,6 +51,70 @@ def no_judged_label(bench: Bench) -> str:
     if leaks:
         raise Failed(f"{leaks[0].labels} are reachable in phase 1, in a {leaks[0].kind}")
     return f"{len(forbidden)} matrices looked for, after step 1 and after step {found.steps}"
+
+
+class _Targets(TorchFunctionMode):
+    """Looks at the targets of losses that take probabilities; the error arises in the author's line that calls one."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        if getattr(func, "__name__", "") in _PROBABILITIES and (len(args) > 1 or "target" in given):
+            target = given["target"] if "target" in given else args[1]
+            if target.numel() and (float(target.min()) < 0 or float(target.max()) > 1):
+                raise Failed(
+                    f"{func.__name__} is given targets from {float(target.min()):g} to {float(target.max()):g}: labels "
+                    "are +1, -1 and 0 for unknown, its targets 1 and 0"
+                )
+        return func(*args, **given)
+
+
+_PROBABILITIES = ("binary_cross_entropy_with_logits", "binary_cross_entropy", "multilabel_soft_margin_loss")
+#: Scores for which every label is clear, and clearer still.
+_CLEAR = (30.0, 60.0)
+
+
+def labels_in_their_coding(bench: Bench) -> str:
+    """The loss takes labels as +1, -1 and 0, and not as the targets 1 and 0 of a cross entropy.
+
+    Targets of PyTorch's losses are looked at; besides, a loss over ``logits(batch)`` must not fall without end while
+    scores that are right already grow.
+    """
+    found = bench.run(folder="coding")
+    stages = gradient_stages(found.phase.stages)
+    if not stages:
+        raise Skipped(SkipReason.NO_GRADIENT, "the method has no gradient stage")
+    seen = 0
+    for stage in stages:
+        for batch in found.phase.training_rows().scan(BATCH, found.phase.setup.device):
+            stage.module.train()
+            with _Targets():
+                stage.module.loss(batch)  # type: ignore[operator]
+            clear, clearer = (_loss_at(stage.module, batch, scale) for scale in _CLEAR)
+            seen += 1
+            if clear is not None and clearer is not None and clearer < clear - 1.0 and clearer < 0:
+                raise Failed(
+                    f"stage {stage.name!r}: the loss falls without end ({clear:.3g}, then {clearer:.3g}) while scores "
+                    "that are right already grow; labels are +1, -1 and 0 for unknown, not 1 and 0"
+                )
+    return f"{seen} batches, with the method's own scores and with clear ones"
+
+
+def _loss_at(module: nn.Module, batch: Batch, scale: float) -> float | None:
+    """The loss where ``logits(batch)`` has every label right by ``scale``; None where it is not made of them."""
+    asked: list[int] = []
+
+    def logits(given: Batch) -> Tensor:
+        asked.append(1)
+        return given.observed.float() * scale
+
+    object.__setattr__(module, "logits", logits)
+    try:
+        with torch.no_grad():
+            terms: dict[str, Tensor] = module.loss(batch)  # type: ignore[operator]
+    finally:
+        del module.logits
+    total = sum(float(value) for name, value in terms.items() if name.startswith("loss"))
+    return total if asked and np.isfinite(total) else None
 
 
 def unknown_policy_honoured(bench: Bench) -> str:

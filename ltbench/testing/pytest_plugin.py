@@ -10,6 +10,7 @@ with it) is imported by the first test that asks for the fixture.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -18,16 +19,17 @@ Check = Callable[..., None]
 
 @pytest.fixture
 def ltbench_check() -> Check:
-    """Run the conformance kit on a registered method; the test fails with one line for each failed check.
+    """Run the conformance kit on a method; the test fails with one line for each failed check.
 
-    Call it as ``ltbench_check(name, backbone="tiny-clip", weights=None)``; skipped checks do not fail the test.
+    Call it as ``ltbench_check(method, backbone="tiny-clip", weights=None)`` with the name of a method, its class or its
+    file; skipped checks do not fail the test.
     """
 
-    def check(name: str, backbone: str = "tiny-clip", weights: str | None = None) -> None:
+    def check(name: Any, backbone: str = "tiny-clip", weights: str | None = None) -> None:
         from ltbench.testing.kit import check_method
 
         results = check_method(name, backbone, weights=weights)
-        failed = [f"{result.name}: {result.detail}" for result in results if result.status == "failed"]
+        failed = [f"{result.name}: {result.line}" for result in results if result.status == "failed"]
         if failed:
             pytest.fail(f"method {name} breaks the contract\n" + "\n".join(failed), pytrace=False)
 

@@ -29,7 +29,7 @@ from tests.cli.conftest import Cli
             "error: unknown option '--jsn'; did you mean '--json'? → ltbench list tasks --help",
         ),
         (["--debugg"], "error: unknown option '--debugg'; did you mean '--debug'? → ltbench --help"),
-        (["run", "--task", "shapes-lt"], "error: missing option '--method' → ltbench run --help"),
+        (["run", "--task", "shapes-lt"], "error: missing option '--method' / '--method-file' → ltbench run --help"),
         (
             ["run", "--task", "shaps-lt", "--method", "lmpt"],
             "error: unknown task 'shaps-lt'; did you mean 'shapes-lt' or 'shapes-plt' or 'shapes-zsl'? "

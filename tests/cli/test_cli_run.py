@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -204,13 +203,13 @@ def test_plugin_check_shows_what_the_kit_found(
 
     asked = []
 
-    def check_method(*args: object, **options: object) -> list[SimpleNamespace]:
+    def check_method(*args: object, **options: object) -> list[kit.CheckResult]:
         asked.append((args, options))
-        return [SimpleNamespace(name="finite loss", status=status, detail="why")]
+        return [kit.CheckResult("finite loss", status, "why")]  # type: ignore[arg-type]
 
     monkeypatch.setattr(kit, "check_method", check_method)
     said = cli("plugin", "check", "lmpt", "--weights", "random")
-    assert (said.code, asked) == (code, [(("lmpt", "tiny-clip"), {"weights": "random"})])
+    assert (said.code, asked) == (code, [(("lmpt", "tiny-clip"), {"weights": "random", "seconds": 600.0})])
     assert said.out.splitlines()[-2].split() == ["finite", "loss", status, "why"]
     assert said.out.splitlines()[-1].startswith(f"lmpt: {int(status == 'passed')} of 1 checks passed")
     assert json.loads(cli("plugin", "check", "lmpt", "--json").out)[0]["status"] == status

@@ -110,7 +110,7 @@ def test_names_shared_with_subpackages_list_and_hold_modules_in_any_order(proces
 def test_an_unknown_public_name_lists_the_known_ones() -> None:
     import ltbench
 
-    with pytest.raises(AttributeError, match=r"has no attribute 'runn'; it has backbones, leaderboard"):
+    with pytest.raises(AttributeError, match=r"has no attribute 'runn'; it has backbones, compare, leaderboard"):
         ltbench.runn  # noqa: B018
 
 

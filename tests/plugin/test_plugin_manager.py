@@ -53,6 +53,15 @@ def test_a_healthy_plugin_is_reported_with_what_it_provides(distribute: Distribu
             body("return [MetricSpec(name='mAP', target='a.b:c', summary='s')]"),
             "ltbench_methods returned a list with MetricSpec, expected a list of MethodSpec",
         ),
+        (
+            "ltbench_contract = 2\n" + method("x"),
+            "it is written for contract 2, this ltbench speaks 1 → pip install --upgrade ltbench",
+        ),
+        (
+            "ltbench_contract = 0\n" + method("x"),
+            "it is written for contract 0, this ltbench speaks 1 → pip install --upgrade bad",
+        ),
+        ("ltbench_contract = '1'\n" + method("x"), "ltbench_contract is '1', not a whole number"),
         (body("raise ValueError('no luck')"), "ValueError: no luck"),
         (
             body("return [MethodSpec(name='Not A Name', target='a.b:c', summary='s')]"),

@@ -71,3 +71,9 @@ def test_notes_of_other_peoples_methods_and_encoders_hold_for_the_rows_that_they
 def test_a_note_is_one_line_without_its_full_stop(text: str) -> None:
     with pytest.raises(PluginError, match="give one line of text without its full stop"):
         RowNote(text=text)
+
+
+def test_local_code_is_said_below_its_row() -> None:
+    facts = {"distribution": "local code", "version": "3f2a9c1b2d4e"}
+    rows = [*runs("local.my-adapter", 60.0, 61.0, facts=facts), *runs("lmpt", 50.0, 51.0)]
+    assert "local.my-adapter: local code, of a file that no distribution holds" in notes(build_board(rows, "toy-lt", 1))

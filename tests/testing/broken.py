@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from engine import toys
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from ltbench.data.base import DataRoot
-from ltbench.method import Batch, Choice, Context, FitData, FitStage, GradientStage, Needs, ParamGroup, Stage
+from ltbench.method import Batch, Choice, Context, FitData, FitStage, GradientStage, Needs, ParamGroup, Stage, Stats
 from ltbench.tasks.registry import load_task, open_data_set
 
 
@@ -242,3 +243,139 @@ class SeededNearest(toys.Nearest):
             stage.module.values += torch.randn(())
 
         return [FitStage("remember", stage.module, fit)]
+
+
+class _Scaled(toys.Head):
+    def __init__(self, dim: int, classes: int) -> None:
+        super().__init__(dim, classes)
+        self.scale = nn.Parameter(torch.ones(classes))
+
+    def logits(self, batch: Batch) -> Tensor:
+        return super().logits(batch) * self.scale
+
+
+class ForgottenParameter(toys.Plain):
+    """Scales that the loss reaches and no group declares: they stay what they were."""
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        module = _Scaled(*parts_of(context))
+        group = ParamGroup(list(module.linear.parameters()), 0.1)
+        return [GradientStage("train", module, [group], epochs=3, batch_size=8)]
+
+
+class UselessParameter(toys.Plain):
+    """One parameter of a group that is otherwise trained; nothing uses it."""
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        module = self.module(context)
+        module.spare = nn.Parameter(torch.zeros(3))
+        return [GradientStage("train", module, [ParamGroup(list(module.parameters()), 0.1)], epochs=3, batch_size=8)]
+
+
+class _Probabilities(toys.Head):
+    def logits(self, batch: Batch) -> Tensor:
+        return super().logits(batch).sigmoid()
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": toys.known_bce(self.logits(batch).logit(), batch.observed)}
+
+
+class ProbabilitiesAsLogits(toys.Plain):
+    """Gives probabilities and says that they are logits."""
+
+    def module(self, context: Context) -> nn.Module:
+        return _Probabilities(*parts_of(context))
+
+
+class _MinusOne(toys.Head):
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": binary_cross_entropy_with_logits(self.logits(batch), batch.observed.float())}
+
+
+class LabelsAsTargets(toys.Plain):
+    """Feeds -1 to a cross entropy."""
+
+    def needs(self) -> Needs:
+        return Needs(unknown="own")
+
+    def module(self, context: Context) -> nn.Module:
+        return _MinusOne(*parts_of(context))
+
+
+class _ByHand(toys.Head):
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        score, target = self.logits(batch), batch.observed.float()
+        return {"loss": -(target * logsigmoid(score) + (1 - target) * logsigmoid(-score)).mean()}
+
+
+class LabelsAsTargetsByHand(LabelsAsTargets):
+    """The same in a cross entropy that is written out."""
+
+    def module(self, context: Context) -> nn.Module:
+        return _ByHand(*parts_of(context))
+
+
+class _Sleeps(toys.Head):
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        time.sleep(3600)
+        raise AssertionError
+
+
+class Hangs(toys.Plain):
+    """Never comes back from its first step."""
+
+    def module(self, context: Context) -> nn.Module:
+        return _Sleeps(*parts_of(context))
+
+
+class _Raises(toys.Head):
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": self.logits(batch).nothing}
+
+
+class Raises(toys.Plain):
+    """Has a slip in its loss."""
+
+    def module(self, context: Context) -> nn.Module:
+        return _Raises(*parts_of(context))
+
+
+class _Stored(nn.Module):
+    """Nearest neighbours whose store is made when the fit starts."""
+
+    def __init__(self, dim: int, classes: int, prepared: bool) -> None:
+        super().__init__()
+        self.dim, self.classes, self.prepared = dim, classes, prepared
+        self.register_buffer("store", torch.zeros(0, dim))
+        self.register_buffer("labels", torch.zeros(0, classes))
+
+    def on_fit_start(self, stats: Stats) -> None:
+        if self.prepared:
+            self.store = torch.zeros(stats.rows, self.dim)
+            self.labels = torch.zeros(stats.rows, self.classes)
+
+    def fit(self, data: FitData) -> None:
+        self.store, labels = data.gather()
+        self.labels = (labels > 0).float()
+
+    def logits(self, batch: Batch) -> Tensor:
+        return torch.log_softmax(batch.input @ self.store.T, dim=1) @ self.labels
+
+
+class StoredNeighbours(toys.Plain):
+    """Makes room for its store in ``on_fit_start``."""
+
+    prepared = True
+
+    def needs(self) -> Needs:
+        return Needs(calibrated=False)
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        module = _Stored(*parts_of(context), self.prepared)
+        return [FitStage("store", module, module.fit)]
+
+
+class ForgottenStore(StoredNeighbours):
+    """The same without room for what is loaded."""
+
+    prepared = False

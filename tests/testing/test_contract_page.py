@@ -8,8 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
+from engine.toy_hooks import PreparedHead, Rewriter, WatchfulHead
+from engine.toy_modules import ByName
 
 import ltbench.method as contract
+from ltbench.method.stages import Trainable
 from ltbench.plugin import specs
 from ltbench.plugin.hooks import HOOK_KINDS, Hooks
 from ltbench.testing.checks import CHECKS
@@ -54,6 +57,25 @@ def test_methods_are_shown_with_their_signature(method: str) -> None:
     assert f"def {method}({shown}) -> {signature.return_annotation}" in PAGE
 
 
-@pytest.mark.parametrize("hook", ["loss", "logits", "on_fit_start", "on_epoch_start", "set_classes", "decisions"])
-def test_optional_methods_are_shown(hook: str) -> None:
-    assert f"def {hook}(self" in PAGE
+HOOKS = {
+    "on_fit_start": PreparedHead,
+    "on_epoch_start": WatchfulHead,
+    "set_classes": ByName,
+    "decisions": Rewriter,
+}
+"""Each optional method, and a module that the engine's tests run with it."""
+
+
+def test_each_hook_has_a_module_that_is_run_with_it() -> None:
+    hooks = {name for name, found in vars(contract.StageHooks).items() if inspect.isfunction(found) and name[0] != "_"}
+    assert hooks == set(HOOKS)
+
+
+@pytest.mark.parametrize("hook", ["loss", "logits", *HOOKS])
+def test_hooks_of_modules_are_shown_with_their_signature(hook: str) -> None:
+    protocol = contract.StageHooks if hook in HOOKS else Trainable
+    exact = inspect.signature(getattr(protocol, hook))
+    assert f"def {hook}{str(exact).replace(chr(39), '')}" in PAGE
+    if hook in HOOKS:
+        taken = inspect.signature(getattr(HOOKS[hook], hook))
+        assert list(taken.parameters) == list(exact.parameters)

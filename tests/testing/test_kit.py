@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -76,6 +78,14 @@ BROKEN = {
     "StraySearchSpace": ("presets valid", "search_space names no field of Config: rate"),
     "InfiniteLogits": ("finite loss", "logit of test row 0, class 0 is"),
     "HiddenParameters": ("gradients only where declared", "a tensor (6, 6) outside the module gets a gradient"),
+    "ForgottenParameter": (
+        "gradients only where declared",
+        "scale is in no parameter group, so that it is never trained",
+    ),
+    "UselessParameter": ("gradients only where declared", "spare gets no gradient and moves no logit"),
+    "ProbabilitiesAsLogits": ("logits, not probabilities", "all 96 logits lie between 0 and 1"),
+    "LabelsAsTargets": ("labels read in their coding", "is given targets from -1 to 1: labels are +1, -1 and 0"),
+    "LabelsAsTargetsByHand": ("labels read in their coding", "the loss falls without end ("),
     "UselessGroup": ("gradients only where declared", "no parameter of group 'spare' gets a gradient"),
     "OwnDice": ("deterministic under a seed", "two runs with the same seed differ: logits"),
     "ForgetsOnResume": ("resume equals no interruption", "interrupted at step 4 of 9 and resumed, it differs: logits"),
@@ -99,7 +109,9 @@ def test_a_broken_rule_fails_its_check_and_no_other(name: str, check: Callable[.
 
 @pytest.mark.usefixtures("quick")
 def test_a_frozen_encoder_that_changes_is_seen(check: Callable[..., dict[str, CheckResult]]) -> None:
-    assert "the frozen encoder changed" in failed(check("testing.broken:ChangesEncoder"))[ALL[2]]
+    assert (
+        "the frozen encoder changed" in failed(check("testing.broken:ChangesEncoder"))["gradients only where declared"]
+    )
 
 
 def test_labels_that_the_caller_holds_are_not_the_methods_doing(
@@ -130,17 +142,18 @@ def test_clean_validation_labels_are_found_wherever_they_come_from(
     ("name", "says"),
     [
         ("UndeclaredGroups", "context.label_groups is only given where needs() ask for groups"),
-        ("UndeclaredValidation", "'NoneType' object has no attribute 'scan'"),
-        ("UndeclaredCaptions", "'NoneType' object is not iterable"),
+        ("UndeclaredValidation", "validation rows are only given where needs() ask for them: 'NoneType'"),
+        ("UndeclaredCaptions", "captions are only given where needs() ask for them: 'NoneType'"),
     ],
 )
 def test_what_is_not_asked_for_cannot_be_used(
     name: str, says: str, check: Callable[..., dict[str, CheckResult]]
 ) -> None:
-    found = failed(check(f"testing.broken:{name}"))
-    assert "extras found" in found
-    assert "finite loss" in found
+    results = check(f"testing.broken:{name}")
+    found = failed(results)
+    assert set(found) == {"extras found"}
     assert says in found["extras found"]
+    assert results["extras found"].place.startswith("tests/testing/broken.py, line ")
 
 
 @pytest.mark.usefixtures("quick")
@@ -179,6 +192,46 @@ def test_divergence_and_a_missing_loss_term_fail_with_their_own_words(
     assert "no term whose name starts with 'loss'" in failed(check("testing.broken:NoLossTerm"))["finite loss"]
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_method_that_raises_or_hangs_is_told_once_with_its_line(check: Callable[..., dict[str, CheckResult]]) -> None:
+    results = check("testing.broken:Raises")
+    assert failed(results) == {"finite loss": "AttributeError: 'Tensor' object has no attribute 'nothing'"}
+    assert re.fullmatch(r"tests/testing/broken\.py, line \d+, in loss", results["finite loss"].place)
+    assert "in loss\n" in results["finite loss"].trace
+    later = list(results.values())[list(results).index("finite loss") + 1 :]
+    assert {(result.reason, result.detail) for result in later} == {
+        (SkipReason.NOT_REACHED, "not looked at: mend 'finite loss' first")
+    }
+    with extra_specs([MethodSpec(name="toy", target="testing.broken:Hangs", summary="x")]):
+        hung = check_method("toy", weights="random", seconds=10)
+    (found,) = [result for result in hung if result.status == "failed"]
+    assert found.detail == "took longer than 10 seconds"
+    assert found.place.startswith("tests/testing/broken.py, line ")
+
+
+def test_a_fit_stage_starts_like_any_other(
+    check: Callable[..., dict[str, CheckResult]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles = ("resume equals no interruption", "state safe to save")
+    monkeypatch.setattr(kit, "CHECKS", {title: checks.CHECKS[title] for title in titles})
+    assert failed(check("testing.broken:StoredNeighbours")) == {}
+    forgotten = failed(check("testing.broken:ForgottenStore"))
+    assert set(forgotten) == {"resume equals no interruption"}
+    assert "size mismatch" in forgotten["resume equals no interruption"]
+
+
+def test_a_file_is_checked_as_a_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ltbench.cli import main
+    from ltbench.plugin.manager import registry
+
+    monkeypatch.setattr(kit, "CHECKS", {"finite loss": checks.CHECKS["finite loss"]})
+    entries = registry().methods.entries
+    monkeypatch.setattr(registry().methods, "entries", dict(entries))
+    (tmp_path / "mine.py").write_text("from engine.toys import Plain\n\n\nclass Mine(Plain):\n    pass\n")
+    assert main(["plugin", "check", "--file", str(tmp_path / "mine.py"), "--weights", "random"]) == 0
+    assert main(["plugin", "check", "--weights", "random"]) == 2
+
+
 def test_zeros_under_assume_negative_are_seen(
     check: Callable[..., dict[str, CheckResult]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,7 +262,7 @@ def test_a_method_that_the_encoder_cannot_serve_is_skipped_with_the_reason(
 ) -> None:
     with extra_specs([]):
         results = check_method("zero-shot", "timm:resnet18", weights="random")
-    assert [result.status for result in results] == ["passed", *["skipped"] * 9]
+    assert [result.status for result in results] == ["passed", *["skipped"] * (len(ALL) - 1)]
     assert {result.reason for result in results[1:]} == {SkipReason.NEEDS_NOT_MET}
     assert "needs text, which backbone timm:resnet18 does not offer" in results[1].detail
 

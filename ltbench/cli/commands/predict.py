@@ -13,6 +13,7 @@ from ltbench.cli.options import (
     device_option,
     go_offline,
     json_option,
+    method_files_option,
     offline_option,
     out_option,
     parse_overrides,
@@ -50,6 +51,7 @@ OPTIONS = [
         help="A class is present above this probability. [default: 0.5]",
     ),
     click.option("--annotate", "drawn_to", type=PATH, default=None, metavar="DIR", help="Draw each picture with bars."),
+    method_files_option,
     out_option,
     click.option(
         "--weights", default=None, metavar="FILE", help="The backbone's weights, where the run's came from a file."

@@ -17,6 +17,7 @@ from ltbench.cli.options import (
     json_option,
     limit_option,
     measure_option,
+    method_option,
     offline_option,
     out_option,
     overwrite_option,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 OPTIONS = [
     task_option,
-    click.option("--method", required=True, metavar="NAME", help="Method, e.g. lmpt."),
+    method_option,
     backbone_option,
     weights_option,
     image_size_option,
@@ -135,8 +136,20 @@ def run(
                 show()
             raise
     show()
+    if ctx.find_root().params.get("debug"):
+        show_tracebacks(finished)
     if any(one.record.status != "completed" for one in finished):
         ctx.exit(1)
+
+
+def show_tracebacks(finished: list[Finished]) -> None:
+    """Print the tracebacks of failed runs on stderr (``--debug``)."""
+    from ltbench.cli.results import ERROR_NAME
+
+    for one in finished:
+        trace = one.folder / ERROR_NAME
+        if one.record.status == "failed" and trace.is_file():
+            click.echo(trace.read_text(encoding="utf-8", errors="replace"), err=True, nl=False)
 
 
 def build_requests(

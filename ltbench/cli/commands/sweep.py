@@ -9,6 +9,7 @@ import click
 
 from ltbench.cli.options import (
     PATH,
+    MethodList,
     NameList,
     SeedList,
     backbone_option,
@@ -19,6 +20,7 @@ from ltbench.cli.options import (
     image_size_option,
     json_option,
     limit_option,
+    method_files_option,
     offline_option,
     out_option,
     overwrite_option,
@@ -40,7 +42,8 @@ if TYPE_CHECKING:
 OPTIONS = [
     click.option("--plan", "plan_file", type=PATH, default=None, help="YAML with tasks, methods, seeds, backbone."),
     click.option("--tasks", type=NameList(), default=None, help="Tasks, with or without @setting."),
-    click.option("--methods", type=NameList(), default=None, help="Methods."),
+    click.option("--methods", type=MethodList(), default=None, help="Methods, or Python files of such: my.py."),
+    method_files_option,
     click.option("--seeds", type=SeedList(), default=None, help="Seeds. [default: 0,1,2]"),
     backbone_option,
     weights_option,
@@ -178,6 +181,7 @@ def _json(result: CellResult) -> dict[str, Any]:
 
 def _print(results: list[CellResult]) -> None:
     from ltbench.cli.output import Column, print_table, seconds
+    from ltbench.cli.results import ERROR_NAME
 
     print_table(
         ["run", "status", Column("score", right=True), Column("time", right=True)],
@@ -191,5 +195,9 @@ def _print(results: list[CellResult]) -> None:
             for result in results
         ],
     )
+    for result in results:
+        trace = None if result.record is None else result.record.parent / ERROR_NAME
+        if result.status == "failed" and trace is not None and trace.is_file():
+            click.echo(f"Traceback of {result.cell.label}: {trace}")
     done = sum(result.status == "completed" for result in results)
     say(f"{done} of {len(results)} runs completed. Compare: ltbench leaderboard")

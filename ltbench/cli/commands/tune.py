@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,7 @@ from ltbench.cli.options import (
     json_option,
     limit_option,
     measure_option,
+    method_option,
     offline_option,
     out_option,
     pairs_option,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
 OPTIONS = [
     task_option,
-    click.option("--method", required=True, metavar="NAME", help="Method, e.g. lmpt."),
+    method_option,
     click.option("--trials", type=click.IntRange(1), metavar="K", required=True, help="Configurations to try."),
     click.option(
         "--seconds",
@@ -104,6 +106,7 @@ def tune(
     if not _begin(requests[0], trials, seconds, dry_run, measure, as_json):
         return
     from ltbench.engine.tune import tune as search
+    from ltbench.method.local import typed_words
 
     report = search(requests[0], trials, seconds, reporter(), space or None)
     if as_json:
@@ -112,7 +115,8 @@ def tune(
         _print(report, requests[0].task.headline)
         request = requests[0]
         how = "" if request.dtype == "float32" else f" --dtype {request.dtype}"
-        say(f"Use it: ltbench run --task {address} --method {request.method} --preset {report.preset}{how}")
+        named = shlex.join(typed_words(request.method))
+        say(f"Use it: ltbench run --task {address} {named} --preset {report.preset}{how}")
 
 
 def _begin(request: RunRequest, trials: int, cap: float, dry_run: bool, measure: bool, as_json: bool) -> bool:

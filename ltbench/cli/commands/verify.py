@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ltbench.cli.options import PATH, data_root_option, json_option
+from ltbench.cli.options import PATH, data_root_option, json_option, method_files_option
 from ltbench.cli.output import say
 from ltbench.plugin.errors import UserError
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs", type=click.IntRange(0), metavar="N", default=0, help="Processes. [default: as many as are worth it]"
 )
+@method_files_option
 @data_root_option
 @json_option
 @click.pass_context

@@ -1,0 +1,1 @@
+"""AcmeAdapter, a plugin of ltbench."""

@@ -1,0 +1,1 @@
+"""AcmeNeighbours, a plugin of ltbench."""

@@ -1,0 +1,21 @@
+"""ltbench's conformance kit, and a run that has to learn."""
+
+import ltbench
+
+
+def test_the_contract(ltbench_check):
+    ltbench_check("acme-neighbours")
+
+
+def test_it_runs_and_learns(tmp_path):
+    (done,) = ltbench.run("shapes-micro", "acme-neighbours", out=tmp_path)
+    assert done.record.status == "completed", done.record.reason
+    assert done.record.scores["mAP"]["total"] > 60  # percent; a constant gives about 45
+
+
+def test_the_preset_is_taken():
+    from ltbench.method.config import load_presets
+    from ltbench.plugin.manager import registry
+
+    (preset,) = load_presets(registry().methods.get("acme-neighbours").spec)
+    assert preset.tasks == ("shapes-lt",)

@@ -1,0 +1,1 @@
+"""AcmePrompts, a plugin of ltbench."""

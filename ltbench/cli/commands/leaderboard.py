@@ -35,7 +35,9 @@ RUNS = Path("ltbench-runs")
     help="Exit with 1 if a page or a comparison in --boards is not what records and logits give, or a row has no logits"
     " and is not marked.",
 )
-@click.option("--matrix", is_flag=True, help="Write the page of recipes by tasks to --boards; with --check, check it.")
+@click.option(
+    "--matrix", is_flag=True, help="Write what to use, and recipes by tasks, to --boards; with --check, check them."
+)
 @click.option(
     "--import", "imports", multiple=True, type=PATH, help="Verify runs, copy those that are right to --boards, write."
 )
@@ -172,13 +174,17 @@ def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool, dat
     from ltbench.report.write import check_board
 
     known = [] if matrix else _known_boards(boards, name)
+    overviews: list[Path] = []
     open_truth = _open_truth(data_root)
     behind = [check_evidence(boards, *pair) for pair in known]
     stale = [path for pair in known for path in check_board(boards, *pair, open_truth)]
     pages = len(known)
     if matrix or (name is None and (boards / "matrix.md").exists()):
-        stale += _stale_matrix(boards)
-        pages += 1
+        from ltbench.cli.matrix import stale_overviews
+
+        overviews = stale_overviews(boards)
+        stale += overviews
+        pages += 2
     refused = [line for found in behind for line in found.problems]
     for line in refused:
         click.echo(line)
@@ -186,8 +192,7 @@ def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool, dat
         click.echo(f"out of date: {path}")
     if stale:
         what = "file is" if len(stale) == 1 else "files are"
-        of_matrix = {boards / "matrix.md", boards / "figures" / "critical-difference.svg"}
-        command = "--matrix" if of_matrix.issuperset(stale) else "--format md"
+        command = "--matrix" if len(overviews) == len(stale) else "--format md"
         click.echo(f"{len(stale)} {what} out of date → ltbench leaderboard {command}")
     if refused:
         what = "fact has" if len(refused) == 1 else "facts have"
@@ -210,18 +215,10 @@ def _mark(boards: Path, name: str | None) -> None:
             click.echo(f"wrote {path}")
 
 
-def _stale_matrix(boards: Path) -> list[Path]:
-    from ltbench.cli.matrix import committed_matrix
-    from ltbench.report.matrix import stale_matrix
-
-    return stale_matrix(boards, committed_matrix(boards))
-
-
 def _write_matrix(boards: Path) -> None:
-    from ltbench.cli.matrix import committed_matrix
-    from ltbench.report.matrix import write_matrix
+    from ltbench.cli.matrix import write_overviews
 
-    for path in write_matrix(boards, committed_matrix(boards)):
+    for path in write_overviews(boards):
         click.echo(f"wrote {path}")
 
 

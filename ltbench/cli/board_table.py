@@ -108,7 +108,9 @@ def print_board(board: Board) -> None:
         )
         if layout.left_out:
             click.echo(fold(f"No room here for {_listed(layout.left_out)}; --format csv has all."))
-        for line in section.notes:
+        if section.verdict:
+            click.echo(fold(section.verdict))
+        for line in (*section.notes, *section.remarks):
             click.echo(fold(line))
     for table in board.extra:
         click.echo()

@@ -23,6 +23,7 @@ from ltbench.report.markdown import table_text, wrapped
 from ltbench.report.pairs import Comparisons
 from ltbench.report.ranks import Compared, compare_rows
 from ltbench.report.rows import Row, make_rows
+from ltbench.report.verdict import as_good, cheapest, holds_zero
 from ltbench.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -194,8 +195,8 @@ def _asked(
     if not places:
         return None
     best = places[0]
-    alike = [place for place in places if place == best or _alike(compared, best, place)]
-    cheapest = min(alike, key=lambda place: (*_cost_key(compared.rows[place]), place))
+    alike = as_good(compared, places)
+    cheap = cheapest(compared.rows, alike)
     row = compared.rows[best]
     devices = sorted({record.cost.device for place in alike for record in compared.rows[place].records})
     logits = row.first.logits
@@ -208,31 +209,14 @@ def _asked(
         best=(labels[best], row),
         alike=len(alike),
         rows=len(places),
-        cheapest=(labels[cheapest], compared.rows[cheapest]),
-        behind=None if cheapest == best else compared.pairs[best, cheapest],
+        cheapest=(labels[cheap], compared.rows[cheap]),
+        behind=None if cheap == best else compared.pairs[best, cheap],
         plain=_plain(compared, labels, best),
         elsewhere=_elsewhere(row, [section for section in here if section not in alone], means, features_alone),
         metric=row.first.task.headline,
         devices=tuple(devices),
         seeds=row.seeds,
         images=logits.rows if logits else 0,
-    )
-
-
-def _alike(compared: Compared, best: int, place: int) -> bool:
-    """Zero lies in the interval of the pair alone; a pair without one (of a single seed) supports nothing."""
-    return _holds_zero(compared.pairs[best, place])
-
-
-def _holds_zero(pair: Pair) -> bool:
-    return pair.low is not None and pair.high is not None and pair.low <= 0 <= pair.high
-
-
-def _cost_key(row: Row) -> tuple[float, float]:
-    seconds, parameters = row.mean_cost("train_seconds"), row.mean_cost("trainable_parameters")
-    return (
-        float("inf") if seconds is None else seconds,
-        float("inf") if parameters is None else parameters,
     )
 
 
@@ -336,7 +320,7 @@ def _over_plain(line: Advice) -> str:
     if pair is None:
         return f"is {name}"
     ends = "" if pair.low is None or pair.high is None else f" [{pair.low:.2f}, {pair.high:.2f}]"
-    said = "" if pair.separated else (", may be none" if _holds_zero(pair) else ", undecided")
+    said = "" if pair.separated else (", may be none" if holds_zero(pair) else ", undecided")
     return f"{pair.value:+.2f}{ends} {name}{said}"
 
 

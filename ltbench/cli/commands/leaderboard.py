@@ -70,7 +70,8 @@ def leaderboard(
 
     A row's rank is 1 + the number of rows that are separably better, over test images and seeds. Rows rank among
     equals only: same backbone, pre-training data and extras. Failed runs, and runs with --limit or random weights, are
-    shown and never ranked. A folder of leaderboards inside another, such as ablations, stands apart.
+    shown and never ranked. A folder of leaderboards inside another, such as ablations, stands apart; --format md and
+    --check see to it as well.
     """
     form = "json" if as_json else form
     name = None if task is None else _task_name(task)
@@ -155,10 +156,16 @@ def _print(boards: list[Board], form: str) -> None:
         click.echo("\n".join(render(board, form) for board in boards), nl=False)
 
 
-def _known_boards(boards: Path, name: str | None) -> list[tuple[str, int]]:
-    from ltbench.report.write import list_boards
+def _known_boards(boards: Path, name: str | None) -> list[tuple[Path, str, int]]:
+    """Folder, task and version of the leaderboards in a folder and in those inside it, which stand apart."""
+    from ltbench.report.write import folders_of_boards, list_boards
 
-    found = [pair for pair in list_boards(boards) if name in (None, pair[0])]
+    found = [
+        (folder, *pair)
+        for folder in folders_of_boards(boards)
+        for pair in list_boards(folder)
+        if name in (None, pair[0])
+    ]
     if not found:
         what = f"leaderboard of {name}" if name else "leaderboard"
         raise UserError(f"there is no {what} in {boards}", "ltbench leaderboard --import ltbench-runs")
@@ -171,13 +178,14 @@ def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool, dat
     Rows are compared anew on the logits in each folder: what ``comparisons.json`` says is not believed.
     """
     from ltbench.report.evidence import check_evidence
+    from ltbench.report.papers.beside import beside
     from ltbench.report.write import check_board
 
     known = [] if matrix else _known_boards(boards, name)
     overviews: list[Path] = []
     open_truth = _open_truth(data_root)
-    behind = [check_evidence(boards, *pair) for pair in known]
-    stale = [path for pair in known for path in check_board(boards, *pair, open_truth)]
+    behind = [check_evidence(*board) for board in known]
+    stale = [path for board in known for path in check_board(*board, open_truth, beside)]
     pages = len(known)
     if matrix or (name is None and (boards / "matrix.md").exists()):
         from ltbench.cli.matrix import stale_overviews
@@ -209,9 +217,9 @@ def _mark(boards: Path, name: str | None) -> None:
     from ltbench.report.evidence import write_marks
     from ltbench.report.write import board_folder, board_records
 
-    for pair in _known_boards(boards, name):
-        folder = board_folder(boards, *pair)
-        for path in write_marks(folder, board_records(folder, *pair)):
+    for inside, task, version in _known_boards(boards, name):
+        folder = board_folder(inside, task, version)
+        for path in write_marks(folder, board_records(folder, task, version)):
             click.echo(f"wrote {path}")
 
 
@@ -223,11 +231,12 @@ def _write_matrix(boards: Path) -> None:
 
 
 def _write(boards: Path, name: str | None, data_root: Path | None) -> None:
+    from ltbench.report.papers.beside import beside
     from ltbench.report.write import write_board
 
     open_truth = _open_truth(data_root)
-    for pair in _known_boards(boards, name):
-        for path in write_board(boards, *pair, open_truth):
+    for board in _known_boards(boards, name):
+        for path in write_board(*board, open_truth, beside):
             click.echo(f"wrote {path}")
 
 
@@ -237,6 +246,7 @@ def _import(
     from ltbench.cli.output import note
     from ltbench.engine.checking import Places, check
     from ltbench.report.collect import import_records, keep_all, keep_first_seed, keep_none
+    from ltbench.report.papers.beside import beside
     from ltbench.report.write import write_board
 
     keepers = {"none": keep_none, "first": keep_first_seed, "all": keep_all}
@@ -253,7 +263,7 @@ def _import(
         raise UserError(f"no runs {f'of {name} ' if name else ''}in {where}", "ltbench list runs --out DIR")
     written, open_truth = list(collected.written), _open_truth(data_root)
     for pair in sorted(collected.boards):
-        written += write_board(boards, *pair, open_truth)
+        written += write_board(boards, *pair, open_truth, beside)
     for path in written:
         click.echo(f"wrote {path}")
     click.echo(f"{len(collected.written)} new files, {len(collected.present)} records were there already.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ltbench.cli.classes import print_classes
 from ltbench.cli.output import Column, fold, print_facts, print_table, seconds, size
 
 if TYPE_CHECKING:
@@ -192,6 +193,7 @@ def print_record(record: RunRecord, path: Path) -> None:
         click.echo()
         print_table(["in %", *(Column(name, right=True) for name in subsets[:5])], rows)
         _print_facts([record])
+    print_classes(record)
     click.echo(fold(f"Options: {' '.join(f'{name}={value}' for name, value in method.config.items()) or 'none'}"))
     click.echo(f"Check it: ltbench verify {path}")
 

@@ -21,6 +21,13 @@ RUNS = Path("ltbench-runs")
 @click.option("--task", "task", default=None, metavar="NAME", help="Only this task, without @setting.")
 @click.option("--records", multiple=True, type=PATH, help="Folder with runs; repeatable. [default: ltbench-runs]")
 @click.option(
+    "--from-hub",
+    "hubs",
+    multiple=True,
+    metavar="OWNER/NAME",
+    help="Records of a data set repository of the hub, brought to the cache and read as by --records; repeatable.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(["table", "md", "latex", "html", "json", "csv"]),
@@ -56,6 +63,7 @@ def leaderboard(
     ctx: click.Context,
     task: str | None,
     records: tuple[Path, ...],
+    hubs: tuple[str, ...],
     form: str,
     as_json: bool,
     check: bool,
@@ -74,6 +82,7 @@ def leaderboard(
     --check see to it as well.
     """
     form = "json" if as_json else form
+    records = (*records, *_fetched(hubs))
     name = None if task is None else _task_name(task)
     if matrix and not check:
         _write_matrix(boards)
@@ -89,6 +98,14 @@ def leaderboard(
         _print(_boards(records, name, data_root), form)
 
 
+def _fetched(hubs: tuple[str, ...]) -> tuple[Path, ...]:
+    if not hubs:
+        return ()
+    from ltbench.records.hub import fetch
+
+    return tuple(fetch(hub) for hub in hubs)
+
+
 def _task_name(address: str) -> str:
     """The name without setting; a custom task's folder gives its name."""
     if (Path(address) / "task.json").is_file():
@@ -98,7 +115,7 @@ def _task_name(address: str) -> str:
     return address.partition("@")[0]
 
 
-def _open_truth(data_root: Path | None) -> OpenTruth:
+def truth_opener(data_root: Path | None) -> OpenTruth:
     from ltbench.cli.reporting import reporter
     from ltbench.data.base import DataRoot
     from ltbench.records.verify import open_registered
@@ -129,7 +146,7 @@ def _boards(folders: tuple[Path, ...], name: str | None, data_root: Path | None)
             f"no runs {f'of {name} ' if name else ''}in {where}{have}",
             f"ltbench run --task {name or 'shapes-lt'} --method zero-shot",
         )
-    return boards_at_hand(standing.records, wanted, _open_truth(data_root), note)
+    return boards_at_hand(standing.records, wanted, truth_opener(data_root), note)
 
 
 def _print(boards: list[Board], form: str) -> None:
@@ -183,7 +200,7 @@ def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool, dat
 
     known = [] if matrix else _known_boards(boards, name)
     overviews: list[Path] = []
-    open_truth = _open_truth(data_root)
+    open_truth = truth_opener(data_root)
     behind = [check_evidence(*board) for board in known]
     stale = [path for board in known for path in check_board(*board, open_truth, beside)]
     pages = len(known)
@@ -234,7 +251,7 @@ def _write(boards: Path, name: str | None, data_root: Path | None) -> None:
     from ltbench.report.papers.beside import beside
     from ltbench.report.write import write_board
 
-    open_truth = _open_truth(data_root)
+    open_truth = truth_opener(data_root)
     for board in _known_boards(boards, name):
         for path in write_board(*board, open_truth, beside):
             click.echo(f"wrote {path}")
@@ -261,7 +278,7 @@ def _import(
     if not collected.boards:
         where = ", ".join(str(folder) for folder in imports)
         raise UserError(f"no runs {f'of {name} ' if name else ''}in {where}", "ltbench list runs --out DIR")
-    written, open_truth = list(collected.written), _open_truth(data_root)
+    written, open_truth = list(collected.written), truth_opener(data_root)
     for pair in sorted(collected.boards):
         written += write_board(boards, *pair, open_truth, beside)
     for path in written:

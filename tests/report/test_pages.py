@@ -16,6 +16,7 @@ from ltbench.report.markdown import render_markdown
 from ltbench.report.papers.beside import beside
 from ltbench.report.write import folders_of_boards
 from report import boards as r
+from tests.cli.test_cli_reproduce import lmpt
 
 
 def board(*rows: tuple[str, float], sd: float = 0.1) -> Board:
@@ -79,6 +80,12 @@ def test_settings_fold_below_the_table_of_all() -> None:
 def test_printed_figures_stand_beside_measured_ones() -> None:
     assert beside("shapes-lt", [b.record()]) == []
     assert beside("voc-lt", []) == []
+    page = "\n".join(beside("voc-lt", [lmpt(0, 85.0), lmpt(1, 85.2), lmpt(2, 85.4)]))
+    assert "### voc-lt: lmpt, table 1" in page
+    (total,) = [line for line in page.splitlines() if line.startswith("| lmpt-rn50 ")]
+    assert [cell.strip() for cell in total.split("|")[3:6]] == ["85.44", "85.20 ± 0.50", "-0.24"]
+    assert any("published" in line and "measured" in line and "difference" in line for line in page.splitlines())
+    assert "| coop" not in page, "rows that nothing measures are left to the table of the paper"
     page = render_markdown(board(("lmpt", 70.0)), printed=["| row | published | measured | difference |"])
     assert "\n## Printed and measured\n\n| row | published" in page
 

@@ -106,7 +106,9 @@ def print_board(board: Board) -> None:
         )
         if layout.left_out:
             say(fold(f"No room here for {_listed(layout.left_out)}; --format csv has all."))
-        for line in section.notes:
+        if section.verdict:
+            say(fold(section.verdict))
+        for line in (*section.notes, *section.remarks):
             say(fold(line))
     for table in board.extra:
         say()

@@ -32,7 +32,7 @@ def find_record(name: str, out: Path, completed: bool = False) -> Path:
     Raises:
         UserError: no run, or several.
     """
-    from ltbench.records.read import RECORD_NAME, all_records
+    from ltbench.records.read import RECORD_NAME, all_summaries
 
     path = Path(name)
     if path.is_file():
@@ -41,16 +41,16 @@ def find_record(name: str, out: Path, completed: bool = False) -> Path:
         return path / RECORD_NAME
     digits = len(name) >= 4 and all(letter in "0123456789abcdef" for letter in name)
     if path.is_dir():
-        entries = all_records([path]).records
+        entries = all_summaries([path]).summaries
     elif digits and out.exists():
-        entries = [entry for entry in all_records([out]).records if entry.record.key.startswith(name)]
+        entries = [entry for entry in all_summaries([out]).summaries if str(entry[1]["key"]).startswith(name)]
     else:
         entries = []
-    keys = sorted({entry.record.key for entry in entries})
+    keys = sorted({str(summary["key"]) for _, summary in entries})
     if len(keys) > 1:
         shown = ", ".join(key[:12] for key in keys[:4]) + (", …" if len(keys) > 4 else "")
         where = path if path.is_dir() else out
         raise UserError(f"{name!r} fits {len(keys)} runs: {shown}", f"ltbench list runs --out {where}")
     if not entries:
         raise UserError(f"there is no run {name!r} in {out}", f"ltbench list runs --out {out}")
-    return max(entries, key=lambda entry: (completed and entry.record.status == "completed", entry.record.attempt)).path
+    return max(entries, key=lambda entry: (completed and entry[1]["status"] == "completed", entry[1]["attempt"]))[0]

@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ltbench.cli.classes import print_classes
 from ltbench.cli.output import Column, fold, print_facts, print_table, seconds, size
 
 if TYPE_CHECKING:
@@ -217,6 +218,7 @@ def print_record(record: RunRecord, path: Path) -> None:
         say()
         print_table(["in %", *(Column(name, right=True) for name in subsets[:5])], rows)
         _print_facts([record])
+    print_classes(record)
     say(fold(f"Options: {' '.join(f'{name}={value}' for name, value in method.config.items()) or 'none'}"))
     say(f"Check it: ltbench verify {path}")
 

@@ -25,6 +25,7 @@ COMMANDS = {
     ),
     "predict": (f"{_AT}.predict:predict", "Apply a trained method to new pictures."),
     "verify": (f"{_AT}.verify:verify", "Score recorded runs again and compare."),
+    "submit": (f"{_AT}.submit:submit", "Put a run on a leaderboard, and show what it changes."),
     "task": (f"{_AT}.task:group", "Make a task from your own photographs."),
     "data": (f"{_AT}.data:group", "Prepare, check and bundle data."),
     "backbone": (f"{_AT}.backbone:group", "Pre-train the bundled backbone."),

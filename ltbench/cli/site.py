@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import click
-
-from ltbench.cli.output import json_text, size
+from ltbench.cli.output import json_text, say, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,14 +46,14 @@ def write(
             "bytes": done.size,
             "left_out": list(left_out),
         }
-        click.echo(json_text(document, indent=1))
+        say(json_text(document, indent=1))
         return
     for page in done.pages:
         rows = "1 row" if page.rows == 1 else f"{page.rows} rows"
         beside = [f"{page.unranked} not ranked"] if page.unranked else []
         beside += [f"{page.failed} failed"] if page.failed else []
-        click.echo(f"wrote {target / page.page}: {', '.join([rows, *beside])}, {page.records} records")
-    click.echo(f"{done.files} files, {size(done.size)}; open {done.index}")
+        say(f"wrote {target / page.page}: {', '.join([rows, *beside])}, {page.records} records")
+    say(f"{done.files} files, {size(done.size)}; open {done.index}")
 
 
 def _matrix(records: Sequence[LoadedRecord]) -> tuple[Matrix | None, list[str]]:

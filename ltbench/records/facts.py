@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     JsonValue,
     SerializerFunctionWrapHandler,
+    ValidationInfo,
     model_serializer,
     model_validator,
 )
@@ -34,6 +35,10 @@ IntervalTable = dict[str, dict[str, Interval | None]]
 OVERRIDDEN: Final = "+overrides"
 
 
+#: Context of a validation whose texts are known to name no file paths.
+WITHOUT_PATHS: Final = {"paths": "none"}
+
+
 class Facts(BaseModel):
     """Base of everything a record holds: immutable, extra keys are errors, numbers are finite, no text names a path."""
 
@@ -42,7 +47,10 @@ class Facts(BaseModel):
     class_fields: ClassVar[frozenset[str]] = frozenset()
 
     @model_validator(mode="after")
-    def _no_paths(self) -> Facts:
+    def _no_paths(self, info: ValidationInfo) -> Facts:
+        # A file that was found without paths and has not changed since is not searched again.
+        if info.context == WITHOUT_PATHS:
+            return self
         where = find_path(self.model_dump(exclude=set(self.class_fields)))
         if where is not None:
             raise ValueError(f"{where} holds a file path; records name no paths")

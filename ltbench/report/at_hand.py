@@ -34,22 +34,28 @@ class Together:
 
 
 def together(records: Iterable[LoadedRecord]) -> Together:
-    """Leave out leaderboards that lie inside a folder of leaderboards that is read as well.
+    """Leave out leaderboards that lie inside a folder of leaderboards, where others of it are read as well.
 
     ``leaderboards/ablations/<task>`` and ``leaderboards/audits/<task>`` ask other questions than
-    ``leaderboards/<task>``: a row of an ablation was chosen for what it lacks. They are boards of their own, and rank
-    with others only when their folder is read without the one around it.
+    ``leaderboards/<task>``: a row of an ablation was chosen for what it lacks. They are boards of their own, and stand
+    together with runs in other places only when their folder is the one of its home that is read: of ablations and
+    audits, the first.
     """
     entries = list(records)
     folders = {entry.path: _leaderboards(entry.path) for entry in entries}
     resolved = {folder: folder.resolve() for folder in folders.values() if folder is not None}
-    inner = {
-        folder
-        for folder, place in resolved.items()
-        if any(other != place and other in place.parents for other in resolved.values())
-    }
+    first: dict[Path, Path] = {}
+    for place in sorted(set(resolved.values())):
+        first.setdefault(_home(place), place)
+    inner = {folder for folder, place in resolved.items() if first[_home(place)] != place}
     kept = tuple(entry for entry in entries if folders[entry.path] not in inner)
     return Together(kept, tuple(sorted(inner)))
+
+
+def _home(folder: Path) -> Path:
+    """The outermost folder of leaderboards around a folder of leaderboards; its own where it lies in no other."""
+    around = [parent for parent in folder.parents if any(parent.glob("*/v*/records"))]
+    return around[-1] if around else folder
 
 
 def _leaderboards(path: Path) -> Path | None:

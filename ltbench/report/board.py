@@ -18,6 +18,7 @@ from ltbench.report.ranks import Compared, Ranked, compare_rows
 from ltbench.report.row_notes import row_notes
 from ltbench.report.rows import Equals, Row, Score, failures, make_rows, shown_metrics, shown_subsets, telling_subsets
 from ltbench.report.undecided import pair_notes
+from ltbench.report.verdict import twin_notes, verdict
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,10 @@ class Section:
 
     Attributes:
         compared: all pairs of the rows.
-        notes: sentences below the tables.
+        tables: the first has the headline metric by group, and cost.
+        notes: sentences without which the first table misleads.
+        remarks: other sentences below the tables.
+        verdict: what the comparisons say, in a sentence; empty where no row has a figure.
     """
 
     equals: Equals
@@ -34,6 +38,8 @@ class Section:
     ranked: tuple[Ranked, ...]
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    verdict: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,9 +116,9 @@ def _section(equals: Equals, rows: list[Row], comparisons: Comparisons) -> Secti
         tables.append(Table("Other metrics, over all classes", ("#", "method", *others), numeric, filled))
     corrected = corrected_table(rows, lead)
     tables += [_origins(rows, lead)] if corrected is None else [corrected, _origins(rows, lead)]
-    of_rows = [*row_notes(rows, labels), *pair_notes(compared, labels)]
-    notes = [*of_rows, *_notes(rows, labels), *([] if corrected is None else [NOTE])]
-    return Section(equals, compared, tuple(ranked), tuple(tables), tuple(notes))
+    notes = (*row_notes(rows, labels), *twin_notes(rows, labels))
+    remarks = (*pair_notes(compared, labels), *_notes(rows, labels), *([] if corrected is None else [NOTE]))
+    return Section(equals, compared, tuple(ranked), tuple(tables), notes, remarks, verdict(compared, labels))
 
 
 def labels_of(rows: Sequence[Row]) -> list[str]:

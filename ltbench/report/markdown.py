@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import html
 import textwrap
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from tabulate import tabulate
 
 from ltbench.plugin.clean import for_markdown, for_markdown_cell
 from ltbench.report.board import Board, Section, equals_title
 from ltbench.report.cells import Table
+from ltbench.report.curves import AHEAD
 from ltbench.report.published import PAPERS
 
 WIDTH = 120
+#: Rows of a table that are shown at once; those below fold, so that a section fits a screen.
+SHOWN = 20
 #: What a rank is, in one sentence; the pages, the terminal and the docs say it in these words.
 RANK = (
     "A row's rank is 1 + the number of rows that are separably better: all pairs of a section are compared over test "
@@ -20,13 +25,17 @@ RANK = (
 )
 
 
-def render_markdown(board: Board, pictures: Iterable[tuple[str, str]] = ()) -> str:
+def render_markdown(board: Board, pictures: Iterable[tuple[str, str]] = (), printed: Iterable[str] = ()) -> str:
     """The page of a leaderboard; the same board gives the same bytes.
+
+    What fits a screen is shown: for each section a verdict, one table with groups and cost, and notes. The rest folds,
+    and where a task has several settings, so does each of them below the table of all.
 
     Args:
         pictures: caption and address of figures that lie beside the page.
+        printed: blocks that show measured figures beside those of papers.
     """
-    return "\n\n".join(_blocks(board, list(pictures))).rstrip("\n") + "\n"
+    return "\n\n".join(_blocks(board, list(pictures), list(printed))).rstrip("\n") + "\n"
 
 
 def table_text(table: Table, width: int = WIDTH) -> str:
@@ -71,7 +80,7 @@ def _grid(table: Table) -> str:
     )
 
 
-def _blocks(board: Board, pictures: list[tuple[str, str]]) -> Iterator[str]:
+def _blocks(board: Board, pictures: list[tuple[str, str]], printed: list[str]) -> Iterator[str]:
     yield f"# {for_markdown(board.task)}, version {board.version}"
     yield wrapped(introduction(board))
     if board.printed:
@@ -81,19 +90,26 @@ def _blocks(board: Board, pictures: list[tuple[str, str]]) -> Iterator[str]:
         yield "No records yet."
     for table in board.overview:
         yield f"## {for_markdown(table.title)}"
+        yield wrapped(
+            f"*{AHEAD}*: mean over the settings that a recipe shares with the fullest, best one of its backbone, minus "
+            "that one's mean over the same; *on 1* says that this is one setting. Rows stand in its order."
+        )
         yield table_text(table)
     # Curves belong to the tables of all settings; what else there is of pictures may be many, and follows the ranks.
     curves = [picture for picture in pictures if board.overview and "curves" in picture[1]]
     yield from _figures(curves)
     for section in board.sections:
         yield from _section(board, section)
+    if printed:
+        yield "## Printed and measured"
+        yield from printed
     for table in board.extra:
         yield f"## {for_markdown(table.title)}"
-        yield table_text(table)
+        yield from _long(table)
     others = [picture for picture in pictures if picture not in curves]
     if others:
         yield "## Figures"
-        yield from _figures(others)
+        yield from _folded(_count(len(others), "figure"), _figures(others))
 
 
 def _figures(pictures: list[tuple[str, str]]) -> Iterator[str]:
@@ -115,12 +131,45 @@ def _section(board: Board, section: Section) -> Iterator[str]:
     setting = section.equals.setting
     address = board.task if setting is None else f"{board.task}@{setting}"
     yield wrapped(f"## {address}: {equals_title(section.equals, board.sections)}")
-    yield wrapped(f"Pre-training: {section.equals.pretraining}.")
-    for table in section.tables:
-        yield f"### {for_markdown(table.title)}"
-        yield table_text(table)
-    for note in section.notes:
-        yield wrapped(note)
+    if section.verdict:
+        yield wrapped(f"**{section.verdict}**")
+    first, *others = section.tables
+    pretraining = f"Pre-training: {section.equals.pretraining}."
+    headline = [f"{first.title}, %. {pretraining}", *_long(first), *section.notes]
+    rest: list[str] = []
+    for table in others:
+        rest += [f"### {for_markdown(table.title)}", table_text(table)]
+    rest += section.remarks
+    whole = len(board.sections) == 1 or not board.overview
+    if whole:
+        yield from (_block(text) for text in headline)
+        yield from _folded("Other metrics, how the rows were made, and what the comparisons rest on", rest)
+    else:
+        yield from _folded(f"{_count(len(first.rows), 'row')}: groups, cost, other metrics, notes", [*headline, *rest])
+
+
+def _long(table: Table) -> Iterator[str]:
+    """A table; what comes after its first rows folds."""
+    few = len(table.rows) <= SHOWN + 5
+    yield table_text(table if few else replace(table, rows=table.rows[:SHOWN]))
+    if not few:
+        below = replace(table, rows=table.rows[SHOWN:])
+        yield from _folded(f"{len(below.rows)} more rows", [table_text(below)])
+
+
+def _folded(title: str, blocks: Iterable[str]) -> Iterator[str]:
+    """Blocks that open with a click; Markdown inside needs the empty lines."""
+    yield f"<details><summary>{html.escape(title)}</summary>"
+    yield from (_block(text) for text in blocks)
+    yield "</details>"
+
+
+def _block(text: str) -> str:
+    return text if "\n" in text or text.startswith(("|", "<", "#")) else wrapped(text)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def wrapped(text: str) -> str:

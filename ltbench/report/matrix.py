@@ -1,4 +1,4 @@
-"""Every recipe on one setting of every family of tasks: one page from the committed records.
+"""Every recipe on one setting of every family of tasks: one page from the committed records, photographs first.
 
 A cell is a row of that task's leaderboard. Where there is none, the cell says why. Nothing is ranked here.
 """
@@ -27,11 +27,37 @@ from ltbench.report.rows import Row, make_rows
 from ltbench.tasks.task import Task
 
 NAME = "matrix.md"
-FOLDER, FIGURE = "figures", "critical-difference"
-#: One setting of each family: 40 % of labels missing and half of them known lie in the middle of what papers report.
-TASKS = ("shapes-lt", "shapes-plt@mr40", "shapes-spml", "shapes-partial@p50", "shapes-zsl")
-#: The backbone that all of them are run with; rows of others carry its name.
-BACKBONE = "tiny-clip"
+FOLDER = "figures"
+
+
+@dataclass(frozen=True)
+class Images:
+    """Tasks that share their images, one setting of each family.
+
+    Attributes:
+        tasks: addresses; 40 % of labels missing and half of them known lie in the middle of what papers report.
+        backbone: that all of them are run with; rows of others carry its name.
+        figure: name of the critical-difference diagram.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    backbone: str
+    figure: str
+
+
+SHAPES = Images(
+    "Drawn shapes",
+    ("shapes-lt", "shapes-plt@mr40", "shapes-spml", "shapes-partial@p50", "shapes-zsl"),
+    "tiny-clip",
+    "critical-difference",
+)
+PHOTOS = Images(
+    "Photographs",
+    tuple(address.replace("shapes-", "photos-") for address in SHAPES.tasks),
+    "lite0-minilm",
+    "critical-difference-photos",
+)
 
 #: What keeps a recipe from running on a task, short for a cell → in words; empty when it can run.
 Lacks = Callable[[MethodSpec, Task], Mapping[str, str]]
@@ -49,7 +75,7 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class Matrix:
-    """The page before it is written.
+    """A part of the page, before it is written.
 
     Attributes:
         groups: title → table of recipes.
@@ -63,6 +89,19 @@ class Matrix:
     reasons: Mapping[str, str]
     averages: tuple[AverageRanks, ...] = ()
     notes: tuple[str, ...] = ()
+    images: Images = SHAPES
+
+    @property
+    def filled(self) -> Mapping[str, int]:
+        """Cells with figures, of each task."""
+        counts = Counter(
+            task.address
+            for table in self.groups.values()
+            for line in table.rows
+            for task, cell in zip(self.tasks, line[1:], strict=True)
+            if cell.text[:1].isdigit()
+        )
+        return {task.address: counts[task.address] for task in self.tasks}
 
 
 def build_matrix(
@@ -71,6 +110,7 @@ def build_matrix(
     records: Mapping[str, Sequence[RunRecord]],
     lacks: Lacks,
     has_preset: HasPreset,
+    images: Images = SHAPES,
 ) -> Matrix:
     """Lay out the cells.
 
@@ -80,6 +120,7 @@ def build_matrix(
         records: of each task's address.
         lacks: what keeps a recipe from running on a task.
         has_preset: whether a variant has a preset for a task.
+        images: what the tasks share.
     """
     rows = {task.address: make_rows(records[task.address]) for task in tasks}
     reasons: dict[str, str] = {}
@@ -89,7 +130,10 @@ def build_matrix(
         lines = grouped.setdefault(_title(key), [])
         for item in items:
             for variant in _variants(item.spec, rows.values()):
-                cells = [_cell(item.spec, variant, t, rows, records, lacks, has_preset, reasons) for t in tasks]
+                cells = [
+                    _cell(item.spec, variant, t, rows, records, lacks, has_preset, reasons, images.backbone)
+                    for t in tasks
+                ]
                 label = item.spec.name if variant == "paper" else f"{item.spec.name} ({variant})"
                 lines.append((Cell(label), *cells))
     columns = ("method", *(f"{task.address}: {task.headline}" for task in tasks))
@@ -97,14 +141,14 @@ def build_matrix(
     tables = {title: Table(title, columns, numeric, tuple(lines), keys=1) for title, lines in grouped.items()}
     shown = [row for found in rows.values() for row in found if not row.why_not]
     notes = tuple(row_notes(shown, [row.name for row in shown]))
-    return Matrix(tuple(tasks), tables, reasons, _averages(tasks, rows), notes)
+    return Matrix(tuple(tasks), tables, reasons, _averages(tasks, rows, images.backbone), notes, images)
 
 
-def _averages(tasks: Sequence[Task], rows: Mapping[str, Sequence[Row]]) -> tuple[AverageRanks, ...]:
+def _averages(tasks: Sequence[Task], rows: Mapping[str, Sequence[Row]], backbone: str) -> tuple[AverageRanks, ...]:
     """Few recipes can do all tasks, because of unseen classes; so those without are ranked over as well."""
     closed = {task.address: rows[task.address] for task in tasks if not task.unseen}
     several = [rows] if len(closed) == len(rows) else [rows, closed]
-    found = [average_ranks(each, BACKBONE) for each in several]
+    found = [average_ranks(each, backbone) for each in several]
     return tuple(one for one in found if one is not None)
 
 
@@ -139,6 +183,7 @@ def _cell(
     lacks: Lacks,
     has_preset: HasPreset,
     reasons: dict[str, str],
+    backbone: str,
 ) -> Cell:
     def mine(record: RunRecord) -> bool:
         return (record.method.name, record.method.variant) == (spec.name, variant)
@@ -146,20 +191,20 @@ def _cell(
     found = [row for row in rows[task.address] if mine(row.first)]
     ranked = [row for row in found if not row.why_not]
     if ranked:
-        return _scores(ranked, task.headline)
+        return _scores(ranked, task.headline, backbone)
     why: Mapping[str, str] = {}
     if found:
         why = {NOT_RANKED: _REASONS[NOT_RANKED]}
     elif any(mine(record) for record in records[task.address]):
         why = {FAILED: _REASONS[FAILED]}
     elif not (why := lacks(spec, task)):
-        short = NOT_RUN if has_preset(spec, task, BACKBONE, variant) else NO_PRESET
+        short = NOT_RUN if has_preset(spec, task, backbone, variant) else NO_PRESET
         why = {short: _REASONS[short]}
     reasons.update(why)
     return Cell(", ".join(why))
 
 
-def _scores(rows: Sequence[Row], headline: str) -> Cell:
+def _scores(rows: Sequence[Row], headline: str, backbone: str) -> Cell:
     """All rows of a recipe at once: to pick the best would be a choice made on the test part."""
     parts = []
     for row, label in zip(rows, labels_of(rows), strict=True):
@@ -167,45 +212,57 @@ def _scores(rows: Sequence[Row], headline: str) -> Cell:
         marks = [
             *row.marks,
             *([apart] if apart else []),
-            *([row.equals.encoder] if row.equals.encoder != BACKBONE else []),
+            *([row.equals.encoder] if row.equals.encoder != backbone else []),
             *(f"+{what}" for what in row.equals.made_with[1:]),
         ]
         parts.append(" ".join([score_cell(row.score(headline, TOTAL)).text, *marks]))
     return Cell("; ".join(parts))
 
 
-def render_matrix(matrix: Matrix) -> str:
-    """The page, Markdown."""
-    filled = Counter(
-        task.address
-        for table in matrix.groups.values()
-        for line in table.rows
-        for task, cell in zip(matrix.tasks, line[1:], strict=True)
-        if cell.text[:1].isdigit()
-    )
-    counts = ", ".join(f"{task.address} {filled[task.address]}" for task in matrix.tasks)
+def render_matrix(*parts: Matrix) -> str:
+    """The page, Markdown; a part without a single figure is one line."""
     blocks = [
         "# Recipes by tasks",
         wrapped(
             "One setting of each family of tasks. Figures are percent over all classes: means over seeds ± half the "
-            f"width of their 95 % t interval, with backbone {BACKBONE} unless another is named. **Nothing is ranked in "
-            "the tables.** Rows rank only among equals, on the page of a task: same backbone, pre-training data and "
-            "extras. A figure marked +captions, +GloVe … used what others had not; figures of two columns are of two "
-            "test problems. Where a recipe has several rows, all are shown. Written by `ltbench leaderboard --matrix` "
-            "from the committed records."
+            "width of their 95 % t interval. **Nothing is ranked in the tables.** Rows rank only among equals, on the "
+            "page of a task: same backbone, pre-training data and extras. A figure marked +captions, +GloVe … used "
+            "what others had not; figures of two columns are of two test problems. Where a recipe has several "
+            "rows, all are shown. Written by `ltbench leaderboard --matrix` from the committed records."
         ),
-        wrapped(f"Filled cells: {counts}."),
     ]
-    if matrix.reasons:
-        said = "\n".join(wrapped(f"* *{short}*: {why}.") for short, why in sorted(matrix.reasons.items()))
+    # Parts share most of their reasons and notes, so these are said once.
+    reasons = {short: why for part in parts if _has_figures(part, parts) for short, why in part.reasons.items()}
+    if reasons:
+        said = "\n".join(wrapped(f"* *{short}*: {why}.") for short, why in sorted(reasons.items()))
         blocks += ["An empty cell says why:", said]
-    if matrix.averages:
-        blocks += ["## Average ranks over tasks", *_ranking(matrix)]
-    for title, table in matrix.groups.items():
-        blocks += [f"## {title}", table_text(table, width=200)]
-    if matrix.notes:
-        blocks += ["## Notes", *(wrapped(note) for note in matrix.notes)]
+    for part in parts:
+        blocks += _part(part, _has_figures(part, parts))
+    notes = dict.fromkeys(note for part in parts for note in part.notes)
+    if notes:
+        blocks += ["## Notes", *(wrapped(note) for note in notes)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _has_figures(part: Matrix, parts: Sequence[Matrix]) -> bool:
+    """A part that has none is shown where no part has any: its empty cells say what could run."""
+    return any(part.filled.values()) or not any(any(other.filled.values()) for other in parts)
+
+
+def _part(part: Matrix, shown: bool) -> list[str]:
+    images = part.images
+    if not shown:
+        return [f"## {images.name}", f"No records on {', '.join(part.filled)}."]
+    counts = ", ".join(f"{address} {count}" for address, count in part.filled.items())
+    blocks = [
+        f"## {images.name}",
+        wrapped(f"Backbone {images.backbone} unless another is named. Filled cells: {counts}."),
+    ]
+    if part.averages:
+        blocks += ["### Average ranks over tasks", *_ranking(part)]
+    for title, table in part.groups.items():
+        blocks += [f"### {title}", table_text(table, width=200)]
+    return blocks
 
 
 def _ranking(matrix: Matrix) -> list[str]:
@@ -213,9 +270,9 @@ def _ranking(matrix: Matrix) -> list[str]:
     said = (
         "Each recipe's rank on a task is its place by mean score, averaged over tasks; recipes that a bar joins do not "
         "differ at 5 % over all pairs (Friedman's test, then Nemenyi's critical difference: Demšar, JMLR 7, 2006). In "
-        f"it is every recipe with one row on each task, {BACKBONE} and nothing extra. A task counts once, whatever its "
-        "differences are; few tasks tell little apart; and these share images and encoder, so they are no sample of "
-        "other people's tasks."
+        f"it is every recipe with one row on each task, {matrix.images.backbone} and nothing extra. A task "
+        "counts once, whatever its differences are; few tasks tell little apart; and these share images and encoder, "
+        "so they are no sample of other people's tasks."
     )
     tests = [
         f"{len(one.names)} recipes on {len(one.tasks)} tasks: Friedman's p {_p(one.p)}, critical difference "
@@ -225,7 +282,7 @@ def _ranking(matrix: Matrix) -> list[str]:
     return [
         wrapped(said),
         "\n".join(f"* {test}" for test in tests),
-        f"![Average ranks of recipes over tasks, with critical differences]({FOLDER}/{FIGURE}.svg)",
+        f"![Average ranks of recipes over tasks, with critical differences]({FOLDER}/{matrix.images.figure}.svg)",
     ]
 
 
@@ -233,8 +290,8 @@ def _p(value: float) -> str:
     return "below 0.0001" if value < 0.0001 else f"= {value:.4f}"
 
 
-def _figure(leaderboards: Path) -> Path:
-    return leaderboards / FOLDER / f"{FIGURE}.svg"
+def _figure(leaderboards: Path, matrix: Matrix) -> Path:
+    return leaderboards / FOLDER / f"{matrix.images.figure}.svg"
 
 
 def _about(matrix: Matrix) -> str:
@@ -259,8 +316,8 @@ def committed_records(leaderboards: Path, tasks: Sequence[Task]) -> dict[str, li
     return found
 
 
-def write_matrix(leaderboards: Path, matrix: Matrix) -> list[Path]:
-    """Write the page and its figure; a figure that shows the same is left as it is.
+def write_matrix(leaderboards: Path, *parts: Matrix) -> list[Path]:
+    """Write the page and its figures; a figure that shows the same is left as it is.
 
     Returns:
         The files written.
@@ -269,23 +326,28 @@ def write_matrix(leaderboards: Path, matrix: Matrix) -> list[Path]:
         UserError: one cannot be written.
     """
     path = leaderboards / NAME
-    write_atomic(path, render_matrix(matrix))
-    if not matrix.averages or _figure_is_current(leaderboards, matrix):
-        return [path]
-    from ltbench.report.plots import draw_critical, figure_bytes
+    write_atomic(path, render_matrix(*parts))
+    written = [path]
+    for part in parts:
+        if not part.averages or _figure_is_current(leaderboards, part):
+            continue
+        from ltbench.report.plots import draw_critical, figure_bytes
 
-    write_atomic(_figure(leaderboards), figure_bytes(draw_critical(matrix.averages), "svg", _about(matrix)))
-    return [path, _figure(leaderboards)]
+        write_atomic(_figure(leaderboards, part), figure_bytes(draw_critical(part.averages), "svg", _about(part)))
+        written.append(_figure(leaderboards, part))
+    return written
 
 
-def stale_matrix(leaderboards: Path, matrix: Matrix) -> list[Path]:
-    """The page and the figure, as far as they are not what records and recipes give."""
+def stale_matrix(leaderboards: Path, *parts: Matrix) -> list[Path]:
+    """The page and the figures, as far as they are not what records and recipes give."""
     path = leaderboards / NAME
-    current = path.exists() and path.read_bytes() == render_matrix(matrix).encode("utf-8")
-    drawn = not matrix.averages or _figure_is_current(leaderboards, matrix)
-    return [*([] if current else [path]), *([] if drawn else [_figure(leaderboards)])]
+    current = path.exists() and path.read_bytes() == render_matrix(*parts).encode("utf-8")
+    drawn = [
+        _figure(leaderboards, part) for part in parts if part.averages and not _figure_is_current(leaderboards, part)
+    ]
+    return [*([] if current else [path]), *drawn]
 
 
 def _figure_is_current(leaderboards: Path, matrix: Matrix) -> bool:
-    path = _figure(leaderboards)
+    path = _figure(leaderboards, matrix)
     return path.exists() and _about(matrix).encode() in path.read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -23,6 +24,13 @@ from ltbench.report.pairs import Comparisons, logits_in
 Format = Literal["md", "latex", "html", "json", "csv"]
 FORMATS: tuple[str, ...] = get_args(Format)
 PAGE = "README.md"
+#: Blocks of Markdown that show a task's records beside what papers printed on it, see :mod:`ltbench.report.papers`.
+Beside = Callable[[str, Sequence[RunRecord]], list[str]]
+
+
+def nothing_beside(task: str, records: Sequence[RunRecord]) -> list[str]:
+    """For pages that no paper is shown on."""
+    return []
 
 
 def render(board: Board, form: str) -> str:
@@ -67,6 +75,17 @@ def list_boards(leaderboards: Path) -> list[tuple[str, int]]:
     return sorted(found)
 
 
+def folders_of_boards(leaderboards: Path) -> list[Path]:
+    """A folder of leaderboards and those inside it, such as ablations, each of which stands apart; the outer first."""
+    found = {folder.parents[2] for folder in leaderboards.rglob("records") if _is_board(folder)}
+    return sorted(found, key=lambda folder: (len(folder.parts), folder))
+
+
+def _is_board(records: Path) -> bool:
+    name = records.parent.name
+    return records.is_dir() and name[:1] == "v" and name[1:].isdigit()
+
+
 def load_board(leaderboards: Path, task: str, version: int) -> Board:
     """Build a leaderboard from the files in its folder alone.
 
@@ -82,6 +101,7 @@ def write_board(
     task: str,
     version: int,
     open_truth: OpenTruth | None = None,
+    beside: Beside = nothing_beside,
 ) -> list[Path]:
     """Write the page of a leaderboard, deterministic to the byte from the files in its folder, and its figures.
 
@@ -92,6 +112,7 @@ def write_board(
         open_truth: if given, test images are resampled first on the logits that lie in the leaderboard's folder (on no
             others, so that anybody can do it again) and ``comparisons.json`` is renewed; otherwise that file is taken
             as it is.
+        beside: what papers printed, beside the records.
 
     Returns:
         The files written.
@@ -109,15 +130,23 @@ def write_board(
         written.append(folder / COMPARISONS)
     board = load_board(leaderboards, task, version)
     written += write_figures(board, folder)
-    write_atomic(folder / PAGE, _page(board))
+    write_atomic(folder / PAGE, _page(board, beside))
     return [*written, folder / PAGE]
 
 
-def _page(board: Board) -> str:
-    return render_markdown(board, [(drawing.caption, f"{FIGURES}/{drawing.name}.svg") for drawing in drawings(board)])
+def _page(board: Board, beside: Beside) -> str:
+    pictures = [(drawing.caption, f"{FIGURES}/{drawing.name}.svg") for drawing in drawings(board)]
+    records = [r for section in board.sections for ranked in section.ranked for r in ranked.row.records]
+    return render_markdown(board, pictures, beside(board.task, records))
 
 
-def check_board(leaderboards: Path, task: str, version: int, open_truth: OpenTruth | None = None) -> list[Path]:
+def check_board(
+    leaderboards: Path,
+    task: str,
+    version: int,
+    open_truth: OpenTruth | None = None,
+    beside: Beside = nothing_beside,
+) -> list[Path]:
     """Files of a leaderboard that are not what its records and logits give; empty when all is current.
 
     Args:
@@ -125,6 +154,7 @@ def check_board(leaderboards: Path, task: str, version: int, open_truth: OpenTru
         task: name without setting.
         version: of the task.
         open_truth: if given, ``comparisons.json`` is not believed but computed again.
+        beside: as it was written with.
 
     Raises:
         UserError: a record cannot be read, or logits are not those of the task.
@@ -141,7 +171,7 @@ def check_board(leaderboards: Path, task: str, version: int, open_truth: OpenTru
             comparisons = stored
     board = build_board(records, task, version, comparisons)
     page = folder / PAGE
-    if not page.exists() or page.read_bytes() != _page(board).encode("utf-8"):
+    if not page.exists() or page.read_bytes() != _page(board, beside).encode("utf-8"):
         stale.append(page)
     return [*stale, *stale_figures(board, folder)]
 

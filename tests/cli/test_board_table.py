@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from report import boards as r
 from ltbench.cli.commands.leaderboard import leaderboard
 from ltbench.records.record import RunRecord
 
+LEADERBOARDS = Path(__file__).resolve().parents[2] / "leaderboards"
 NAMES = ("linear-probe-lbfgs", "zero-shot-ensemble", "semantic-consistency", "lmpt")
 
 
@@ -82,3 +84,29 @@ def test_names_of_runs_that_do_not_rank_stay_whole(monkeypatch: pytest.MonkeyPat
     lines = printed(monkeypatch, tmp_path, 80)
     assert max(map(len, lines)) <= 80
     assert sum("linear-probe-robust-to-noise" in line for line in lines) == 2
+
+
+def test_a_run_shows_its_classes_with_group_and_positives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from ltbench.cli.commands.show import run as show_run
+
+    record = next(path for path in sorted((LEADERBOARDS / "shapes-lt" / "v1" / "records").glob("all-lmpt-s0-*.json")))
+    monkeypatch.setenv("COLUMNS", "80")
+    said = CliRunner().invoke(show_run, [str(record)])
+    assert said.exit_code == 0, said.output
+    (crown,) = [line.split() for line in said.stdout.splitlines() if line.startswith("crown")]
+    assert (crown[1], crown[3:]) == ("tail", ["8", "206"])
+    told = json.loads(CliRunner().invoke(show_run, [str(record), "--json"]).stdout)
+    (entry,) = [entry for entry in told["classes"] if entry["class"] == "crown"]
+    assert entry == {
+        "class": "crown",
+        "group": "tail",
+        "ap": told["per_class_ap"]["crown"],
+        "train_positives": 8,
+        "test_positives": 206,
+    }
+    # A task that is not installed here: averages alone.
+    path = tmp_path / "record.json"
+    path.write_text(b.record().to_json(), encoding="utf-8")
+    said = CliRunner().invoke(show_run, [str(path)])
+    assert "Average precision by class" in said.stdout
+    assert "positives" not in said.stdout

@@ -49,10 +49,11 @@ def test_list_methods_says_what_runs_on_a_task_with_hidden_labels(cli: Cli) -> N
 def test_the_matrix_says_why_a_cell_is_empty_and_is_checked(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "leaderboards").mkdir()
     said = cli("leaderboard", "--matrix")
-    assert (said.code, said.out) == (0, "wrote leaderboards/matrix.md\n")
+    assert (said.code, said.out) == (0, "wrote leaderboards/README.md\nwrote leaderboards/matrix.md\n")
     page = tmp_path / "leaderboards" / "matrix.md"
-    (line,) = [line for line in page.read_text().splitlines() if line.startswith("| tai-dpt ")]
+    _, line = [line for line in page.read_text().splitlines() if line.startswith("| tai-dpt ")]
     assert "not run" in line
+    assert "| no row yet" in (tmp_path / "leaderboards" / "README.md").read_text()
     assert line.rstrip(" |").endswith("needs captions")
     page.write_text("old")
     stale = cli("leaderboard", "--matrix", "--check")

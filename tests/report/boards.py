@@ -37,7 +37,7 @@ def order(board: Board) -> list[tuple[str, int, bool]]:
 
 
 def notes(board: Board) -> str:
-    return " ".join(board.sections[0].notes)
+    return " ".join([*board.sections[0].notes, *board.sections[0].remarks])
 
 
 def spread(records: list[RunRecord], *lines: tuple[float, ...], metric: str = "mAP") -> Comparisons:

@@ -11,7 +11,7 @@ from ltbench.plugin.manager import Registered
 from ltbench.plugin.specs import MethodSpec
 from ltbench.records.record import RunRecord
 from ltbench.report.matrix import (
-    BACKBONE,
+    SHAPES,
     Matrix,
     build_matrix,
 )
@@ -34,7 +34,7 @@ def lacks(spec: MethodSpec, task: Task) -> Mapping[str, str]:
 
 
 def has_preset(spec: MethodSpec, task: Task, backbone: str, variant: str) -> bool:
-    return backbone == BACKBONE and spec.name == "coop"
+    return backbone == SHAPES.backbone and spec.name == "coop"
 
 
 def run(method: str, value: float, task: Task = LT, seed: int = 0, **changes: Any) -> RunRecord:

@@ -240,10 +240,12 @@ def test_a_complete_set_of_settings_has_an_average_and_an_incomplete_one_has_non
     values = {"mr0": 80.0, "mr30": 70.0, "mr40": 60.0, "mr50": 50.0}
     records = [at(setting, "whole", value) for setting, value in values.items()] + [at("mr0", "half", 99.0)]
     (table,) = build_board(records, "shapes-plt", 1).overview
-    assert table.columns == ("method", "backbone", "average", "mr0", "mr30", "mr40", "mr50")
-    assert [row[0].text for row in table.rows] == ["whole", "half"]
-    assert [row[2].text for row in table.rows] == ["65.00", "–"]
-    assert table.rows[1][4].text == "–"
+    assert table.columns == ("method", "backbone", "average", "to the fullest", "mr0", "mr30", "mr40", "mr50")
+    # On the one setting that both have, the incomplete one is ahead.
+    assert [row[0].text for row in table.rows] == ["half", "whole"]
+    assert [row[2].text for row in table.rows] == ["–", "65.00"]
+    assert [row[3].text for row in table.rows] == ["+19.00 on 1", "+0.00"]
+    assert table.rows[0][5].text == "–"
     twice = [
         *records,
         b.record(

@@ -10,7 +10,7 @@ from records import builders as b
 from scipy import stats
 
 from ltbench.report.critical import AverageRanks, average_ranks
-from ltbench.report.matrix import BACKBONE, render_matrix, stale_matrix, write_matrix
+from ltbench.report.matrix import SHAPES, render_matrix, stale_matrix, write_matrix
 from ltbench.report.plots import draw_critical, figure_bytes
 from ltbench.report.rows import make_rows
 from report.matrices import LT, PLT, matrix, recipe, run
@@ -64,11 +64,11 @@ def test_recipes_rank_that_have_one_row_among_equals_on_every_task() -> None:
             [run(name, 50.0 + n, task=PLT) for n, name in enumerate(("c", "b", "a", "twice", "used"))]
         ),
     }
-    found = average_ranks(rows, BACKBONE)
+    found = average_ranks(rows, SHAPES.backbone)
     assert found is not None
     assert (found.names, found.ranks) == (("a", "b", "c"), ((1.0, 1.0), (2.5, 2.0), (2.5, 3.0)))
-    assert average_ranks({LT.address: rows[LT.address]}, BACKBONE) is None
-    assert average_ranks({LT.address: rows[LT.address], PLT.address: []}, BACKBONE) is None
+    assert average_ranks({LT.address: rows[LT.address]}, SHAPES.backbone) is None
+    assert average_ranks({LT.address: rows[LT.address], PLT.address: []}, SHAPES.backbone) is None
 
 
 def test_the_page_shows_the_diagram_and_both_are_checked(tmp_path: Path) -> None:

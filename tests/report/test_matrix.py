@@ -9,7 +9,9 @@ from records import builders as b
 
 from ltbench.plugin.errors import UserError
 from ltbench.report.matrix import (
-    TASKS,
+    PHOTOS,
+    SHAPES,
+    Images,
     Matrix,
     committed_records,
     render_matrix,
@@ -103,7 +105,21 @@ def test_notes_of_rows_stand_once_at_the_end_of_the_page() -> None:
     assert "## Notes" not in render_matrix(matrix(run("coop", 60.0)))
 
 
-def test_every_family_has_a_column() -> None:
+@pytest.mark.parametrize("images", [PHOTOS, SHAPES], ids=["photos", "shapes"])
+def test_every_family_has_a_column(images: Images) -> None:
     from ltbench.tasks.registry import load_task
 
-    assert sorted(load_task(address).family for address in TASKS) == ["ltml", "partial", "plt", "spml", "zero-shot"]
+    families = [load_task(address).family for address in images.tasks]
+    assert sorted(families) == ["ltml", "partial", "plt", "spml", "zero-shot"]
+
+
+def test_photographs_come_first_and_a_part_without_figures_is_a_line() -> None:
+    from dataclasses import replace
+
+    full = matrix(run("coop", 70.0))
+    page = render_matrix(replace(full, images=PHOTOS), full)
+    assert page.index("## Photographs") < page.index("## Drawn shapes")
+    assert page.count("| coop") == 2
+    short = render_matrix(replace(matrix(), images=PHOTOS), full)
+    assert "## Photographs\n\nNo records on toy-lt, toy-plt@mr40.\n\n## Drawn shapes" in short
+    assert "Backbone tiny-clip unless another is named. Filled cells: toy-lt 1, toy-plt@mr40 0." in short

@@ -24,6 +24,13 @@ RUNS = Path("ltbench-runs")
 @click.option("--task", "task", default=None, metavar="NAME", help="Only this task, without @setting.")
 @click.option("--records", multiple=True, type=PATH, help="Folder with runs; repeatable. [default: ltbench-runs]")
 @click.option(
+    "--from-hub",
+    "hubs",
+    multiple=True,
+    metavar="OWNER/NAME",
+    help="Records of a data set repository of the hub, brought to the cache and read as by --records; repeatable.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(["table", "md", "latex", "html", "json", "csv"]),
@@ -38,7 +45,9 @@ RUNS = Path("ltbench-runs")
     help="Exit with 1 if a page or a comparison in --boards is not what records and logits give, or a row has no logits"
     " and is not marked.",
 )
-@click.option("--matrix", is_flag=True, help="Write the page of recipes by tasks to --boards; with --check, check it.")
+@click.option(
+    "--matrix", is_flag=True, help="Write what to use, and recipes by tasks, to --boards; with --check, check them."
+)
 @click.option(
     "--import", "imports", multiple=True, type=PATH, help="Verify runs, copy those that are right to --boards, write."
 )
@@ -58,6 +67,7 @@ def leaderboard(
     ctx: click.Context,
     task: str | None,
     records: tuple[Path, ...],
+    hubs: tuple[str, ...],
     form: str,
     as_json: bool,
     check: bool,
@@ -73,9 +83,11 @@ def leaderboard(
 
     A row's rank is 1 + the number of rows that are separably better, over test images and seeds. Rows rank among
     equals only: same backbone, pre-training data and extras. Failed runs, and runs with --limit or random weights, are
-    shown and never ranked. A folder of leaderboards inside another, such as ablations, stands apart.
+    shown and never ranked. A folder of leaderboards inside another, such as ablations, stands apart; --format md and
+    --check see to it as well.
     """
     form = "json" if as_json else form
+    records = (*records, *_fetched(hubs))
     name = None if task is None else _task_name(task)
     if matrix and not check:
         _write_matrix(boards)
@@ -93,6 +105,14 @@ def leaderboard(
         _print(_boards(records, name, data_root), form)
 
 
+def _fetched(hubs: tuple[str, ...]) -> tuple[Path, ...]:
+    if not hubs:
+        return ()
+    from ltbench.records.hub import fetch
+
+    return tuple(fetch(hub) for hub in hubs)
+
+
 def _task_name(address: str) -> str:
     """The name without setting; a custom task's folder gives its name."""
     if (Path(address) / "task.json").is_file():
@@ -102,7 +122,7 @@ def _task_name(address: str) -> str:
     return address.partition("@")[0]
 
 
-def _open_truth(data_root: Path | None) -> OpenTruth:
+def truth_opener(data_root: Path | None) -> OpenTruth:
     from ltbench.cli.reporting import reporter
     from ltbench.data.base import DataRoot
     from ltbench.records.verify import open_registered
@@ -159,7 +179,7 @@ def _compared(found: _Found, data_root: Path | None) -> list[Board]:
     from ltbench.cli.output import note
     from ltbench.report.at_hand import boards_at_hand
 
-    return boards_at_hand(found.records, found.wanted, _open_truth(data_root), note)
+    return boards_at_hand(found.records, found.wanted, truth_opener(data_root), note)
 
 
 def _site(target: Path, folders: tuple[Path, ...], name: str | None, as_json: bool, data_root: Path | None) -> None:
@@ -196,10 +216,16 @@ def _print(boards: list[Board], form: str) -> None:
         say("\n".join(render(board, form) for board in boards), nl=False)
 
 
-def _known_boards(boards: Path, name: str | None) -> list[tuple[str, int]]:
-    from ltbench.report.write import list_boards
+def _known_boards(boards: Path, name: str | None) -> list[tuple[Path, str, int]]:
+    """Folder, task and version of the leaderboards in a folder and in those inside it, which stand apart."""
+    from ltbench.report.write import folders_of_boards, list_boards
 
-    found = [pair for pair in list_boards(boards) if name in (None, pair[0])]
+    found = [
+        (folder, *pair)
+        for folder in folders_of_boards(boards)
+        for pair in list_boards(folder)
+        if name in (None, pair[0])
+    ]
     if not found:
         what = f"leaderboard of {name}" if name else "leaderboard"
         raise UserError(f"there is no {what} in {boards}", "ltbench leaderboard --import ltbench-runs")
@@ -212,16 +238,21 @@ def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool, dat
     Rows are compared anew on the logits in each folder: what ``comparisons.json`` says is not believed.
     """
     from ltbench.report.evidence import check_evidence
+    from ltbench.report.papers.beside import beside
     from ltbench.report.write import check_board
 
     known = [] if matrix else _known_boards(boards, name)
-    open_truth = _open_truth(data_root)
-    behind = [check_evidence(boards, *pair) for pair in known]
-    stale = [path for pair in known for path in check_board(boards, *pair, open_truth)]
+    overviews: list[Path] = []
+    open_truth = truth_opener(data_root)
+    behind = [check_evidence(*board) for board in known]
+    stale = [path for board in known for path in check_board(*board, open_truth, beside)]
     pages = len(known)
     if matrix or (name is None and (boards / "matrix.md").exists()):
-        stale += _stale_matrix(boards)
-        pages += 1
+        from ltbench.cli.matrix import stale_overviews
+
+        overviews = stale_overviews(boards)
+        stale += overviews
+        pages += 2
     refused = [line for found in behind for line in found.problems]
     for line in refused:
         say(line)
@@ -229,8 +260,7 @@ def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool, dat
         say(f"out of date: {path}")
     if stale:
         what = "file is" if len(stale) == 1 else "files are"
-        of_matrix = {boards / "matrix.md", boards / "figures" / "critical-difference.svg"}
-        command = "--matrix" if of_matrix.issuperset(stale) else "--format md"
+        command = "--matrix" if len(overviews) == len(stale) else "--format md"
         say(f"{len(stale)} {what} out of date → ltbench leaderboard {command}")
     if refused:
         what = "fact has" if len(refused) == 1 else "facts have"
@@ -247,33 +277,26 @@ def _mark(boards: Path, name: str | None) -> None:
     from ltbench.report.evidence import write_marks
     from ltbench.report.write import board_folder, board_records
 
-    for pair in _known_boards(boards, name):
-        folder = board_folder(boards, *pair)
-        for path in write_marks(folder, board_records(folder, *pair)):
+    for inside, task, version in _known_boards(boards, name):
+        folder = board_folder(inside, task, version)
+        for path in write_marks(folder, board_records(folder, task, version)):
             say(f"wrote {path}")
 
 
-def _stale_matrix(boards: Path) -> list[Path]:
-    from ltbench.cli.matrix import committed_matrix
-    from ltbench.report.matrix import stale_matrix
-
-    return stale_matrix(boards, committed_matrix(boards))
-
-
 def _write_matrix(boards: Path) -> None:
-    from ltbench.cli.matrix import committed_matrix
-    from ltbench.report.matrix import write_matrix
+    from ltbench.cli.matrix import write_overviews
 
-    for path in write_matrix(boards, committed_matrix(boards)):
+    for path in write_overviews(boards):
         say(f"wrote {path}")
 
 
 def _write(boards: Path, name: str | None, data_root: Path | None) -> None:
+    from ltbench.report.papers.beside import beside
     from ltbench.report.write import write_board
 
-    open_truth = _open_truth(data_root)
-    for pair in _known_boards(boards, name):
-        for path in write_board(boards, *pair, open_truth):
+    open_truth = truth_opener(data_root)
+    for board in _known_boards(boards, name):
+        for path in write_board(*board, open_truth, beside):
             say(f"wrote {path}")
 
 
@@ -283,6 +306,7 @@ def _import(
     from ltbench.cli.output import note
     from ltbench.engine.checking import Places, check
     from ltbench.report.collect import import_records, keep_all, keep_first_seed, keep_none
+    from ltbench.report.papers.beside import beside
     from ltbench.report.write import write_board
 
     keepers = {"none": keep_none, "first": keep_first_seed, "all": keep_all}
@@ -297,9 +321,9 @@ def _import(
     if not collected.boards:
         where = ", ".join(str(folder) for folder in imports)
         raise UserError(f"no runs {f'of {name} ' if name else ''}in {where}", "ltbench list runs --out DIR")
-    written, open_truth = list(collected.written), _open_truth(data_root)
+    written, open_truth = list(collected.written), truth_opener(data_root)
     for pair in sorted(collected.boards):
-        written += write_board(boards, *pair, open_truth)
+        written += write_board(boards, *pair, open_truth, beside)
     for path in written:
         say(f"wrote {path}")
     say(f"{len(collected.written)} new files, {len(collected.present)} records were there already.")

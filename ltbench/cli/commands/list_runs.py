@@ -25,28 +25,13 @@ from ltbench.cli.output import Column, note, print_json, print_table
 @json_option
 def runs(folders: tuple[Path, ...], address: str | None, method: str | None, as_json: bool) -> None:
     """Runs: what was recorded."""
-    from ltbench.records.read import all_records
+    from ltbench.records.read import all_summaries
 
-    found = all_records(folder for folder in folders if folder.exists())
+    found = all_summaries(folder for folder in folders if folder.exists())
     rows = [
-        {
-            "task": entry.record.task.address,
-            "task_version": entry.record.task.version,
-            "method": entry.record.method.name,
-            "variant": entry.record.method.variant,
-            "backbone": entry.record.backbone.name,
-            "seed": entry.record.seed,
-            "attempt": entry.record.attempt,
-            "status": entry.record.status,
-            "metric": entry.record.task.headline,
-            "score": entry.record.scores.get(entry.record.task.headline, {}).get("total"),
-            "created": entry.record.created,
-            "key": entry.record.key,
-            "path": str(entry.path),
-        }
-        for entry in found.records
-        if address in (None, entry.record.task.address, entry.record.task.name)
-        and method in (None, entry.record.method.name)
+        {**summary, "path": str(path)}
+        for path, summary in found.summaries
+        if address in (None, summary["task"], summary["task"].partition("@")[0]) and method in (None, summary["method"])
     ]
     rows.sort(
         key=lambda row: tuple(str(row[name]) for name in ("task", "method", "backbone", "seed", "attempt", "key"))

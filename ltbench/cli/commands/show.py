@@ -64,7 +64,8 @@ def backbone(name: str, as_json: bool) -> None:
 def run(name: str, out: Path, as_json: bool) -> None:
     """What a run scored.
 
-    RUN is a record, its folder, or the first digits of its key as ltbench list runs shows it.
+    RUN is a record, its folder, or the first digits of its key as ltbench list runs shows it. --json is the record, and
+    "classes" with each class's average precision, group and positives.
     """
     from ltbench.cli.names import find_record
     from ltbench.records.read import load_record
@@ -72,7 +73,9 @@ def run(name: str, out: Path, as_json: bool) -> None:
     path = find_record(name, out)
     record = load_record(path)
     if as_json:
-        print_json(record.model_dump(mode="json"))
+        from ltbench.cli.classes import classes_of
+
+        print_json({**record.model_dump(mode="json"), "classes": classes_of(record)})
         return
     from ltbench.cli.results import print_record
 

@@ -18,7 +18,7 @@ from ltbench.report.board import Board
 from ltbench.report.cells import Cell
 from ltbench.report.curves import curves_of, settings_of
 from ltbench.report.markdown import introduction
-from ltbench.report.matrix import TASKS, Matrix
+from ltbench.report.matrix import PHOTOS, SHAPES, Matrix
 from ltbench.report.published import PAPERS, published
 from ltbench.report.published_pages import comparisons, notes, published_tables
 from ltbench.report.site.cards import CardPage
@@ -225,7 +225,7 @@ def index_page(
 def _matrix_grid(matrix: Matrix, cards: Cards) -> dict[str, Any]:
     """The matrix as a table with a part for each group of recipes; one setting of each task is shown unasked."""
     tasks = {task.name: task.address for task in reversed(matrix.tasks)}
-    tasks |= {task.name: task.address for task in matrix.tasks if task.address in TASKS}
+    tasks |= {task.name: task.address for task in matrix.tasks if task.address in (*PHOTOS.tasks, *SHAPES.tasks)}
     named = {card.name for card in cards.values()}
     lines = [(number, line) for number, table in enumerate(matrix.groups.values()) for line in table.rows]
     return {

@@ -53,13 +53,13 @@ def settings_table(tasks: Sequence[Task], counted: Sequence[Counts]) -> CardTabl
 
 def classes_table(task: Task, counts: Counts) -> CardTable | None:
     """Counts per class; observed ones only where they differ from complete ones. None where nothing is counted."""
-    kinds = {"training": counts.train, "observed": _over_all(task, counts.observed), "test": counts.test}
+    kinds = {"training": counts.train, "observed": over_all_classes(task, counts.observed), "test": counts.test}
     if task.protocol.kind == "full":
         kinds.pop("observed")
     kinds = {name: numbers for name, numbers in kinds.items() if numbers}
     if not kinds or any(len(numbers) != len(task.classes) for numbers in kinds.values()):
         return None
-    group = _groups(task, counts)
+    group = groups_of_classes(task, counts)
     rows = tuple(
         (name, group[column], *("–" if n[column] is None else str(n[column]) for n in kinds.values()))
         for column, name in enumerate(task.classes)
@@ -69,7 +69,7 @@ def classes_table(task: Task, counts: Counts) -> CardTable | None:
     return CardTable(title, ("class", "group", *kinds), (False, False, *(True for _ in kinds)), (*rows, total))
 
 
-def _over_all(task: Task, observed: Sequence[int]) -> tuple[int | None, ...]:
+def over_all_classes(task: Task, observed: Sequence[int]) -> tuple[int | None, ...]:
     """Observed counts, which are over seen classes, in the columns of all."""
     if len(observed) != len(task.seen):
         return ()
@@ -77,7 +77,7 @@ def _over_all(task: Task, observed: Sequence[int]) -> tuple[int | None, ...]:
     return tuple(number.get(name) for name in task.classes)
 
 
-def _groups(task: Task, counts: Counts) -> list[str]:
+def groups_of_classes(task: Task, counts: Counts) -> list[str]:
     """The group of each class."""
     group = [""] * len(task.classes)
     for fixed in task.groups.fixed:

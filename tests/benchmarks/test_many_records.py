@@ -1,0 +1,75 @@
+"""What 10,000 records cost: listing them, and their leaderboard.
+
+Skipped in normal runs. To measure:
+
+    pytest -o addopts= tests/benchmarks/test_many_records.py -s
+
+Each command runs twice in a process of its own, the second time with the index that the first one left; seconds are
+those of the processor, start of Python and imports among them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from records import builders as b
+
+METHODS, SEEDS, SETTINGS = 100, 20, 5
+#: Most seconds with the index.
+LIMITS = {"list runs": 5.0, "leaderboard": 8.0}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records of 100 methods with 20 seeds on 5 settings, five of them damaged."""
+    out = tmp_path_factory.mktemp("many") / "runs"
+    written = []
+    settings = [b.task_facts(b.task(name="toy-plt", setting=f"mr{10 * number}")) for number in range(SETTINGS)]
+    for method in range(METHODS):
+        facts = b.method_facts(name=f"method-{method:03d}")
+        for number, task in enumerate(settings):
+            for seed in range(SEEDS):
+                record = b.record(task=task, method=facts, seed=seed, mAP=50 + method / 10 + seed / 50)
+                path = out / task.address / facts.name / f"{number}-{seed}" / "attempt-1" / "record.json"
+                path.parent.mkdir(parents=True)
+                path.write_text(record.to_json(), encoding="utf-8")
+                written.append(path)
+    for path in written[::2000]:
+        path.write_text("{", encoding="utf-8")
+    assert len(written) == 10_000
+    time.sleep(2.5)  # younger files are not indexed
+    return out
+
+
+def seconds(command: list[str], cache: Path) -> tuple[float, str]:
+    """Processor seconds of a command, and what it wrote on stderr."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-m", "ltbench", *command],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "LTBENCH_CACHE": str(cache)},
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.stdout
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stderr
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_ten_thousand_records(name: str, runs: Path, tmp_path: Path) -> None:
+    command = ["list", "runs", "--out"] if name == "list runs" else ["leaderboard", "--records"]
+    first, said = seconds([*command, str(runs)], tmp_path)
+    again, said_again = seconds([*command, str(runs)], tmp_path)
+    print(json.dumps({"command": name, "first": round(first, 1), "with_index": round(again, 1)}))
+    assert said.count("is damaged") == said_again.count("is damaged") == 5
+    assert again < LIMITS[name]

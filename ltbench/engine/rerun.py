@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ltbench.data.base import DataRoot
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.request import RunRequest
 from ltbench.engine.restate import restate
@@ -17,6 +18,7 @@ from ltbench.records.environment import is_one_processor
 from ltbench.records.read import load_record
 from ltbench.records.record import RunRecord, run_key
 from ltbench.records.versions import FIRST_WITH_DEVICE
+from ltbench.tasks.needs import plan_of_run
 from ltbench.tasks.registry import load_task
 
 #: Percentage points by which figures may move on another processor or with another torch, where bits need not agree:
@@ -211,6 +213,21 @@ def seconds_of(record: RunRecord) -> float:
     """What a run took by its own record: encoding, training and judging."""
     cost = record.cost
     return sum(part or 0.0 for part in (cost.encode_seconds, cost.train_seconds, cost.evaluate_seconds))
+
+
+def with_data(paths: Sequence[Path], data_root: Path | None) -> list[Path]:
+    """Those records whose data sets are here, in the order given.
+
+    Raises:
+        UserError: a record cannot be read, or names a task that is not known.
+    """
+    known: dict[str, bool] = {}
+    for path in paths:
+        address = load_record(path).task.address
+        if address not in known:
+            plan = plan_of_run(load_task(address), DataRoot(root=data_root))
+            known[address] = all(item.state == "here" for item in plan.items)
+    return [path for path in paths if known[load_record(path).task.address]]
 
 
 def sample(paths: Sequence[Path], budget: float) -> list[Path]:

@@ -44,6 +44,10 @@ class UnknownName(UserError):
         self.close = tuple(close)
 
 
+class DataMissing(UserError):
+    """The files of a data set are not here; what needs none of them can go on without."""
+
+
 class PluginError(UserError):
     """A plugin that cannot be used: it raises on import, misspells a hook, or claims a taken name."""
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ltbench.data.base import DataRoot
 from ltbench.metrics.bootstrap import REPLICATES
 from ltbench.metrics.errors import MetricError
-from ltbench.plugin.errors import UserError
+from ltbench.plugin.errors import DataMissing, UserError
 from ltbench.records.corrections import judge_corrections
 from ltbench.records.facts import TaskFacts
 from ltbench.records.judge import Judgement, check_alignment, check_stored, judge
@@ -42,6 +42,7 @@ class VerifyReport:
         unchecked: facts that nothing here can check, each a line "not checked: …".
         absent: what would be needed to check the rest; empty when nothing is missing.
         rerun: the leaderboard lists the run as one to be run again, because its logits are not kept.
+        no_data: it is the task's data set that is absent.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class VerifyReport:
     unchecked: list[str] = field(default_factory=list)
     absent: str = ""
     rerun: bool = False
+    no_data: bool = False
 
     @property
     def ok(self) -> bool:
@@ -58,11 +60,13 @@ class VerifyReport:
 
     @property
     def verdict(self) -> str:
-        """``right``; ``WRONG``; ``unscored``: nothing is wrong, and the figures could not be recomputed; or ``re-run``:
-        as ``unscored``, and a leaderboard says so.
+        """``right``; ``WRONG``; ``unscored``: nothing is wrong, and the figures could not be recomputed; ``re-run``: as
+        ``unscored``, and a leaderboard says so; or ``no data``: as ``unscored``, because the labels are not here.
         """
         if self.problems:
             return "WRONG"
+        if self.no_data:
+            return "no data"
         if self.absent:
             return "re-run" if self.rerun else "unscored"
         return "right"
@@ -142,6 +146,9 @@ def verify(
     try:
         task, everything = open_truth(record)
         truth = everything.limited(record.limit)
+    except DataMissing as error:
+        report.absent, report.no_data = f"labels of {record.task.address} to score by: {error}", True
+        return report
     except UserError as error:
         report.note("task", [f"task {record.task.address} cannot be opened: {error}"])
         return report

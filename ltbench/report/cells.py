@@ -13,6 +13,8 @@ class Cell:
 
     text: str
     value: float | None = None
+    #: The text is Markdown of our own making, and not to be cleaned.
+    markdown: bool = False
 
 
 @dataclass(frozen=True)

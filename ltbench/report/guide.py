@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -300,7 +300,8 @@ def _table(lines: Sequence[Advice]) -> Table:
                 "" if line.behind is None else _cost(cheap_row),
                 f"[{line.address}]({line.folder}/README.md), {line.encoder}",
             ]
-        body.append(tuple(Cell(text) for text in (problem, line.means.name, *cells)))
+        *plain, source = (Cell(text) for text in (problem, line.means.name, *cells))
+        body.append((*plain, replace(source, markdown=True)))
     columns = (
         "problem", "you have", "best by mean", "mAP", "cost", "over a plain recipe", "as good", "cheapest as good",
         "its cost", "from",

@@ -72,7 +72,7 @@ def _columns(table: Table, chosen: list[int]) -> Table:
 
 def _grid(table: Table) -> str:
     return tabulate(
-        [[for_markdown_cell(cell.text) for cell in row] for row in table.rows],
+        [[cell.text if cell.markdown else for_markdown_cell(cell.text) for cell in row] for row in table.rows],
         headers=[for_markdown_cell(name) for name in table.columns],
         tablefmt="pipe",
         disable_numparse=True,

@@ -10,7 +10,7 @@ import click
 
 from ltbench.cli.options import PATH, data_root_option
 from ltbench.cli.output import say
-from ltbench.plugin.errors import UserError
+from ltbench.plugin.errors import DataMissing, UserError
 
 if TYPE_CHECKING:
     from ltbench.records.read import LoadedRecord
@@ -235,8 +235,10 @@ def _known_boards(boards: Path, name: str | None) -> list[tuple[Path, str, int]]
 def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool, data_root: Path | None) -> None:
     """The pages of one task or of all; the matrix with all of them, where there is one, or alone.
 
-    Rows are compared anew on the logits in each folder: what ``comparisons.json`` says is not believed.
+    Rows are compared anew on the logits in each folder: what ``comparisons.json`` says is not believed, but where the
+    data set is not here, which is said.
     """
+    from ltbench.cli.output import note
     from ltbench.report.evidence import check_evidence
     from ltbench.report.papers.beside import beside
     from ltbench.report.write import check_board
@@ -245,7 +247,13 @@ def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool, dat
     overviews: list[Path] = []
     open_truth = truth_opener(data_root)
     behind = [check_evidence(*board) for board in known]
-    stale = [path for board in known for path in check_board(*board, open_truth, beside)]
+    stale = []
+    for board in known:
+        try:
+            stale += check_board(*board, open_truth, beside)
+        except DataMissing as error:
+            note(f"note: {board[1]}: stored comparisons are believed, and not computed again: {error}")
+            stale += check_board(*board, None, beside)
     pages = len(known)
     if matrix or (name is None and (boards / "matrix.md").exists()):
         from ltbench.cli.matrix import stale_overviews
@@ -291,12 +299,18 @@ def _write_matrix(boards: Path) -> None:
 
 
 def _write(boards: Path, name: str | None, data_root: Path | None) -> None:
+    from ltbench.cli.output import note
     from ltbench.report.papers.beside import beside
     from ltbench.report.write import write_board
 
     open_truth = truth_opener(data_root)
     for board in _known_boards(boards, name):
-        for path in write_board(*board, open_truth, beside):
+        try:
+            written = write_board(*board, open_truth, beside)
+        except DataMissing as error:
+            note(f"note: {board[1]}: comparisons stay as they are stored: {error}")
+            written = write_board(*board, None, beside)
+        for path in written:
             say(f"wrote {path}")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ltbench.cli.options import PATH, data_root_option, json_option, method_files_option
-from ltbench.cli.output import say
+from ltbench.cli.output import note, say
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs", type=click.IntRange(0), metavar="N", default=0, help="Processes. [default: as many as are worth it]"
 )
+@click.option(
+    "--skip-missing-data",
+    is_flag=True,
+    help="A record whose data set is not here is named and counted, and no reason for exit code 1.",
+)
 @method_files_option
 @data_root_option
 @json_option
@@ -45,6 +50,7 @@ def verify(
     budget: float | None,
     out: Path | None,
     jobs: int,
+    skip_missing_data: bool,
     data_root: Path | None,
     as_json: bool,
 ) -> None:
@@ -53,7 +59,8 @@ def verify(
     A RECORD is a record, or a folder with records at any depth. Schema, hashes, fingerprints, configuration, preset,
     origin and encoder are compared with what is installed, and every figure is computed again from the logits; whatever
     differs is named. A record whose logits are not at hand is unscored, or re-run where its leaderboard lists it in
-    rerun.json: the rest of it is checked. Exit code 1 when a record is wrong or unscored.
+    rerun.json: the rest of it is checked; where its data set is not here, there is no data. Exit code 1 when a record
+    is wrong, unscored or without data.
 
     --rerun trains instead: the same bits where processor, versions and threads are those of the record, figures within
     a tolerance elsewhere.
@@ -62,6 +69,13 @@ def verify(
         raise UserError("--budget and --out go with --rerun", "ltbench verify --rerun RECORD…")
     paths = [path for given in records for path in _expand(given)]
     if rerun:
+        if skip_missing_data:
+            from ltbench.engine.rerun import with_data
+
+            there = with_data(paths, data_root)
+            if len(there) < len(paths):
+                note(f"note: {len(paths) - len(there)} runs are left out: their data sets are not here")
+            paths = there
         _rerun(ctx, paths, budget, out, data_root, as_json)
         return
     from ltbench.cli.output import print_json
@@ -74,7 +88,8 @@ def verify(
         print_json([{"path": str(r.path), **{name: getattr(r, name) for name in stated}} for r in reports])
     else:
         _print(reports)
-    if any(report.verdict in ("WRONG", "unscored") for report in reports):
+    wrong = {"WRONG", "unscored"} if skip_missing_data else {"WRONG", "unscored", "no data"}
+    if any(report.verdict in wrong for report in reports):
         ctx.exit(1)
 
 
@@ -92,6 +107,11 @@ def _print(reports: list[VerifyReport]) -> None:
     marked = sum(report.verdict == "re-run" for report in reports)
     if marked:
         text += f" {marked} have no logits here and are listed to be run again: ltbench verify --rerun."
+    without = [report for report in reports if report.no_data]
+    if without:
+        tasks = sorted({report.absent.removeprefix("labels of ").partition(" ")[0] for report in without})
+        text += f" {len(without)} have no labels here to be scored by ({', '.join(tasks)}):"
+        text += f" ltbench data prepare {tasks[0].partition('@')[0]}."
     looked = max((report.checked for report in reports), key=len)
     say(fold(f"{text} Looked at: {', '.join(looked)}."))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ltbench.data.base import DataRoot
 from ltbench.data.status import DataStatus, folder_bytes
-from ltbench.plugin.errors import UserError
+from ltbench.plugin.errors import DataMissing, UserError
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,13 @@ def locate(root: DataRoot, layout: Layout, beside: str = "") -> Path:
         beside: what was found in its stead, for the message.
 
     Raises:
-        UserError: it is not here; says what was looked for.
+        DataMissing: it is not here; says what was looked for.
     """
     found = find(root, layout)
     if found is not None:
         return found
     where = f"below {root.root.name or root.root}" if root.root is not None else "here, and no --data-root is given"
-    raise UserError(f"{layout.title} is not {where} (looked for {layout.advice}){beside}", layout.hint)
+    raise DataMissing(f"{layout.title} is not {where} (looked for {layout.advice}){beside}", layout.hint)
 
 
 def need(path: Path, what: str, layout: Layout) -> Path:

@@ -52,7 +52,8 @@ def test_what_presets_and_tasks_name_is_known_without_a_library() -> None:
     for name in sorted({*named, *CLIP.values(), IMAGENET} - {"tiny-clip"}):
         told = released_of(name)
         assert told is not None
-        assert told.bytes > 10**8
+        # The encoders for photographs are small ones.
+        assert told.bytes > (10**7 if name.startswith("lite0") else 10**8)
         if name.startswith("timm:"):
             assert name.partition(":")[2] in known._TIMM
             asked = released(name, name.partition(":")[2])

@@ -26,6 +26,7 @@ OTHER_LIBRARIES = {
     "click": "click",
     "filelock": "filelock",
     "jinja2": "jinja2",
+    "markdown_it": "markdown-it-py",
     "matplotlib": "matplotlib",
     "msgspec": "msgspec",
     "numpy": "numpy",

@@ -201,7 +201,7 @@ def test_what_is_missing_is_listed_at_once_each_thing_once(process: Cli) -> None
     *lines, error, modules = said.err.splitlines()
     assert set(modules.split("|")) & HEAVY == set()
     things = [line.strip().partition(" (")[0] for line in lines if "in a mirror: " in line]
-    assert len(things) == len(set(things)) == 13
+    assert len(things) == len(set(things)) == 12
     assert {"weights of clip-rn50", "weights of clip-vit-b16", "train2017.zip", "VOCtest_06-Nov-2007.tar"} < set(things)
     assert [line.strip() for line in lines if line.startswith("  bring: ")] == [
         f"bring: ltbench data bundle {task} --backbone timm:resnet50.tv_in1k --backbone clip-rn50"

@@ -66,10 +66,10 @@ def test_a_picture_that_cannot_be_loaded_is_named_in_one_line(
     # As a disk that fails between hashing and training would leave it.
     good = Image.open
 
-    def harmed(file: object, *rest: object) -> Image.Image:
+    def harmed(file: object, *rest: object, **more: object) -> Image.Image:
         if str(file).endswith("p07.png"):
             raise OSError("image file is truncated")
-        return good(file, *rest)  # type: ignore[arg-type]
+        return good(file, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Image, "open", harmed)
     capfd.readouterr()

@@ -66,7 +66,7 @@ def test_every_method_that_fits_an_official_task_gets_a_backbone_that_offers_wha
         ("plt-coco@mr40", "an", "timm:resnet50.tv_in1k", "of preset db-trainer: default"),
         ("partial-vg200@p10", "lmpt", "clip-rn101", "of preset other: default"),
         ("zsl-coco", "focal", "timm:resnet50.tv_in1k", "default for methods that train an image tower"),
-        ("photos-lt", "lmpt", "lite0-minilm", "default of photos-* tasks"),
+        ("photos-lt", "lmpt", "lite0-minilm", "of preset photos"),
         ("shapes-lt", "lmpt", "tiny-clip", "of preset shapes"),
         ("shapes-micro", "lmpt", "tiny-clip", "the bundled one, made for shapes"),
     ],

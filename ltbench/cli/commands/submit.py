@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def submit(
     name: str, out: Path, boards: Path, to_hub: str | None, dry_run: bool, data_root: Path | None, as_json: bool
 ) -> None:
-    """Put a run on a leaderboard: its record and logits, and the page again.
+    """Put a run on a leaderboard, and show what it changes.
 
     RUN is a record, its folder, or the first digits of its key as ltbench list runs shows it. It is verified first. A
     run that did not complete, is not right, has no logits, or is there already is refused. What changes on the

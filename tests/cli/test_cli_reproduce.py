@@ -208,7 +208,7 @@ def test_what_is_missing_is_listed_at_once_each_thing_once(process: Cli) -> None
         " --backbone clip-vit-b16 --out DIR"
         for task in ("voc-lt", "coco-lt")
     ]
-    assert error.startswith("error: lmpt:table1 cannot start: 13 things that it needs are not here, and the network is")
+    assert error.startswith("error: lmpt:table1 cannot start: 12 things that it needs are not here, and the network is")
 
 
 def test_a_dry_run_says_what_all_runs_lack_and_take(cli: Cli, tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from ltbench.report.site.write import Content
 from report.boards import runs
 
 #: A name, a preset and a reason as somebody may send them.
-HOSTILE = '</script><img src=x onerror="alert(1)">&amp; {{ 7*7 }}'
+HOSTILE = '"><img src=x onerror="alert(1)">&amp; {{ 7*7 }}'
+#: Names hold no slash; other texts may.
+HOSTILE_TEXT = f"</script>{HOSTILE}"
 
 
 def toy_records() -> list[RunRecord]:
@@ -28,8 +30,10 @@ def toy_records() -> list[RunRecord]:
         made += runs("hspnet", 66.0, 67.0, task=facts, extras=("label groups",))
     first = b.task_facts(plt[0])
     made += runs("linear-probe", 99.0, task=first, limit=10)
-    made += runs(HOSTILE, 65.0, 64.0, task=first, facts={"preset": HOSTILE, "config": {HOSTILE: HOSTILE}})
-    made.append(b.failure(task=first, method=b.method_facts(name="coop"), seed=9, reason=HOSTILE))
+    made += runs(
+        HOSTILE, 65.0, 64.0, task=first, facts={"preset": HOSTILE_TEXT, "config": {HOSTILE_TEXT: HOSTILE_TEXT}}
+    )
+    made.append(b.failure(task=first, method=b.method_facts(name="coop"), seed=9, reason=HOSTILE_TEXT))
     return made
 
 

@@ -25,8 +25,9 @@ from ltbench.data.formats.coco_json import read_captions, read_images
 from ltbench.data.formats.parsed import parsed
 from ltbench.data.formats.voc_xml import read_objects
 from ltbench.data.getting.unpack import unpack
+from ltbench.data.own.class_names import read_class_names
 from ltbench.data.own.folder import folder_status, open_folder
-from ltbench.data.own.table import read_class_names, read_table
+from ltbench.data.own.table import read_table
 from ltbench.data.progress import SILENT
 from ltbench.engine import checkpoint
 from ltbench.engine.kept import read_kept, write_kept

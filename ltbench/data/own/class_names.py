@@ -25,7 +25,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     Raises:
         UserError: the file cannot be read, is empty, or a name stands twice or cannot be used.
     """
-    names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    names = [line.strip() for line in text_of(path).splitlines() if line.strip()]
     twice = sorted({name for name in names if names.count(name) > 1})
     bars = [name for name in names if "|" in name]
     if not names or twice or bars:
@@ -86,7 +86,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s_\-]+", " ", unicodedata.normalize("NFKC", name)).casefold().strip()
 
 
-def read_text(path: Path) -> str:
+def text_of(path: Path) -> str:
     """A text file of a user's, UTF-8 with or without a byte-order mark.
 
     Raises:

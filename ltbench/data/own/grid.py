@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ltbench.data.own.class_names import read_text
+from ltbench.data.own.class_names import text_of
 from ltbench.plugin.errors import UserError
 
 _DELIMITERS: Final = (",", ";", "\t")
@@ -47,7 +47,7 @@ def read_grid(path: Path) -> Grid:
         header, lines = _frame(path, "excel" if ending in _EXCEL else "parquet")
         notes: list[str] = []
     else:
-        text = read_text(path)
+        text = text_of(path)
         delimiter = _delimiter(text)
         notes = [] if delimiter == "," else [f"columns of {path.name} are separated by {_shown(delimiter)}"]
         cells = _csv(path.name, text, delimiter)

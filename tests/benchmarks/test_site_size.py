@@ -1,6 +1,6 @@
 """How long a reader waits for the site of 10,000 records, and its author for writing it.
 
-Run with ``pytest tests/benchmarks/test_site.py --benchmark-only``; the browser's part skips without Playwright and
+Run with ``pytest tests/benchmarks/test_site_size.py --benchmark-only``; the browser's part skips without Playwright and
 Chromium.
 """
 

@@ -221,13 +221,13 @@ def with_data(paths: Sequence[Path], data_root: Path | None) -> list[Path]:
     Raises:
         UserError: a record cannot be read, or names a task that is not known.
     """
-    known: dict[str, bool] = {}
-    for path in paths:
-        address = load_record(path).task.address
-        if address not in known:
-            plan = plan_of_run(load_task(address), DataRoot(root=data_root))
-            known[address] = all(item.state == "here" for item in plan.items)
-    return [path for path in paths if known[load_record(path).task.address]]
+    root = DataRoot(root=data_root)
+    addresses = [load_record(path).task.address for path in paths]
+    here = {
+        address: all(item.state == "here" for item in plan_of_run(load_task(address), root).items)
+        for address in dict.fromkeys(addresses)
+    }
+    return [path for path, address in zip(paths, addresses, strict=True) if here[address]]
 
 
 def sample(paths: Sequence[Path], budget: float) -> list[Path]:

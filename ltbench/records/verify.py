@@ -42,7 +42,7 @@ class VerifyReport:
         unchecked: facts that nothing here can check, each a line "not checked: …".
         absent: what would be needed to check the rest; empty when nothing is missing.
         rerun: the leaderboard lists the run as one to be run again, because its logits are not kept.
-        no_data: it is the task's data set that is absent.
+        without_data: address of the task, where its data set is not here; else empty.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class VerifyReport:
     unchecked: list[str] = field(default_factory=list)
     absent: str = ""
     rerun: bool = False
-    no_data: bool = False
+    without_data: str = ""
 
     @property
     def ok(self) -> bool:
@@ -65,7 +65,7 @@ class VerifyReport:
         """
         if self.problems:
             return "WRONG"
-        if self.no_data:
+        if self.without_data:
             return "no data"
         if self.absent:
             return "re-run" if self.rerun else "unscored"
@@ -147,7 +147,8 @@ def verify(
         task, everything = open_truth(record)
         truth = everything.limited(record.limit)
     except DataMissing as error:
-        report.absent, report.no_data = f"labels of {record.task.address} to score by: {error}", True
+        report.without_data = record.task.address
+        report.absent = f"labels of {report.without_data} to score by: {error}"
         return report
     except UserError as error:
         report.note("task", [f"task {record.task.address} cannot be opened: {error}"])

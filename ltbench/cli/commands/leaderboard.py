@@ -13,6 +13,8 @@ from ltbench.cli.output import say
 from ltbench.plugin.errors import DataMissing, UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from ltbench.records.read import LoadedRecord
     from ltbench.records.verify import OpenTruth
     from ltbench.report.board import Board
@@ -238,22 +240,13 @@ def _check(ctx: click.Context, boards: Path, name: str | None, matrix: bool, dat
     Rows are compared anew on the logits in each folder: what ``comparisons.json`` says is not believed, but where the
     data set is not here, which is said.
     """
-    from ltbench.cli.output import note
     from ltbench.report.evidence import check_evidence
-    from ltbench.report.papers.beside import beside
     from ltbench.report.write import check_board
 
     known = [] if matrix else _known_boards(boards, name)
     overviews: list[Path] = []
-    open_truth = truth_opener(data_root)
     behind = [check_evidence(*board) for board in known]
-    stale = []
-    for board in known:
-        try:
-            stale += check_board(*board, open_truth, beside)
-        except DataMissing as error:
-            note(f"note: {board[1]}: stored comparisons are believed, and not computed again: {error}")
-            stale += check_board(*board, None, beside)
+    stale = list(_on_each(check_board, known, data_root, "are believed, and not computed again"))
     pages = len(known)
     if matrix or (name is None and (boards / "matrix.md").exists()):
         from ltbench.cli.matrix import stale_overviews
@@ -299,19 +292,26 @@ def _write_matrix(boards: Path) -> None:
 
 
 def _write(boards: Path, name: str | None, data_root: Path | None) -> None:
-    from ltbench.cli.output import note
-    from ltbench.report.papers.beside import beside
     from ltbench.report.write import write_board
 
+    for path in _on_each(write_board, _known_boards(boards, name), data_root, "stay as they are"):
+        say(f"wrote {path}")
+
+
+def _on_each(
+    work: Callable[..., list[Path]], known: list[tuple[Path, str, int]], data_root: Path | None, instead: str
+) -> Iterator[Path]:
+    """Files that some work on each leaderboard names; without its data set it goes by the stored comparisons."""
+    from ltbench.cli.output import note
+    from ltbench.report.papers.beside import beside
+
     open_truth = truth_opener(data_root)
-    for board in _known_boards(boards, name):
+    for board in known:
         try:
-            written = write_board(*board, open_truth, beside)
+            yield from work(*board, open_truth, beside)
         except DataMissing as error:
-            note(f"note: {board[1]}: comparisons stay as they are stored: {error}")
-            written = write_board(*board, None, beside)
-        for path in written:
-            say(f"wrote {path}")
+            note(f"note: {board[1]}: stored comparisons {instead}: {error}")
+            yield from work(*board, None, beside)
 
 
 def _import(

@@ -107,9 +107,9 @@ def _print(reports: list[VerifyReport]) -> None:
     marked = sum(report.verdict == "re-run" for report in reports)
     if marked:
         text += f" {marked} have no logits here and are listed to be run again: ltbench verify --rerun."
-    without = [report for report in reports if report.no_data]
+    without = [report.without_data for report in reports if report.without_data]
     if without:
-        tasks = sorted({report.absent.removeprefix("labels of ").partition(" ")[0] for report in without})
+        tasks = sorted(set(without))
         text += f" {len(without)} have no labels here to be scored by ({', '.join(tasks)}):"
         text += f" ltbench data prepare {tasks[0].partition('@')[0]}."
     looked = max((report.checked for report in reports), key=len)

@@ -252,12 +252,14 @@ class DataRoot:
         root: what the user already has (``--data-root`` or ``LTBENCH_DATA``).
         reporter: receives progress.
         offline: never touch the network (``--offline`` or ``LTBENCH_OFFLINE``).
+        mends: generated data that were harmed are made anew; else they are an error (``ltbench data verify``).
     """
 
     cache: Path = field(default_factory=default_cache)
     root: Path | None = field(default_factory=default_root)
     reporter: Reporter = SILENT
     offline: bool = field(default_factory=default_offline)
+    mends: bool = True
 
     @property
     def home(self) -> Path:

@@ -64,3 +64,7 @@ class Damaged(UserError):
     def __init__(self, name: str, damage: str, hint: str = "") -> None:
         super().__init__(f"{name} is damaged ({damage})", hint)
         self.damage = damage
+
+
+class Harmed(Damaged):
+    """The same of data that ltbench makes itself, so that it can make them anew."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,8 +35,8 @@ def verify(ctx: click.Context, /, name: str, data_root: Path | None, as_json: bo
     from ltbench.data.getting.check import check
 
     go_offline(True)
-    root = data.open_root(data_root, reporter())
-    needs, data_sets = _what(name, root)
+    root = replace(data.open_root(data_root, reporter()), mends=False)
+    needs, data_sets = opened_of(name, root)
     seen = check(needs, data_sets, root)
     if as_json:
         print_json({"name": name, **asdict(seen)})
@@ -48,7 +48,7 @@ def verify(ctx: click.Context, /, name: str, data_root: Path | None, as_json: bo
         if seen.faults:
             mend = (
                 f"ltbench data prepare {name} --repair"
-                if needs.sources or needs.pieces
+                if needs.sources or needs.pieces or seen.remade
                 else "mend the files named above"
             )
             say(f"{_count(len(seen.faults))} → {mend}")
@@ -62,7 +62,7 @@ def _count(number: int) -> str:
     return "1 fault" if number == 1 else f"{number} faults"
 
 
-def _what(name: str, root: DataRoot) -> tuple[Needs, list[Opened]]:
+def opened_of(name: str, root: DataRoot) -> tuple[Needs, list[Opened]]:
     """Files that are needed, and data sets to open with their parts."""
     from ltbench.data.getting.check import Opened
     from ltbench.plugin.manager import registry

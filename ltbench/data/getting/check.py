@@ -16,7 +16,7 @@ from ltbench.data.getting.notes import expected, read_manifest
 from ltbench.data.getting.sources import Source
 from ltbench.data.own.folder_images import FolderImages
 from ltbench.data.own.images import undecodable
-from ltbench.plugin.errors import UserError
+from ltbench.plugin.errors import Harmed, UserError
 from ltbench.plugin.system import usable_cores
 
 
@@ -30,6 +30,7 @@ class Checked:
         unhashed: files with nothing to compare with: the user's own, or unpinned ones that did not come through us.
         images: images that were decoded.
         rows: rows whose labels were read.
+        remade: data that ltbench makes itself are harmed, and can be made anew.
     """
 
     faults: list[str] = field(default_factory=list)
@@ -37,6 +38,7 @@ class Checked:
     unhashed: int = 0
     images: int = 0
     rows: int = 0
+    remade: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ def _check_labels(data_sets: Iterable[Opened], seen: Checked) -> list[tuple[str,
                     part.read_captions()
             except UserError as error:
                 faults |= dict.fromkeys([error.message, *error.details])
+                seen.remade |= isinstance(error, Harmed)
     seen.faults += faults
     return images
 

@@ -54,7 +54,7 @@ def _ensure(root: DataRoot, name: str) -> Path:
             bar[0](now - done)
             done = now
 
-        return ensure_shapes(root.cache, progress, root.reporter.line, parts=[name])
+        return ensure_shapes(root.cache, progress, root.reporter.line, parts=[name], mends=root.mends)
 
 
 def _labels_reader(path: Path) -> Callable[[], Labels]:

@@ -23,7 +23,7 @@ from ltbench.data.shapes.canvas import SIZE
 from ltbench.data.shapes.hashes import PART_SHA256
 from ltbench.data.shapes.names import CLASS_NAMES
 from ltbench.data.shapes.parts import PARTS, compose, labels_of, scene
-from ltbench.plugin.errors import Damaged, UserError
+from ltbench.plugin.errors import Damaged, Harmed, UserError
 from ltbench.plugin.files import explain_os_error, remove_leftovers, write_atomic, write_with
 from ltbench.plugin.reading import npy_content, read_json
 
@@ -42,6 +42,7 @@ def ensure_shapes(
     progress: Progress | None = None,
     notice: Notice | None = None,
     parts: Sequence[str] | None = None,
+    mends: bool = True,
 ) -> Path:
     """Return the folder ``<root>/shapes/v1`` with the asked parts (default: all) rendered and intact.
 
@@ -50,8 +51,10 @@ def ensure_shapes(
         progress: called with images done and images in all while rendering.
         notice: receives one line per part that was found harmed and is made anew.
         parts: names out of ``PARTS``.
+        mends: a part that was found harmed is made anew; else it is an error. What was never rendered is, either way.
 
     Raises:
+        Harmed: a harmed part that is to stay.
         UserError: an unknown part; a folder that cannot be written; or a part whose rendering does not have the
             published sha256 (then this platform's arithmetic is not IEEE 754, and no score would be comparable).
     """
@@ -66,7 +69,7 @@ def ensure_shapes(
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
             remove_leftovers(folder)
-            _repair(folder, wanted, progress, notice)
+            _repair(folder, wanted, progress, notice, mends)
             _compared.update({folder / name: _stamps(folder / name) for name in wanted})
     except OSError as error:
         raise explain_os_error(error, "the data set shapes") from error
@@ -97,15 +100,19 @@ def render_part(
     return images, labels_of(name), tuple(captions)
 
 
-def _repair(folder: Path, wanted: Sequence[str], progress: Progress | None, notice: Notice | None) -> None:
+def _repair(folder: Path, wanted: Sequence[str], progress: Progress | None, notice: Notice | None, mends: bool) -> None:
     stale = []
     for name in wanted:
         if _intact(folder / name, name):
             if not _unchanged(folder / name):
                 _write_manifest(folder / name)
             continue
-        if (folder / name).is_dir() and any((folder / name).iterdir()) and notice is not None:
-            notice(f"shapes: the cached part {name} is damaged or incomplete; it is rendered again")
+        if (folder / name).is_dir() and any((folder / name).iterdir()):
+            if not mends:
+                damage = "damaged or incomplete"
+                raise Harmed(f"shapes, part {name}: {folder / name}", damage, "ltbench data prepare shapes --repair")
+            if notice is not None:
+                notice(f"shapes: the cached part {name} is damaged or incomplete; it is rendered again")
         stale.append(name)
     total, done = sum(PARTS[name].size for name in stale), 0
 

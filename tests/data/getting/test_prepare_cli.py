@@ -203,6 +203,24 @@ def test_a_task_that_needs_nothing(cli: Cli, command: str) -> None:
     assert "shapes-lt needs no files from elsewhere." in out + err
 
 
+def test_harmed_scenes_are_told_and_stay_until_they_are_repaired(cli: Cli, tmp_path: Path) -> None:
+    assert cli("data", "verify", "shapes-micro")[0] == 0
+    file = tmp_path / "cache" / "shapes" / "v1" / "micro-test" / "images.npy"
+    sound, stamp = file.read_bytes(), file.stat().st_mtime_ns
+    harmed = sound[:-1] + bytes([sound[-1] ^ 255])
+    file.write_bytes(harmed)
+    os.utime(file, ns=(stamp, stamp + 1))
+    code, out, _ = cli("data", "verify", "shapes-micro")
+    assert code == 1
+    assert "micro-test" in out
+    assert "damaged or incomplete" in out
+    assert "1 fault → ltbench data prepare shapes-micro --repair" in out
+    assert file.read_bytes() == harmed
+    assert cli("data", "prepare", "shapes-micro", "--repair")[0] == 0
+    assert file.read_bytes() == sound
+    assert cli("data", "verify", "shapes-micro")[0] == 0
+
+
 @pytest.mark.parametrize("command", [("status",), ("prepare",), ("verify",), ("bundle", "--out", "x")], ids=str)
 def test_an_unknown_name(cli: Cli, command: tuple[str, ...]) -> None:
     code, _, err = cli("data", command[0], "coco2071", *command[1:])

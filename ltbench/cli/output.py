@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +22,8 @@ WIDTH = 80
 """Columns where the terminal does not say."""
 GAP = 3
 """Between two columns of a table."""
+LONG = 2000
+"""Rows of a table from which on no cell is folded."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,9 @@ def print_table(
 ) -> None:
     """Print a table: lines and bold headings on a terminal, plain ASCII elsewhere.
 
+    Cells that do not fit are folded, but in a table of thousands of rows, which nobody reads row by row: there a row
+    stays one line, however wide, for whoever searches it.
+
     Args:
         columns: headings.
         rows: cells as text, in the order they are to be shown.
@@ -65,6 +71,11 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
+    known = [column if isinstance(column, Column) else Column(column) for column in columns]
+    cells = [[for_terminal(cell).expandtabs(1) for cell in row] for row in rows]
+    widths = _widths(known, cells)
+    natural = sum(widths) + GAP * (len(widths) - 1)
+    unfolded = natural <= max(at_least, width()) or len(cells) >= LONG
     plain = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
     table = Table(
         box=box.SIMPLE_HEAD if sys.stdout.isatty() else plain,
@@ -72,18 +83,56 @@ def print_table(
         pad_edge=False,
         show_edge=False,
     )
-    for column in columns:
-        known = column if isinstance(column, Column) else Column(column)
-        table.add_column(known.title, justify="right" if known.right else "left", no_wrap=known.whole, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(for_terminal(cell)) for cell in row))
+    for column, size in zip(known, widths, strict=True):
+        table.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            no_wrap=column.whole,
+            overflow="fold",
+            width=size if unfolded else None,
+        )
+    if not unfolded:
+        for row in cells:
+            table.add_row(*map(Text, row))
     screen = console()
     with screen.capture() as captured:
         if title:
             screen.print(Text(for_terminal(title), style="bold"))
-        screen.width = max(at_least, screen.width)
+        screen.width = max(at_least, natural if unfolded else 0, screen.width)
         screen.print(table)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    if unfolded and cells:
+        # rich lays out each cell by itself, which takes seconds for thousands of rows; here there is nothing to fold.
+        click.echo("\n".join(line for row in cells for line in _lines(row, known, widths)))
+
+
+def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
+    """Columns of the terminal that each column takes with nothing folded but where its cells say so."""
+    found = [_size(column.title) for column in columns]
+    for row in cells:
+        for place, cell in enumerate(row):
+            found[place] = max(found[place], *map(_size, cell.split("\n")))
+    return found
+
+
+def _lines(row: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> Iterator[str]:
+    """The lines of a row whose cells all fit."""
+    for parts in zip_longest(*(cell.split("\n") for cell in row), fillvalue=""):
+        blanks = [" " * (size - _size(part)) for part, size in zip(parts, widths, strict=True)]
+        filled = [
+            blank + part if column.right else part + blank
+            for part, blank, column in zip(parts, blanks, columns, strict=True)
+        ]
+        yield (" " * GAP).join(filled).rstrip()
+
+
+def _size(text: str) -> int:
+    """Columns of the terminal that a text takes; letters of some scripts take two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def print_facts(facts: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Unpack
 
 import numpy as np
@@ -203,7 +204,11 @@ def seed_interval(values: Sequence[float]) -> tuple[float, float] | None:
         raise MetricError(f"scores of seeds must be finite, got {list(values)}")
     if scores.size < 2:
         return None
+    return float(scores.mean()), _quantile(scores.size - 1) * float(scores.std(ddof=1)) / float(np.sqrt(scores.size))
+
+
+@lru_cache(maxsize=64)
+def _quantile(freedom: int) -> float:
     from scipy import special  # here, because reading records needs no scipy; scipy.stats takes a second to import
 
-    quantile = float(special.stdtrit(scores.size - 1, 0.5 + LEVEL / 200))
-    return float(scores.mean()), quantile * float(scores.std(ddof=1)) / float(np.sqrt(scores.size))
+    return float(special.stdtrit(freedom, 0.5 + LEVEL / 200))

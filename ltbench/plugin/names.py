@@ -29,8 +29,8 @@ def label_problem(text: str, longest: int = LONGEST_LABEL) -> str:
     """Why a text cannot name something in one line; empty when it can."""
     if not text.strip():
         return "it is empty"
-    odd = next((letter for letter in text if not letter.isprintable()), None)
-    if odd is not None:
+    if not text.isprintable():
+        odd = next(letter for letter in text if not letter.isprintable())
         return f"it has the character {odd!a}, which cannot be printed"
     size = len(text.encode("utf-8"))
     return f"it has {size} bytes, {longest} are the most" if size > longest else ""

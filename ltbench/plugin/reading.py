@@ -29,6 +29,8 @@ LARGEST_JSON, LARGEST_YAML, LARGEST_ARRAYS = 64 * 2**20, 2**20, 64 * 2**30
 DEEPEST = 64
 #: Values of a YAML document, those that aliases repeat counted each time.
 MOST_VALUES = 100_000
+#: A tuple, as a union of types takes several times as long to look at, and a folder may have a million values.
+_CONTAINERS = (dict, list, tuple, set)
 
 
 def read_json(path: Path, *, name: str = "", hint: str = "", most: int = LARGEST_JSON) -> Any:
@@ -43,7 +45,17 @@ def read_json(path: Path, *, name: str = "", hint: str = "", most: int = LARGEST
         Damaged: it is something else.
         OSError: it cannot be read.
     """
-    return parse_json(_content(path, name or path.name, hint, most), name=name or path.name, hint=hint)
+    return parse_json(read_content(path, name=name, hint=hint, most=most), name=name or path.name, hint=hint)
+
+
+def read_content(path: Path, *, name: str = "", hint: str = "", most: int) -> bytes:
+    """The bytes of a file that is one, and is no larger than that.
+
+    Raises:
+        Damaged: it is something else.
+        OSError: it cannot be read.
+    """
+    return _content(path, name or path.name, hint, most)
 
 
 def parse_json(content: bytes, *, name: str, hint: str = "") -> Any:
@@ -262,7 +274,7 @@ def _check_depth(document: Any, most: int | None = None) -> None:
         count += len(level)
         if most is not None and count > most:
             raise ValueError(f"more than {most} values")
-        level = [part for each in level for part in _parts(each) if isinstance(part, dict | list | tuple | set)]
+        level = [part for each in level for part in _parts(each) if isinstance(part, _CONTAINERS)]
         if not level:
             return
         count += sum(len(each) for each in level)
@@ -272,7 +284,7 @@ def _check_depth(document: Any, most: int | None = None) -> None:
 def _parts(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
         return value.values()
-    return value if isinstance(value, list | tuple | set) else ()
+    return value if isinstance(value, _CONTAINERS) else ()
 
 
 def _brackets(text: str) -> int:

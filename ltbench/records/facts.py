@@ -35,8 +35,8 @@ IntervalTable = dict[str, dict[str, Interval | None]]
 OVERRIDDEN: Final = "+overrides"
 
 
-#: Context of a validation whose texts are known to name no file paths.
-WITHOUT_PATHS: Final = {"paths": "none"}
+#: Context of a validation of the very bytes that passed one before: their texts are not searched again.
+SEEN_BEFORE: Final = {"content": "seen before"}
 
 
 class Facts(BaseModel):
@@ -48,8 +48,7 @@ class Facts(BaseModel):
 
     @model_validator(mode="after")
     def _no_paths(self, info: ValidationInfo) -> Facts:
-        # A file that was found without paths and has not changed since is not searched again.
-        if info.context == WITHOUT_PATHS:
+        if info.context == SEEN_BEFORE:
             return self
         where = find_path(self.model_dump(exclude=set(self.class_fields)))
         if where is not None:

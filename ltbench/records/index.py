@@ -1,9 +1,10 @@
 """An index of records that were read before, in the cache: what makes thousands of them quick to list.
 
 It is looked at, not believed. An entry counts only while its file has the size and the time of change that it had; a
-file without such an entry is read in full, and a damaged file never gets one. What an entry saves a full record is the
-search for file paths in its texts; everything else is checked at each reading. An index that is damaged, of another
-version, locked or not writable is started again or left alone, and records are read as if there were none.
+file without such an entry is read in full, and a damaged file never gets one. Where a whole record is wanted, its file
+is read each time: if its bytes have the hash of those that were read in full, its texts are not searched again, while
+every field is validated as ever; with any other hash it is read in full. An index that is damaged, of another version,
+locked or not writable is started again or left alone, and records are read as if there were none.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 NAME = "records.sqlite"
 #: Of the table and of what is checked before an entry is made.
-VERSION = 1
+VERSION = 2
 #: So many files are worth an index.
 WORTH = 200
 #: A file that changed so shortly before it was read may change again within the resolution of its time, nanoseconds.
@@ -48,6 +49,20 @@ class Stamp:
         return cls(status.st_size, status.st_mtime_ns)
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What is kept of a file that was read in full and is right.
+
+    Attributes:
+        stamp: that it had before it was read.
+        sha256: of its bytes.
+    """
+
+    stamp: Stamp
+    sha256: str
+    summary: Summary
+
+
 class RecordIndex:
     """Entries of files by their resolved path.
 
@@ -58,29 +73,33 @@ class RecordIndex:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def entries(self, paths: Iterable[str]) -> dict[str, Summary]:
-        """Summaries of those files whose entries still count."""
+    def entries(self, paths: Iterable[str]) -> dict[str, Entry]:
+        """Entries of those files whose entries still count."""
         wanted = set(paths)
         if not wanted or not self.path.exists():
             return {}
         try:
             with closing(self._open()) as base:
-                rows = base.execute("SELECT path, size, mtime_ns, summary FROM files").fetchall()
-            known = {path: (Stamp(size, mtime), text) for path, size, mtime, text in rows if path in wanted}
-            return {path: json.loads(text) for path, (stamp, text) in known.items() if _stands(path, stamp)}
+                rows = base.execute("SELECT path, size, mtime_ns, sha256, summary FROM files").fetchall()
+            known = {path: (Stamp(size, mtime), *rest) for path, size, mtime, *rest in rows if path in wanted}
+            return {
+                path: Entry(stamp, sha256, json.loads(text))
+                for path, (stamp, sha256, text) in known.items()
+                if _stands(path, stamp)
+            }
         except sqlite3.OperationalError:
             return {}  # locked by another process, or of another version
         except (sqlite3.DatabaseError, ValueError, TypeError):
             self._discard()
             return {}
 
-    def add(self, found: Mapping[str, tuple[Stamp, Summary]]) -> None:
-        """Note files that were read in full and are right, with the stamps they had before they were read."""
+    def add(self, found: Mapping[str, Entry]) -> None:
+        """Note files that were read in full and are right."""
         now = time.time_ns()
         rows = [
-            (path, stamp.size, stamp.mtime_ns, json.dumps(summary))
-            for path, (stamp, summary) in found.items()
-            if now - stamp.mtime_ns > SETTLED
+            (path, entry.stamp.size, entry.stamp.mtime_ns, entry.sha256, json.dumps(entry.summary))
+            for path, entry in found.items()
+            if now - entry.stamp.mtime_ns > SETTLED
         ]
         if not rows:
             return
@@ -90,8 +109,10 @@ class RecordIndex:
                 if base.execute("PRAGMA user_version").fetchone()[0] != VERSION:
                     base.execute("DROP TABLE IF EXISTS files")
                     base.execute(f"PRAGMA user_version = {VERSION}")
-                base.execute("CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size, mtime_ns, summary)")
-                base.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
+                base.execute(
+                    "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size, mtime_ns, sha256, summary)"
+                )
+                base.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
                 gone = [(path,) for (path,) in base.execute("SELECT path FROM files") if not os.path.exists(path)]
                 base.executemany("DELETE FROM files WHERE path = ?", gone)
         except sqlite3.OperationalError:

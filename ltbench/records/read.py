@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -11,9 +14,9 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from ltbench.plugin.errors import UserError
-from ltbench.plugin.reading import read_json
-from ltbench.records.facts import WITHOUT_PATHS
-from ltbench.records.index import WORTH, RecordIndex, Stamp, Summary, default_index
+from ltbench.plugin.reading import parse_json, read_content
+from ltbench.records.facts import SEEN_BEFORE
+from ltbench.records.index import WORTH, Entry, RecordIndex, Stamp, Summary, default_index
 from ltbench.records.record import RunRecord
 from ltbench.records.versions import SCHEMA_VERSIONS
 
@@ -21,6 +24,7 @@ RECORD_NAME = "record.json"
 RECORDS_FOLDER = "records"
 #: Bytes of a record; those of ten thousand classes have a megabyte.
 LARGEST = 16 * 2**20
+_HINT = "ltbench run --overwrite always …"
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,29 @@ def load_document(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, is no JSON, is no record, or has another schema version.
     """
+    return _document(path, _content(path))
+
+
+def load_record(path: Path) -> RunRecord:
+    """Read one record.
+
+    Raises:
+        UserError: as :func:`load_document`, or a field does not fit; the field is named.
+    """
+    return _record(path, _content(path))
+
+
+def _content(path: Path) -> bytes:
     try:
-        hint = "ltbench run --overwrite always …"
-        document = read_json(path, name=f"record {path}", hint=hint, most=LARGEST)
+        return read_content(path, name=f"record {path}", hint=_HINT, most=LARGEST)
     except FileNotFoundError as error:
         raise UserError(f"record {path} does not exist", "ltbench list runs") from error
     except OSError as error:
         raise UserError(f"record {path} cannot be read ({error.strerror})", "ltbench list runs") from error
+
+
+def _document(path: Path, content: bytes) -> dict[str, Any]:
+    document = parse_json(content, name=f"record {path}", hint=_HINT)
     if not isinstance(document, dict) or "schema_version" not in document:
         raise UserError(f"{path} is no record", "ltbench list runs")
     version = document["schema_version"]
@@ -65,21 +85,22 @@ def load_document(path: Path) -> dict[str, Any]:
     return document
 
 
-def load_record(path: Path, searched: bool = False) -> RunRecord:
-    """Read one record.
-
-    Args:
-        path: of the file.
-        searched: its texts are known to name no file paths, and are not searched for them.
-
-    Raises:
-        UserError: as :func:`load_document`, or a field does not fit; the field is named.
-    """
-    document = load_document(path)
+def _record(path: Path, content: bytes) -> RunRecord:
     try:
-        return RunRecord.model_validate(document, context=WITHOUT_PATHS if searched else None)
+        return RunRecord.model_validate(_document(path, content))
     except ValidationError as error:
         raise UserError(f"record {path}: {field_problems(error)[0]}", f"ltbench verify {path}") from error
+
+
+def _seen_before(content: bytes) -> RunRecord | None:
+    """The record of bytes that were read in full before; None where that fails after all, and they are read so again.
+
+    Every field is validated here too. What is saved is the search of all texts, and a parse in Python.
+    """
+    try:
+        return RunRecord.model_validate_json(content, context=SEEN_BEFORE)
+    except ValidationError:
+        return None
 
 
 def field_problems(error: ValidationError) -> list[str]:
@@ -100,13 +121,27 @@ def all_records(dirs: Iterable[Path], index: RecordIndex | None = None) -> Found
     """
     search = _Search(dirs, index)
     found = Found(problems=search.problems)
-    for path, place in search.paths:
-        try:
-            found.records.append(LoadedRecord(path, search.read(path, place)))
-        except UserError as error:
-            found.problems.append(error)
+    with _without_collections():
+        for path, place in search.paths:
+            try:
+                found.records.append(LoadedRecord(path, search.read(path, place)))
+            except UserError as error:
+                found.problems.append(error)
     search.remember()
     return found
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """No search for circles of objects meanwhile: records make none, and thousands of them are looked through in vain
+    again and again, which takes a quarter of the time."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 @dataclass
@@ -127,8 +162,7 @@ def all_summaries(dirs: Iterable[Path], index: RecordIndex | None = None) -> Lis
     found = Listed(problems=search.problems)
     for path, place in search.paths:
         try:
-            known = search.known.get(place)
-            found.summaries.append((path, summary_of(search.read(path, place)) if known is None else known))
+            found.summaries.append((path, search.summary(path, place)))
         except UserError as error:
             found.problems.append(error)
     search.remember()
@@ -166,7 +200,6 @@ class _Search:
 
     Attributes:
         paths: as found, and resolved.
-        known: resolved path → summary.
         problems: folders that do not exist.
     """
 
@@ -182,23 +215,39 @@ class _Search:
         self.paths = [(path, place) for place, path in places.items()]
         self._index = default_index() if index is None and len(places) >= WORTH else index
         known = self._index.entries(places) if self._index is not None else {}
-        self.known = {place: summary for place, summary in known.items() if set(summary) == set(SUMMARY)}
-        self._read: dict[str, tuple[Stamp, Summary]] = {}
+        self._known = {place: entry for place, entry in known.items() if set(entry.summary) == set(SUMMARY)}
+        self._read: dict[str, Entry] = {}
 
-    def read(self, path: Path, place: str) -> RunRecord:
-        """Read a file.
+    def summary(self, path: Path, place: str) -> Summary:
+        """The summary of a file, which is read where the index does not know it.
 
         Raises:
             UserError: as :func:`load_record`.
         """
-        if self._index is None or place in self.known:
-            return load_record(path, searched=place in self.known)
+        known = self._known.get(place)
+        return summary_of(self.read(path, place)) if known is None else known.summary
+
+    def read(self, path: Path, place: str) -> RunRecord:
+        """Read a file; in full, unless its bytes are those that were read in full before.
+
+        Raises:
+            UserError: as :func:`load_record`.
+        """
+        if self._index is None:
+            return load_record(path)
         try:
             stamp = Stamp.of(path)
         except OSError:
             return load_record(path)
-        record = load_record(path)
-        self._read[place] = (stamp, summary_of(record))
+        content = _content(path)
+        sha256 = hashlib.sha256(content).hexdigest()
+        known = self._known.get(place)
+        if known is not None and known.sha256 == sha256:
+            record = _seen_before(content)
+            if record is not None:
+                return record
+        record = _record(path, content)
+        self._read[place] = Entry(stamp, sha256, summary_of(record))
         return record
 
     def remember(self) -> None:
@@ -213,18 +262,16 @@ def _candidates(start: Path) -> Iterator[tuple[Path, str]]:
         yield start, str(start.resolve())
         return
     found = []
-    for folder, _, names in os.walk(start):
-        place = None
+    # Links to folders are not followed, so a folder's resolved path is its place below the first one's: of thousands of
+    # folders none is resolved by itself.
+    top, origin = os.fspath(start), os.path.realpath(start)
+    for folder, _, names in os.walk(top):
+        place = os.path.join(origin, folder[len(top) :].lstrip(os.sep))
         for name in names:
             if not name.endswith(".json"):
                 continue
             path = os.path.join(folder, name)
-            if os.path.islink(path):
-                resolved = os.path.realpath(path)
-            else:
-                # Of thousands of files in a folder its own resolved path is asked for once.
-                place = os.path.realpath(folder) if place is None else place
-                resolved = os.path.join(place, name)
+            resolved = os.path.realpath(path) if os.path.islink(path) else os.path.join(place, name)
             inside = os.path.basename(os.path.dirname(resolved)) == RECORDS_FOLDER
             if (name == RECORD_NAME or inside) and os.path.isfile(resolved):
                 found.append((Path(path), resolved))

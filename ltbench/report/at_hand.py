@@ -87,10 +87,8 @@ def _board(
     records: Sequence[LoadedRecord], task: str, version: int, open_truth: OpenTruth, note: Callable[[str], None]
 ) -> Board:
     own = [entry for entry in records if (entry.record.task.name, entry.record.task.version) == (task, version)]
-    board = build_board([entry.record for entry in own], task, version)
-    sections = [section.compared.rows for section in board.sections]
-    found = compare_at_hand(own, sections, open_truth, note)
-    return build_board([entry.record for entry in own], task, version, found)
+    records_alone = [entry.record for entry in own]
+    return build_board(records_alone, task, version, lambda rows: compare_at_hand(own, rows, open_truth, note))
 
 
 def compare_at_hand(

@@ -20,6 +20,9 @@ from ltbench.report.rows import Equals, Row, Score, failures, make_rows, shown_m
 from ltbench.report.undecided import pair_notes
 from ltbench.report.verdict import twin_notes, verdict
 
+#: Compares the rows of each section.
+Compare = Callable[[Sequence[Sequence[Row]]], Comparisons]
+
 
 @dataclass(frozen=True)
 class Section:
@@ -71,21 +74,39 @@ class Board:
         return list(dict.fromkeys(section.equals.setting for section in self.sections))
 
 
-def build_board(records: Iterable[RunRecord], task: str, version: int, comparisons: Comparisons | None = None) -> Board:
-    """Build the leaderboard of one task version; records of other tasks and versions are passed over."""
+def build_board(
+    records: Iterable[RunRecord], task: str, version: int, comparisons: Comparisons | Compare | None = None
+) -> Board:
+    """Build the leaderboard of one task version; records of other tasks and versions are passed over.
+
+    Args:
+        comparisons: of its rows; or what makes them of its sections, once these are known.
+    """
     own = [record for record in records if (record.task.name, record.task.version) == (task, version)]
     rows = make_rows(own)
     ranked = [row for row in rows if not row.why_not]
-    sections = tuple(
-        _section(equals, list(members), comparisons or Comparisons())
-        for equals, members in groupby(ranked, key=lambda row: row.equals)
-    )
+    grouped = _by_equals(ranked)
+    if comparisons is None:
+        known = Comparisons()
+    else:
+        known = comparisons if isinstance(comparisons, Comparisons) else comparisons(grouped)
+    sections = tuple(_section(members[0].equals, members, known) for members in grouped)
     unranked = tuple(row for row in rows if row.why_not)
     failed = tuple(failures(own))
     extra = (*_unranked_tables(unranked), *_failed_tables(failed))
     headline = rows[0].first.task.headline if rows else (failed[0].task.headline if failed else "mAP")
     overview = tuple(curve_tables(task, ranked))
     return Board(task, version, headline, sections, unranked, failed, extra, papers_on(task), overview)
+
+
+def ranked_sections(records: Iterable[RunRecord], task: str, version: int) -> list[list[Row]]:
+    """The rows of each section of a leaderboard, in order, before they are compared."""
+    own = [record for record in records if (record.task.name, record.task.version) == (task, version)]
+    return _by_equals([row for row in make_rows(own) if not row.why_not])
+
+
+def _by_equals(rows: Iterable[Row]) -> list[list[Row]]:
+    return [list(members) for _, members in groupby(rows, key=lambda row: row.equals)]
 
 
 def _section(equals: Equals, rows: list[Row], comparisons: Comparisons) -> Section:

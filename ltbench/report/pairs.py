@@ -7,6 +7,7 @@ computed from the records each time. :meth:`Comparisons.of` computes all of it a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -172,11 +173,12 @@ def logits_beside(records: Iterable[LoadedRecord]) -> dict[str, Path]:
     folders: dict[Path, None] = {}
     found: dict[str, Path] = {}
     for entry in records:
-        folders[entry.path.parent.parent / "logits"] = None
-        for path in (entry.path.parent / "logits.safetensors", entry.path.with_suffix(".safetensors")):
-            if path.is_file():
-                found[file_sha256(path)] = path
-    return {**logits_in(folders), **found}
+        folder, name = os.path.split(entry.path)
+        folders[Path(os.path.dirname(folder), "logits")] = None
+        for beside in ("logits.safetensors", f"{os.path.splitext(name)[0]}.safetensors"):
+            if os.path.isfile(path := os.path.join(folder, beside)):
+                found[file_sha256(Path(path))] = Path(path)
+    return {**logits_in(folder for folder in folders if folder.is_dir()), **found}
 
 
 @dataclass
@@ -232,9 +234,10 @@ class Comparisons:
         """Text of the file."""
         return canonical_json({"schema": SCHEMA, "sections": [asdict(one) for one in self.sections]})
 
-    def find(self, a: Row, b: Row) -> Spread | None:
-        """Spread of two rows, if there is one of exactly these records."""
-        return self._pairs.get((a.first.task.headline, frozenset((record_hashes(a), record_hashes(b)))))
+    def find(self, metric: str, a: Hashes, b: Hashes) -> Spread | None:
+        """Spread of two rows, given by :func:`record_hashes`, if there is one of exactly these records."""
+        # Hashing a pair costs more than all else that is asked of it.
+        return self._pairs.get((metric, frozenset((a, b)))) if self._pairs else None
 
     def differences(self, found: Comparisons) -> list[str]:
         """What in this is not what was ``found`` by computing it again, one line each."""

@@ -73,12 +73,15 @@ def compare_rows(rows: Sequence[Row], comparisons: Comparisons) -> Compared:
 
     images = np.full((len(having), len(having)), np.nan)
     ways: dict[tuple[int, int], Way] = {}
+    # Of a row once, not once a pair: a section of thousands of records has tens of thousands of pairs.
+    hashes = {place: record_hashes(rows[place]) for place in having}
+    variances = {place: _image_variance(rows[place]) for place in having}
     for i, b in enumerate(having):
         for j, a in enumerate(having[:i]):
-            found = comparisons.find(rows[a], rows[b])
-            images[i, j] = _by_intervals(rows[a], rows[b]) if found is None else found.sd
+            found = comparisons.find(rows[a].first.task.headline, hashes[a], hashes[b])
+            images[i, j] = _by_intervals(variances[a], variances[b]) if found is None else found.sd
             whole = found is not None and all(
-                len(found.logits[record_hashes(row)]) == len(row.records) for row in (rows[a], rows[b])
+                len(found.logits[hashes[place]]) == len(rows[place].records) for place in (a, b)
             )
             ways[a, b] = "intervals" if found is None else ("logits" if whole else "some")
     pairs = compare_all([sample_of(rows[place]) for place in having], images, DRAWS)
@@ -94,15 +97,18 @@ def sample_of(row: Row) -> Sample:
     return Sample(tuple(value for value in values if value is not None), row.first.method.deterministic)
 
 
-def _by_intervals(a: Row, b: Row) -> float:
+def _by_intervals(a: float, b: float) -> float:
     """Standard deviation over test images of a difference, as if the rows had been judged on different images.
 
     Rows judged on the same images agree more than that, so this separates less than logits would.
 
+    Args:
+        a, b: variances of the two rows.
+
     Returns:
         Percentage points; nan where a record has no interval.
     """
-    return math.sqrt(_image_variance(a) + _image_variance(b))
+    return math.sqrt(a + b)
 
 
 def _image_variance(row: Row) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 from ltbench.backbones.registry import own_size
@@ -63,7 +65,7 @@ class Equals:
             pretraining=record.backbone.pretraining,
             extras=tuple(sorted(record.extras)),
             contract=record.task.contract,
-            data=sha256_of(record.task.fingerprints),
+            data=_data_hash(tuple(sorted(record.task.fingerprints.items()))),
             image_size=record.backbone.image_size,
         )
 
@@ -105,12 +107,12 @@ class Row:
         """A record that speaks for what all of them share."""
         return self.records[0]
 
-    @property
+    @cached_property
     def config_id(self) -> str:
         """First eight digits of the hash of the resolved configuration."""
         return sha256_of(self.first.method.config)[:8]
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Recipe, with its variant unless that is the printed one, and the marks of its notes."""
         method = self.first.method
@@ -137,8 +139,19 @@ class Row:
         """Hashes of the logits of all seeds, sorted."""
         return tuple(sorted(record.logits.sha256 for record in self.records if record.logits is not None))
 
+    @cached_property
+    def _found(self) -> dict[tuple[str, str], Score]:
+        """Scores that were asked for: a board asks for most of them several times."""
+        return {}
+
     def score(self, metric: str, subset: str) -> Score:
         """Mean over seeds of one figure."""
+        place = (metric, subset)
+        if place not in self._found:
+            self._found[place] = self._score(metric, subset)
+        return self._found[place]
+
+    def _score(self, metric: str, subset: str) -> Score:
         score = self.over_seeds([record.scores.get(metric, {}).get(subset) for record in self.records])
         if score.mean is None or len(self.records) > 1:
             return score
@@ -253,8 +266,9 @@ def _age(record: RunRecord) -> tuple[Any, ...]:
 
 
 def _identity(record: RunRecord) -> str:
+    """What the runs of a row share besides their equals, as a text to group by; thousands of records are grouped."""
     method = record.method
-    return sha256_of(
+    return json.dumps(
         {
             "recipe": [method.name, method.distribution, method.version, method.variant],
             "origin": method.origin,
@@ -262,9 +276,15 @@ def _identity(record: RunRecord) -> str:
             "policy": method.unknown_policy,
             "selection": record.selection.rule,
             "limit": record.limit,
-            **({} if record.share is None else {"share": record.share}),
-        }
+            "share": record.share,
+        },
+        sort_keys=True,
     )
+
+
+@lru_cache(maxsize=256)
+def _data_hash(fingerprints: tuple[tuple[str, str | None], ...]) -> str:
+    return sha256_of(dict(fingerprints))
 
 
 def _order(row: Row) -> tuple[Any, ...]:

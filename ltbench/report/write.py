@@ -13,7 +13,7 @@ from ltbench.plugin.names import below
 from ltbench.records.read import all_records
 from ltbench.records.record import RunRecord
 from ltbench.records.verify import OpenTruth
-from ltbench.report.board import Board, build_board
+from ltbench.report.board import Board, build_board, ranked_sections
 from ltbench.report.figures import FOLDER as FIGURES
 from ltbench.report.figures import drawings, stale_figures, write_figures
 from ltbench.report.frames import csv_text, entries
@@ -178,10 +178,7 @@ def check_board(
 
 def _compared(folder: Path, records: list[RunRecord], of: tuple[str, int], open_truth: OpenTruth) -> Comparisons:
     """Comparisons of a leaderboard, from its records and the logits in its folder."""
-    board = build_board(records, *of)
-    return Comparisons.of(
-        [section.compared.rows for section in board.sections], logits_in([folder / "logits"]), open_truth
-    )
+    return Comparisons.of(ranked_sections(records, *of), logits_in([folder / "logits"]), open_truth)
 
 
 def check_all(leaderboards: Path, open_truth: OpenTruth | None = None) -> list[Path]:

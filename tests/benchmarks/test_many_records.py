@@ -20,9 +20,8 @@ from pathlib import Path
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
-from records import builders as b
+from records.many import true_records, write_runs
 
-METHODS, SEEDS, SETTINGS = 100, 20, 5
 #: Most seconds with the index.
 LIMITS = {"list runs": 5.0, "leaderboard": 8.0}
 
@@ -31,24 +30,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Records of 100 methods with 20 seeds on 5 settings, five of them damaged."""
-    out = tmp_path_factory.mktemp("many") / "runs"
-    written = []
-    settings = [b.task_facts(b.task(name="toy-plt", setting=f"mr{10 * number}")) for number in range(SETTINGS)]
-    for method in range(METHODS):
-        facts = b.method_facts(name=f"method-{method:03d}")
-        for number, task in enumerate(settings):
-            for seed in range(SEEDS):
-                record = b.record(task=task, method=facts, seed=seed, mAP=50 + method / 10 + seed / 50)
-                path = out / task.address / facts.name / f"{number}-{seed}" / "attempt-1" / "record.json"
-                path.parent.mkdir(parents=True)
-                path.write_text(record.to_json(), encoding="utf-8")
-                written.append(path)
+    """10,000 records as runs leave them, five of them damaged."""
+    written = write_runs(true_records(10_000), tmp_path_factory.mktemp("many") / "runs")
     for path in written[::2000]:
         path.write_text("{", encoding="utf-8")
-    assert len(written) == 10_000
     time.sleep(2.5)  # younger files are not indexed
-    return out
+    return written[0].parents[4]
 
 
 def seconds(command: list[str], cache: Path) -> tuple[float, str]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
+from records import builders as b
 
 from ltbench.cli.commands.listing import LISTS
 from ltbench.cli.commands.show import SHOW
 from ltbench.cli.lazy import LazyGroup
 from ltbench.cli.options import parse_overrides
-from ltbench.cli.output import Column, fold, print_facts, print_table, seconds, size
+from ltbench.cli.output import LONG, Column, fold, print_facts, print_table, seconds, size
 from ltbench.cli.reporting import PlainReporter, RichReporter, reporter
 from ltbench.cli.root import COMMANDS, cli
 from ltbench.plugin import UserError
@@ -100,6 +102,43 @@ def test_a_table_folds_long_cells_and_keeps_whole_ones(
     assert lines[2].endswith(" 7")
     assert lines[-1].endswith("42")
     assert " ".join(lines).count("word") == 20
+
+
+def test_cells_that_fit_stand_in_columns_whatever_their_letters(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    columns = [Column("name", whole=True), Column("score", right=True), Column("n", right=True)]
+    print_table(columns, [["写真-a", "70.00\n± 1.00", "7"], ["b\tc", "9.5", ""]], "Title")
+    assert capsys.readouterr().out.splitlines() == [
+        "Title",
+        "name      score   n",
+        "-------------------",
+        "写真-a    70.00   7",
+        "         ± 1.00",
+        "b c         9.5",
+    ]
+
+
+def test_a_row_among_thousands_is_one_line_and_few_fold(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    rows = [["a" * 15, f"row {number}"] for number in range(LONG)]
+    print_table(["name", "which"], rows)
+    _, _, *lines = capsys.readouterr().out.splitlines()
+    assert lines == ["   ".join(row) for row in rows]
+    print_table(["name", "which"], rows[1:])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 20
+
+
+def test_the_newest_runs(cli: Cli, tmp_path: Path) -> None:
+    for seed, day in enumerate((3, 1, 2)):
+        path = tmp_path / "ltbench-runs" / str(seed) / "record.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(b.record(seed=seed, created=f"2026-03-0{day}T12:00:00Z").to_json(), encoding="utf-8")
+    assert [run["seed"] for run in json.loads(cli("list", "runs", "--newest", "2", "--json").out)] == [0, 2]
+    assert [run["seed"] for run in json.loads(cli("list", "runs", "--json").out)] == [0, 1, 2]
 
 
 def test_markup_in_cells_is_text(capsys: pytest.CaptureFixture[str]) -> None:

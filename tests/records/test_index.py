@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 import threading
@@ -43,16 +44,21 @@ def seeds(folder: Path, index: RecordIndex) -> list[int]:
     return [summary["seed"] for _, summary in all_summaries([folder / "runs"], index).summaries]
 
 
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
-    """Files that are read from now on, and whether their texts were searched before."""
-    done: list[tuple[str, bool]] = []
-    load = read.load_record
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Files that are read from now on, each with how: its bytes, then in full unless it is the record seen before."""
+    done: list[tuple[str, str]] = []
+    content, full = read._content, read._record
 
-    def noted(path: Path, searched: bool = False) -> object:
-        done.append((path.parent.name, searched))
-        return load(path, searched)
+    def noted(path: Path) -> bytes:
+        done.append((path.parent.name, "bytes"))
+        return content(path)
 
-    monkeypatch.setattr(read, "load_record", noted)
+    def noted_full(path: Path, found: bytes) -> object:
+        done.append((path.parent.name, "in full"))
+        return full(path, found)
+
+    monkeypatch.setattr(read, "_content", noted)
+    monkeypatch.setattr(read, "_record", noted_full)
     return done
 
 
@@ -61,16 +67,16 @@ def test_files_that_did_not_change_are_not_read_again(
 ) -> None:
     put(tmp_path, 0, 1, 2)
     plain = all_summaries([tmp_path / "runs"])
+    whole = all_records([tmp_path / "runs"])
     assert not index.path.exists()
     done = reads(monkeypatch)
     assert all_summaries([tmp_path / "runs"], index) == plain
-    assert [name for name, _ in done] == ["00", "01", "02"]
+    assert done == [(name, how) for name in ("00", "01", "02") for how in ("bytes", "in full")]
     done.clear()
     assert all_summaries([tmp_path / "runs"], index) == plain
     assert done == []
-    found = all_records([tmp_path / "runs"], index)
-    assert [entry.record.seed for entry in found.records] == [0, 1, 2]
-    assert done == [("00", True), ("01", True), ("02", True)]
+    assert all_records([tmp_path / "runs"], index) == whole
+    assert done == [("00", "bytes"), ("01", "bytes"), ("02", "bytes")]
 
 
 def test_a_file_that_changed_is_read_and_one_that_is_gone_is_forgotten(tmp_path: Path, index: RecordIndex) -> None:
@@ -87,13 +93,37 @@ def test_a_file_that_changed_is_read_and_one_that_is_gone_is_forgotten(tmp_path:
     assert third.exists()
 
 
-def test_what_an_entry_saves_is_the_search_for_paths_and_nothing_else(tmp_path: Path, index: RecordIndex) -> None:
+@pytest.mark.parametrize(
+    ("was", "made", "said"),
+    [
+        ('"threads": 1', '"threads": 0', "threads"),
+        ('"platform": "Linux x86_64"', '"platform": "/home/x86_64"', "platform holds a file path"),
+        ('"leaf"', '"l\\u0"', "damaged"),
+    ],
+)
+def test_other_bytes_of_the_same_size_and_time_are_read_in_full(
+    tmp_path: Path, index: RecordIndex, was: str, made: str, said: str
+) -> None:
     (path,) = put(tmp_path, 0)
     seeds(tmp_path, index)
     status = path.stat()
     text = path.read_text()
-    path.write_text(text.replace('"threads": 1', '"threads": 0'), encoding="utf-8")
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # disguised: same size, same time
+    assert was in text
+    path.write_text(text.replace(was, made), encoding="utf-8")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == status.st_size
+    (problem,) = all_records([tmp_path / "runs"], index).problems
+    assert said in problem.message
+
+
+def test_a_hash_that_somebody_put_into_the_index_saves_no_field_its_check(tmp_path: Path, index: RecordIndex) -> None:
+    (path,) = put(tmp_path, 0)
+    seeds(tmp_path, index)
+    status = path.stat()
+    path.write_text(path.read_text().replace('"threads": 1', '"threads": 0'), encoding="utf-8")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with sqlite3.connect(index.path) as base:
+        base.execute("UPDATE files SET sha256 = ?", [hashlib.sha256(path.read_bytes()).hexdigest()])
     (problem,) = all_records([tmp_path / "runs"], index).problems
     assert "threads" in problem.message
 
@@ -106,7 +136,7 @@ def test_a_file_that_was_only_just_written_is_not_indexed(
     path.write_text(b.record(seed=5).to_json(), encoding="utf-8")
     done = reads(monkeypatch)
     assert seeds(tmp_path, index) == seeds(tmp_path, index) == [5]
-    assert len(done) == 2
+    assert done.count(("new", "in full")) == 2
 
 
 def test_damaged_records_are_named_each_time_and_the_rest_works(tmp_path: Path, index: RecordIndex) -> None:

@@ -22,8 +22,9 @@ from ltbench.cli.output import Column, note, print_json, print_table
 )
 @click.option("--task", "address", default=None, help="Only runs of this task (with or without @setting).")
 @click.option("--method", default=None, help="Only runs of this method.")
+@click.option("--newest", type=click.IntRange(min=1), default=None, metavar="N", help="Only the N newest of them.")
 @json_option
-def runs(folders: tuple[Path, ...], address: str | None, method: str | None, as_json: bool) -> None:
+def runs(folders: tuple[Path, ...], address: str | None, method: str | None, newest: int | None, as_json: bool) -> None:
     """Runs: what was recorded."""
     from ltbench.records.read import all_summaries
 
@@ -33,6 +34,8 @@ def runs(folders: tuple[Path, ...], address: str | None, method: str | None, as_
         for path, summary in found.summaries
         if address in (None, summary["task"], summary["task"].partition("@")[0]) and method in (None, summary["method"])
     ]
+    if newest is not None:
+        rows = sorted(rows, key=lambda row: (row["created"], row["key"], row["attempt"]))[-newest:]
     rows.sort(
         key=lambda row: tuple(str(row[name]) for name in ("task", "method", "backbone", "seed", "attempt", "key"))
     )

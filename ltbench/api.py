@@ -198,7 +198,7 @@ def sweep(
 
     Args:
         tasks: addresses.
-        methods: names, classes, or files of such.
+        methods: names, classes, or files of such; ``suggested``, ``all`` and patterns take what fits each task.
         jobs: runs at a time; 0 takes as many as there are cores.
         plan: other fields of :class:`ltbench.engine.sweep_plan.SweepPlan`: ``backbone``, ``weights``, ``threads``,
             ``limit``, ``selection`` …
@@ -212,6 +212,7 @@ def sweep(
     """
     from ltbench.data.base import default_offline
     from ltbench.engine.how import SweepOptions
+    from ltbench.engine.select import items_of
     from ltbench.engine.sweep import expand
     from ltbench.engine.sweep import request_of as _request_of
     from ltbench.engine.sweep import sweep as run_sweep
@@ -224,7 +225,7 @@ def sweep(
     for name in names:
         if in_session(name):
             raise UserError(f"{name} was typed into this session, and a sweep's processes do not see it", "ltbench.run")
-    items = [{"method": name} for name in names]
+    items = [item.model_dump() for item in items_of(names, tasks, plan.get("backbone"))]
     made = SweepPlan.of_document(
         {"tasks": tuple(tasks), "methods": items, "seeds": tuple(seeds), **plan}, "of the call"
     )

@@ -42,7 +42,22 @@ def answer_of(outcome: Outcome) -> Recommendation:
         shares = [outcome.learner.completed, *outcome.curve.values()]
         curve = compared_on_logits([row_of([run.record for run in runs]) for runs in shares], files, open_truth)
     run = folders[compared.rows[0].first.record_sha256]
-    return recommendation(compared, trials, run, curve, outcome.extent.cut, tuple(_notes(outcome)))
+    lacking = _keep_validation(run, outcome)
+    notes = [*_notes(outcome), *([f"It has no thresholds for predict: {lacking}."] if lacking else [])]
+    return recommendation(compared, trials, run, curve, outcome.extent.cut, notes, has_thresholds=not lacking)
+
+
+def _keep_validation(run: Path, outcome: Outcome) -> str:
+    """Keep thresholds with the answer, so that it can be used where the task's data are not; why not, where not."""
+    from ltbench.engine.calibrate import judged_rows
+    from ltbench.plugin.errors import UserError
+    from ltbench.records.read import RECORD_NAME
+
+    try:
+        judged_rows(run / RECORD_NAME, outcome.wish.data_root, weights=outcome.wish.weights)
+    except UserError as error:
+        return error.message
+    return ""
 
 
 def write_report(outcome: Outcome, answer: Recommendation, path: Path | None) -> Path:
@@ -116,9 +131,12 @@ def _notes(outcome: Outcome) -> Iterator[str]:
             "The task has no validation images, so a fifth of the training images was held out while tuning; the runs "
             "train on all of them."
         )
-    out = [f"{one.suggestion.method} ({one.why_out})" for one in outcome.tried if one.why_out]
-    if out:
-        yield f"Not run: {', '.join(out)}."
+    out: dict[str, list[str]] = {}
+    for one in outcome.tried:
+        if one.why_out:
+            out.setdefault(one.why_out, []).append(one.suggestion.method)
+    for why, names in out.items():
+        yield f"Not run: {', '.join(names)} ({why})."
     lost = [
         f"{one.suggestion.method} seed {run.record.seed} {run.record.status} ({run.record.reason})"
         for one in outcome.tried
@@ -128,8 +146,13 @@ def _notes(outcome: Outcome) -> Iterator[str]:
     if lost:
         yield f"Runs without scores: {', '.join(lost)}."
     if outcome.left_out:
-        fits = ", ".join(f"{name} ({why})" for name, why in list(outcome.left_out.items())[:8])
-        more = f" and {len(outcome.left_out) - 8} more" if len(outcome.left_out) > 8 else ""
-        yield f"Do not fit this task and encoder: {fits}{more}."
+        kinds: dict[str, list[str]] = {}
+        for name, why in outcome.left_out.items():
+            kinds.setdefault(why, []).append(name)
+        fits = "; ".join(
+            f"{', '.join(names[:6])}{f' and {len(names) - 6} more' if len(names) > 6 else ''} ({why})"
+            for why, names in kinds.items()
+        )
+        yield f"Do not fit this task and encoder: {fits}."
     if not outcome.wish.task.ranked:
         yield "The task is not ranked; ltbench show task says why."

@@ -17,6 +17,7 @@ from ltbench.backbones.options import EncodeDtype
 from ltbench.data.base import default_offline
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.budget import RUN_IN_TRIALS, Candidate, Extent, cap_of_trial, fit
+from ltbench.engine.held_out import with_validation
 from ltbench.engine.prepare import Prepared, prepare, setup_for
 from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.engine.run import Finished, run_one
@@ -32,15 +33,13 @@ from ltbench.plugin.names import below
 from ltbench.plugin.reading import read_json
 from ltbench.records.canonical import sha256_of
 from ltbench.tasks.defaults import Chosen, default_backbone
-from ltbench.tasks.task import Task, Validation
+from ltbench.tasks.task import Task
 from ltbench.tasks.views import open_test, open_train
 
 FOLDER = "recommend"
 STATE = "state.json"
 TRIALS = 8
 SHARES = (0.25, 0.5)
-#: Share of the training rows that is held out while tuning, where a task says nothing of validation.
-HELD_OUT = 0.2
 
 
 @dataclass(frozen=True)
@@ -158,14 +157,6 @@ def recommend(wish: Wish, reporter: Reporter = SILENT) -> Outcome:
         wish, backbone, extent, tried, chosen.left_out, curve, learner if curve else None, held_out,
         time.monotonic() - started, folder,
     )  # fmt: skip
-
-
-def with_validation(task: Task) -> tuple[Task, bool]:
-    """The task with rows to tune on: its own, else a share of the training rows while tuning only; and whether that."""
-    if task.validation.kind != "none":
-        return task, False
-    held = Validation(kind="holdout", fraction=HELD_OUT, tuning_only=True, labels="observed")
-    return task.model_copy(update={"validation": held}), True
 
 
 def _request(wish: Wish, task: Task, backbone: str, suggestion: Suggestion) -> RunRequest:

@@ -32,8 +32,11 @@ def _plain(*names: str) -> tuple[Suggestion, ...]:
 
 
 def _frozen(*names: str) -> tuple[Suggestion, ...]:
-    """Recipes of fine-tuning with the tower left as it is, which then learn from one feature an image."""
-    return tuple(Suggestion(name, {"tower": "frozen"}) for name in names)
+    """Recipes of fine-tuning with the tower left as it is, which then learn from one feature an image.
+
+    They begin without mirrored views, which a file of features cannot have; their search tries these where it can.
+    """
+    return tuple(Suggestion(name, {"tower": "frozen", "augment": "none"}) for name in names)
 
 
 #: Kind of labels → recipes, see :func:`kind_of`.

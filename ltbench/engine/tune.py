@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from ltbench.backbones.registry import find_backbone
 from ltbench.data.base import Labels
 from ltbench.data.progress import SILENT, Reporter
+from ltbench.engine.answer import Logits
 from ltbench.engine.facts import facts_with
 from ltbench.engine.failures import Diverged, MachineFault, OutOfTime, is_the_machines
 from ltbench.engine.needs import read_task
@@ -325,6 +326,19 @@ def validation_score(
         OutOfTime: the deadline passed.
         Diverged: the loss stopped being finite.
     """
+    logits, validation = validation_logits(request, folder, reporter, deadline)
+    found = evaluate(logits, judged_labels(validation.observed), None, (request.task.headline,))
+    return found.scores[request.task.headline]["total"]
+
+
+def validation_logits(
+    request: RunRequest, folder: Path, reporter: Reporter = SILENT, deadline: float | None = None
+) -> tuple[Logits, TrainView]:
+    """Train on the tuning view; logits float32 [n, C] of its validation rows, and these rows.
+
+    Raises:
+        OutOfTime: as :func:`validation_score`, like Diverged.
+    """
     prepared = prepare(request, reporter)
     view = _tuning_view(prepared)
     validation = view.validation
@@ -334,8 +348,7 @@ def validation_score(
     phase = Phase1(setup)
     phase.run()
     logits = phase.predict(phase.test_inputs(validation, "encoding validation images"), validation.class_names)
-    found = evaluate(logits, judged_labels(validation.observed), None, (request.task.headline,))
-    return found.scores[request.task.headline]["total"]
+    return logits, validation
 
 
 def judged_labels(observed: Labels) -> Labels:
@@ -348,5 +361,6 @@ def judged_labels(observed: Labels) -> Labels:
 
 
 __all__ = [
-    "SearchBusy", "Trial", "TuneReport", "judged_labels", "parse_space", "search_space", "tune", "validation_score",
+    "SearchBusy", "Trial", "TuneReport", "judged_labels", "parse_space", "search_space", "tune", "validation_logits",
+    "validation_score",
 ]  # fmt: skip

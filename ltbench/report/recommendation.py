@@ -8,7 +8,7 @@ alone: each claim is held to the stricter of the two.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +99,7 @@ class Recommendation:
         cut: what a budget left out.
         notes: whatever else a reader has to know, one sentence each.
         run: folder of the run to predict with.
+        has_thresholds: it keeps what thresholds of classes follow from.
     """
 
     address: str
@@ -111,7 +112,8 @@ class Recommendation:
     learner: str = ""
     curve: tuple[Point, ...] = ()
     cut: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    has_thresholds: bool = False
 
     @property
     def best(self) -> Choice:
@@ -180,6 +182,7 @@ def recommendation(
     curve: Compared | None = None,
     cut: Sequence[str] = (),
     notes: Sequence[str] = (),
+    has_thresholds: bool = False,
 ) -> Recommendation:
     """The answer that compared rows give.
 
@@ -190,6 +193,7 @@ def recommendation(
         curve: rows of one method on shares of the training images, all of them included.
         cut: what a budget left out.
         notes: further sentences.
+        has_thresholds: the run keeps what thresholds follow from.
     """
     rows = compared.rows
     places = [place for place, row in enumerate(rows) if row.headline is not None]
@@ -216,6 +220,7 @@ def recommendation(
         curve=() if curve is None else tuple(_points(curve)),
         cut=tuple(cut),
         notes=tuple(notes),
+        has_thresholds=has_thresholds,
     )
 
 
@@ -242,7 +247,8 @@ def predict_command(answer: Recommendation, images: str = "PICTURES") -> str:
     """What to type to use the recommended method."""
     first = answer.best.row.first
     features = "image" not in first.backbone.offers
-    return f"ltbench predict --run {answer.run} {'FEATURES.npz' if features else images}"
+    limits = "--thresholds f1 " if answer.has_thresholds else ""
+    return f"ltbench predict --run {answer.run} {limits}{'FEATURES.npz' if features else images}"
 
 
 def sentences(answer: Recommendation) -> Iterator[str]:

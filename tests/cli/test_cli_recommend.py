@@ -102,6 +102,16 @@ def test_the_best_is_named_a_spoiled_method_is_last_and_a_second_call_repeats_no
     assert "Use local.good: mAP" in table.out
     assert max(map(len, table.out.splitlines()[:12])) <= 80
     assert table.out.splitlines()[-1].startswith("Predict: ltbench predict --run ltbench-runs/mine/local.good/")
+    # The command that it ends with works, without the task's data, and decides by thresholds.
+    (mine / "labels.csv").unlink()
+    words = answer["predict"].replace("FEATURES.npz", "features.npz").split()
+    assert words[4:6] == ["--thresholds", "f1"]
+    found = cli(*words[1:], "--method-file", "good.py", "--save", "all.csv")
+    assert found.code == 0, found.err
+    with (mine / "all.csv").open(newline="") as file:
+        predicted = list(csv.DictReader(file))
+    assert len(predicted) == 160
+    assert {name for row in predicted for name in row["present"].split("|")} >= set(CLASSES)
 
 
 def test_test_labels_stay_closed_until_the_last_trial_and_a_stopped_job_goes_on(

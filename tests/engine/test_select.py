@@ -43,7 +43,7 @@ def test_features_alone_leave_out_what_needs_text_or_a_tower_and_say_so() -> Non
     names = [one.method for one in found.chosen]
     assert names[:3] == ["linear-probe-lbfgs", "linear-probe", "asl"]
     # Its base configuration trains a tower; the suggested one learns from features.
-    assert dict(found.chosen[2].options) == {"tower": "frozen"}
+    assert dict(found.chosen[2].options) == {"tower": "frozen", "augment": "none"}
     assert found.left_out["lmpt"] == "needs text"
     assert "needs image" in select(("all",), task, FEATURES).left_out.values()
 

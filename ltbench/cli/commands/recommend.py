@@ -119,9 +119,9 @@ def _print(answer: Recommendation, took: float, report: Path) -> None:
     print_table(
         [
             Column("method", whole=True),
-            Column(answer.metric, right=True),
+            Column(answer.metric, right=True, whole=True),
             Column("behind", right=True),
-            Column("95 %", right=True),
+            Column("95 %", right=True, whole=True),
             "verdict",
             Column("training", right=True),
         ],

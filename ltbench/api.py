@@ -198,7 +198,7 @@ def sweep(
 
     Args:
         tasks: addresses.
-        methods: names, classes, or files of such.
+        methods: names, classes, or files of such; ``suggested``, ``all`` and patterns take what fits each task.
         jobs: runs at a time; 0 takes as many as there are cores.
         plan: other fields of :class:`ltbench.engine.sweep_plan.SweepPlan`: ``backbone``, ``weights``, ``threads``,
             ``limit``, ``selection`` …
@@ -212,6 +212,7 @@ def sweep(
     """
     from ltbench.data.base import default_offline
     from ltbench.engine.how import SweepOptions
+    from ltbench.engine.select import items_of
     from ltbench.engine.sweep import expand
     from ltbench.engine.sweep import request_of as _request_of
     from ltbench.engine.sweep import sweep as run_sweep
@@ -224,7 +225,7 @@ def sweep(
     for name in names:
         if in_session(name):
             raise UserError(f"{name} was typed into this session, and a sweep's processes do not see it", "ltbench.run")
-    items = [{"method": name} for name in names]
+    items = [item.model_dump() for item in items_of(names, tasks, plan.get("backbone"))]
     made = SweepPlan.of_document(
         {"tasks": tuple(tasks), "methods": items, "seeds": tuple(seeds), **plan}, "of the call"
     )
@@ -294,7 +295,8 @@ def predict(
 
     Args:
         run: what :func:`run` gave, a record, or the folder of an attempt.
-        images: files, folders with images at any depth, or RGB pictures of Pillow's.
+        images: files, folders with images at any depth, or pictures of Pillow's, read as their files would be; or a
+            file of features (``.npz``), alone.
         class_names: answer for these instead; methods with an open class set only.
         method: class or file of a local method, in a session that has not run it.
         weights: file of the backbone's weights, where the run's came from a file.
@@ -310,20 +312,26 @@ def predict(
     import numpy as np
     import pandas as pd
 
-    from ltbench.data.own.pictures import find_pictures
+    from ltbench.data.decode import shown
+    from ltbench.data.feature_file import read_features
+    from ltbench.data.own.pictures import features_among, find_pictures
     from ltbench.engine.predict import open_run
     from ltbench.method.local import use
+    from ltbench.plugin.errors import UserError
     from ltbench.records.read import RECORD_NAME
 
     if method is not None:
         use(method)
     place = Path(run) if isinstance(run, str | Path) else run.folder
+    features = features_among([Path(image) for image in images if isinstance(image, str | Path)])
+    if features is not None and len(images) > 1:
+        raise UserError(f"{features} is a file of features, which is predicted on alone", "leave the others out")
     names: list[str] = []
     load: list[Any] = []
-    for image in images:
+    for image in images if features is None else ():
         if not isinstance(image, str | Path):
             names.append(f"picture {len(names) + 1}")
-            load.append(lambda image=image: image.convert("RGB"))
+            load.append(lambda image=image: shown(image))
             continue
         found = find_pictures([Path(image)])
         if found.problems:
@@ -336,11 +344,15 @@ def predict(
         weights=weights,
         device=device,
         threads=threads,
+        features=features,
     )
     for warning in predictor.warnings:
         warnings.warn(warning, stacklevel=2)
     parts = [np.zeros((0, len(predictor.class_names)), np.float32)]
     with predictor:
+        if features is not None:
+            names, rows = read_features(features)
+            parts.append(predictor.logits_of_features(rows))
         for start in range(0, len(load), batch):
             parts.append(predictor.logits([one() for one in load[start : start + batch]]))
     scores: Any = np.concatenate(parts)

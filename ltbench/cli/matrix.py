@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ltbench.cli.fit import needs_on
+from ltbench.engine.fit import needs_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,9 +50,9 @@ class Label:
 
 @dataclass(frozen=True)
 class Answer:
-    """Logits float32 [C] of one picture, and where it was drawn."""
+    """Logits float32 [C] of one picture or row of features, and where it was drawn."""
 
-    picture: Picture
+    name: str
     logits: npt.NDArray[np.float32]
     drawn: Path | None = None
 
@@ -63,7 +63,9 @@ class Showing:
 
     Attributes:
         top: that many classes a picture; None takes those above the threshold (five where there is none).
-        threshold: probability above which a class is present; None where logits mean no probability.
+        threshold: probability above which a class is present; None where logits mean no probability, or with limits.
+        limits: logit above which each class is present, None for a class that never is; None without such limits.
+        rule: what the limits were chosen for.
     """
 
     record: RunRecord
@@ -71,12 +73,31 @@ class Showing:
     warnings: tuple[str, ...]
     top: int | None
     threshold: float | None
+    limits: Mapping[str, float | None] | None = None
+    rule: str = ""
 
     @classmethod
-    def of(cls, predictor: Predictor, top: int | None, threshold: float | None) -> Showing:
+    def of(
+        cls,
+        predictor: Predictor,
+        top: int | None,
+        threshold: float | None,
+        limits: Mapping[str, float | None] | None = None,
+        rule: str = "",
+    ) -> Showing:
         """What was asked for, with the defaults for a method like this."""
-        limit = (THRESHOLD if threshold is None else threshold) if predictor.calibrated else None
-        return cls(predictor.record, predictor.class_names, predictor.warnings, top, limit)
+        limit = (THRESHOLD if threshold is None else threshold) if predictor.calibrated and limits is None else None
+        return cls(predictor.record, predictor.class_names, predictor.warnings, top, limit, limits, rule)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether logits mean probabilities."""
+        return self.record.method.calibrated
+
+    @property
+    def decides(self) -> bool:
+        """Whether it says which classes are present."""
+        return self.threshold is not None or self.limits is not None
 
     def ranked(self, logits: npt.NDArray[np.float32], most: int | None = None) -> list[Label]:
         """Classes, highest first, ties to the lowest column."""
@@ -84,16 +105,20 @@ class Showing:
         return [self._label(self.class_names[int(k)], float(logits[k])) for k in order]
 
     def _label(self, name: str, logit: float) -> Label:
+        probability = _sigmoid(logit) if self.calibrated else None
+        if self.limits is not None:
+            limit = self.limits.get(name)
+            return Label(name, logit, probability, limit is not None and logit > limit)
         if self.threshold is None:
-            return Label(name, logit, None, None)
+            return Label(name, logit, probability, None)
         # Compared as logits: at 0.5 a class is present exactly where its logit is positive, as it is judged.
-        return Label(name, logit, _sigmoid(logit), logit > _logit(self.threshold))
+        return Label(name, logit, probability, logit > _logit(self.threshold))
 
     def listed(self, logits: npt.NDArray[np.float32]) -> list[Label]:
         """The classes that a table lists."""
         if self.top is not None:
             return self.ranked(logits, self.top)
-        if self.threshold is None:
+        if not self.decides:
             return self.ranked(logits, TOP)
         return [label for label in self.ranked(logits) if label.present]
 
@@ -117,22 +142,27 @@ def _logit(probability: float) -> float:
 def print_predictions(showing: Showing, answers: Sequence[Answer], drawn_to: Path | None) -> None:
     """A table with one block a picture."""
     rows = []
-    marked = showing.threshold is not None and showing.top is not None
+    marked = showing.decides and showing.top is not None
     for answer in answers:
         listed = showing.listed(answer.logits)
         if not listed:
             first = showing.ranked(answer.logits, 1)[0]
-            rows.append([str(answer.picture.path), f"none (first: {first.name})", first.value])
+            mark = [""] if marked else []
+            rows.append([answer.name, f"none (first: {first.name})", first.value, *mark])
         for number, label in enumerate(listed):
             mark = ["yes" if label.present else ""] if marked else []
-            rows.append(["" if number else str(answer.picture.path), label.name, label.value, *mark])
-    value = Column("score" if showing.threshold is None else "probability", right=True)
+            rows.append(["" if number else answer.name, label.name, label.value, *mark])
+    value = Column("probability" if showing.calibrated else "score", right=True)
     columns: list[Column | str] = ["picture", Column("label", whole=True), value, *(["present"] if marked else [])]
     print_table(columns, rows, showing.title)
-    if showing.threshold is None:
+    if not showing.calibrated:
         say(fold("Scores order the classes of a picture; they are not probabilities."))
-    else:
+    if showing.threshold is not None:
         say(fold(f"Present: probability above {showing.threshold:g}."))
+    if showing.limits is not None:
+        without = [name for name in showing.class_names if showing.limits.get(name) is None]
+        never = f" Never present, for want of one: {', '.join(without)}." if without else ""
+        say(fold(f"Present: above the threshold of each class, chosen for {showing.rule} on validation images.{never}"))
     if drawn_to is not None:
         say(f"Drawn: {len(answers)} in {drawn_to}")
 
@@ -152,12 +182,14 @@ def predictions_json(
             "seed": record.seed,
         },
         "classes": list(showing.class_names),
-        "calibrated": showing.threshold is not None,
+        "calibrated": showing.calibrated,
         "threshold": showing.threshold,
+        "thresholds": None if showing.limits is None else dict(showing.limits),
+        "rule": showing.rule or None,
         "warnings": list(showing.warnings),
         "pictures": [
             {
-                "path": str(answer.picture.path),
+                "path": answer.name,
                 "drawn": None if answer.drawn is None else str(answer.drawn),
                 "labels": [
                     {
@@ -211,7 +243,7 @@ class Drawing:
         from ltbench.report.annotate import Bar, annotated
 
         labels = showing.ranked(logits, showing.top or TOP)
-        if showing.top is None and showing.threshold is not None:
+        if showing.top is None and showing.decides:
             present = sum(bool(label.present) for label in showing.ranked(logits, BARS))
             labels = showing.ranked(logits, max(TOP, present))
         low, high = float(logits.min()), float(logits.max())
@@ -227,6 +259,8 @@ class Drawing:
         note = "scores: they order the classes, they are not probabilities"
         if showing.threshold is not None:
             note = f"probabilities; blue: above {showing.threshold:g}"
+        elif showing.limits is not None:
+            note = f"blue: above the class's threshold ({showing.rule})"
         drawn = annotated(image, bars, showing.title, note, showing.threshold)
         place = self._places[picture.path]
         write_with(place, lambda file: drawn.save(file, "PNG"))

@@ -9,6 +9,7 @@ from ltbench.cli.lazy import LazyGroup
 _AT = "ltbench.cli.commands"
 
 COMMANDS = {
+    "recommend": (f"{_AT}.recommend:recommend", "Find out which method to use for a task."),
     "run": (f"{_AT}.run:run", "Run one method on one task and record the scores."),
     "sweep": (f"{_AT}.sweep:sweep", "Run many: tasks x methods x seeds."),
     "tune": (f"{_AT}.tune:tune", "Search a method's options on validation data."),

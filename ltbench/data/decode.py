@@ -122,6 +122,20 @@ def decode(source: Path | bytes, *, published: bool = False) -> Decoded:
         raise Undecodable(" ".join(str(error).split()) or type(error).__name__) from error
 
 
+def shown(image: Image) -> Image:
+    """A picture that is in memory already as RGB, by the rules of :func:`decode`.
+
+    Raises:
+        UserError: its values have no range that is known.
+    """
+    try:
+        return _as_shown(image).image
+    except Undecodable as error:
+        raise UserError(
+            f"a picture cannot be used: {error.why}", error.hint or "give it in 8 bits a channel"
+        ) from error
+
+
 def looks_like_picture(path: Path) -> bool:
     """Whether a file begins as a picture does, whatever its name; those that only another library reads count too.
 

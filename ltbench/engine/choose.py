@@ -55,7 +55,7 @@ def choose_backbone(
             whose += "" if variant or chosen == spec.variants[0] else f", variant {chosen}"
             return Chosen(one.backbones[0], f"{whose}: {one.origin}")
     layers = [one.overrides for one in asked[:1]] + [dict(overrides or {})]
-    return default_backbone(task, wanted_of(_needs(spec, layers)))
+    return default_backbone(task, wanted_of(needs_under(spec, layers)))
 
 
 def _named(name: str | None, presets: Sequence[Preset], spec: MethodSpec) -> list[Preset]:
@@ -65,7 +65,12 @@ def _named(name: str | None, presets: Sequence[Preset], spec: MethodSpec) -> lis
     return [one for one in presets if one.name == name]
 
 
-def _needs(spec: MethodSpec, layers: Sequence[Mapping[str, Any]]) -> Needs:
+def needs_under(spec: MethodSpec, layers: Sequence[Mapping[str, Any]]) -> Needs:
+    """What a method needs with options laid over its base configuration, later layers over earlier ones.
+
+    Raises:
+        UserError: the method cannot be loaded, or an option does not fit.
+    """
     if not any(layers):
         return facts_of(spec).needs
     cls = spec.load()

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
@@ -22,7 +23,7 @@ from ltbench.data.progress import SILENT
 from ltbench.engine.again import again
 from ltbench.engine.answer import Logits
 from ltbench.engine.encode import Encoder
-from ltbench.engine.inputs import Rowset
+from ltbench.engine.inputs import FeatureInputs, Inputs, Rowset
 from ltbench.engine.kept import Kept, read_kept
 from ltbench.engine.machine import compute_with
 from ltbench.engine.needs import behind_preprocessing
@@ -93,9 +94,31 @@ class Predictor:
         """Logits float32 [n, C] of RGB pictures; they are encoded in one batch."""
         setup = self._phase.setup
         rows = [str(row) for row in range(len(pictures))]
-        inputs = setup.encoder.inputs(_Held(pictures), rows, _UNCACHED, "")
-        batch = Rowset(inputs, torch.zeros((len(rows), 0), dtype=torch.int8)).batch(np.arange(len(rows)))
-        return self._logits_of(batch)
+        return self._logits(setup.encoder.inputs(_Held(pictures), rows, _UNCACHED, ""))
+
+    def logits_of_features(self, features: npt.NDArray[np.float32]) -> Logits:
+        """Logits float32 [n, C] of global features float32 [n, D], as the run's encoder gives them.
+
+        Raises:
+            UserError: the method looks at more than one feature an image, or they are of another width.
+        """
+        setup = self._phase.setup
+        asked, dim = setup.method.needs().input, setup.backbone.card.dim
+        if asked != "global":
+            raise UserError(
+                f"{self.record.method.name} looks at {asked} inputs, so one feature an image is not enough",
+                "ltbench predict with pictures",
+            )
+        if features.shape[1] != dim:
+            raise UserError(
+                f"the features have {features.shape[1]} numbers an image, those of the run {dim}",
+                f"compute them with {self.record.backbone.name}",
+            )
+        return self._logits(FeatureInputs(features[:, None, :]))
+
+    def _logits(self, inputs: Inputs) -> Logits:
+        rows = len(inputs)
+        return self._logits_of(Rowset(inputs, torch.zeros((rows, 0), dtype=torch.int8)).batch(np.arange(rows)))
 
 
 def open_run(
@@ -106,6 +129,7 @@ def open_run(
     weights: str | None = None,
     device: str = "auto",
     threads: int | None = None,
+    features: Path | None = None,
 ) -> Predictor:
     """Build a recorded method again.
 
@@ -116,6 +140,7 @@ def open_run(
         weights: file of the backbone's weights, where the run's came from a file.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads; None takes those of the run.
+        features: file of the features that are to be predicted on, for a run on features.
 
     Raises:
         UserError: the run did not complete, lacks its weights, or cannot be built again as it was; no such classes.
@@ -133,7 +158,7 @@ def open_run(
     state = _state(record, path.parent, kept)
     compute_with(threads or record.threads)
     where = pick_device(device)
-    backbone = _backbone(record, needs, weights, where)
+    backbone = _backbone(record, needs, weights, where, features)
     setup = Setup(
         method=method,
         variant=record.method.variant,
@@ -206,6 +231,15 @@ def _kept(record: RunRecord, folder: Path) -> Kept:
         raise UserError(error.message, again(record)) from error
 
 
+def weights_of(record: RunRecord, folder: Path) -> dict[str, Tensor]:
+    """The weights of a run, if they are those that it wrote.
+
+    Raises:
+        UserError: they, or what says which they are, are missing, damaged, or others.
+    """
+    return _state(record, folder, _kept(record, folder))
+
+
 def _state(record: RunRecord, folder: Path, kept: Kept) -> dict[str, Tensor]:
     """The weights, if they are those that the run wrote."""
     from safetensors.torch import load
@@ -227,14 +261,25 @@ def _state(record: RunRecord, folder: Path, kept: Kept) -> dict[str, Tensor]:
         raise UserError(f"{path} is damaged ({error})", again(record)) from error
 
 
-def _backbone(record: RunRecord, needs: Needs, weights: str | None, device: torch.device) -> Backbone:
-    """The encoder with the very weights and preprocessing of the run."""
+def _backbone(
+    record: RunRecord, needs: Needs, weights: str | None, device: torch.device, features: Path | None
+) -> Backbone:
+    """The encoder with the very weights and preprocessing of the run; for a run on features, these features."""
     facts = record.backbone
     if "image" not in facts.offers:
-        raise UserError(
-            f"backbone {facts.name} is a file of features that were computed elsewhere; it cannot encode pictures",
-            f"ltbench run --task {record.task.address} --method {record.method.name} --backbone tiny-clip",
-        )
+        if features is None:
+            raise UserError(
+                f"backbone {facts.name} is a file of features that were computed elsewhere; it cannot encode pictures",
+                f"ltbench predict --run {record.key[:8]} FEATURES.npz",
+            )
+        # Another file stands in: what was computed there, nobody can check but by its width.
+        backbone = open_backbone(f"precomputed:{features}", offline=True)
+        if backbone.card.dim != facts.dim:
+            raise UserError(
+                f"{features.name} has {backbone.card.dim} numbers an image, the features of the run {facts.dim}",
+                "compute them as those of the run",
+            )
+        return backbone
     if weights is None and facts.weights.startswith("file "):
         raise UserError(
             f"the weights of backbone {facts.name} came from {facts.weights}; records name no places",
@@ -275,7 +320,10 @@ def _differences(record: RunRecord, backbone: Backbone) -> list[str]:
             f"method {facts.name} is from {installed.distribution} {installed.version} here, the run's was from "
             f"{facts.distribution} {facts.version}"
         )
-    if backbone.card.revision != record.backbone.revision:
+    if "image" not in record.backbone.offers:
+        if backbone.card.weights_sha256 != record.backbone.weights_sha256:
+            found.append(f"nothing here can tell whether these features are made as those of {record.backbone.name}")
+    elif backbone.card.revision != record.backbone.revision:
         found.append(f"the encoder is {backbone.card.revision} here, the run's was {record.backbone.revision}")
     return found
 

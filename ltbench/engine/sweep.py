@@ -77,6 +77,8 @@ class CellResult:
 def expand(plan: SweepPlan) -> list[Cell]:
     """All runs of a plan: recipes with one seed after the other, so that a stopped sweep has whole recipes.
 
+    A deterministic recipe gets the first seed alone, because its other runs would repeat that one.
+
     Raises:
         UnknownName: a task or a recipe that nobody registered.
         UserError: an item names a task that the plan does not have.
@@ -94,8 +96,21 @@ def expand(plan: SweepPlan) -> list[Cell]:
         for task in tasks
         for item, chosen in zip(plan.items, own, strict=True)
         if not chosen or task in chosen
-        for seed in plan.seeds
+        for seed in (plan.seeds[:1] if _is_deterministic(item.method) else plan.seeds)
     ]
+
+
+def _is_deterministic(method: str) -> bool:
+    return registry().methods.get(method).spec.deterministic
+
+
+def run_once(plan: SweepPlan) -> list[str]:
+    """A line on the recipes whose seed changes nothing, so that they get one; empty where there are none."""
+    names = list(dict.fromkeys(item.method for item in plan.items if _is_deterministic(item.method)))
+    if not names or len(plan.seeds) < 2:
+        return []
+    verb = "is" if len(names) == 1 else "are"
+    return [f"{', '.join(names)} {verb} deterministic: one run in place of {len(plan.seeds)}, of seed {plan.seeds[0]}"]
 
 
 def backbone_of(cell: Cell, plan: SweepPlan) -> Chosen:
@@ -125,7 +140,7 @@ def chosen_backbones(plan: SweepPlan) -> list[str]:
 def sweep(plan: SweepPlan, options: SweepOptions, reporter: Reporter = SILENT) -> list[CellResult]:
     """Run a plan; one line a run. A run that fails, is refused or whose process dies never stops the others."""
     cells = expand(plan)
-    for line in filter(None, [*chosen_backbones(plan), unaccelerated(plan.dtype, options.device)]):
+    for line in filter(None, [*run_once(plan), *chosen_backbones(plan), unaccelerated(plan.dtype, options.device)]):
         reporter.line(line)
     jobs = min(options.jobs or max(1, usable_cores() // plan.threads), len(cells))
     if options.workers is None and jobs > 1:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ import yaml
 from filelock import FileLock, Timeout
 
 from ltbench.backbones.registry import find_backbone
+from ltbench.data.base import Labels
 from ltbench.data.progress import SILENT, Reporter
+from ltbench.engine.answer import Logits
 from ltbench.engine.facts import facts_with
 from ltbench.engine.failures import Diverged, MachineFault, OutOfTime, is_the_machines
 from ltbench.engine.needs import read_task
@@ -57,6 +60,10 @@ class Trial:
     score: float | None
     seconds: float
     reason: str = ""
+
+
+class SearchBusy(UserError):
+    """Another process is at the same search."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ def tune(
     """Search around the configuration that a request resolves to.
 
     Args:
-        trials: configurations tried, the unchanged one included.
+        trials: configurations tried, the unchanged one included; that alone needs nothing to tune.
         seconds_per_trial: time cap of one trial's training.
         space: in place of the method's own search space.
 
@@ -108,7 +115,7 @@ def tune(
     """
     resolved = resolve_method(request)
     chosen = space if space is not None else search_space(resolved.method, request.backbone)
-    if not chosen:
+    if not chosen and trials > 1:
         raise UserError(f"method {request.method} declares nothing to tune", "give --space 'field=[a, b]'")
     if request.task.validation.kind == "none":
         raise UserError(f"task {request.task.address} has no validation rows to tune on", "ltbench list tasks")
@@ -148,7 +155,9 @@ def tune(
             search = Search(identity, draws, chosen, base, size, folder)
             done = _search(request, trials, seconds_per_trial, search, reporter)
     except Timeout as error:
-        raise UserError(f"another process is tuning {request.method} here", "wait for it, or give --out DIR") from error
+        raise SearchBusy(
+            f"another process is tuning {request.method} here", "wait for it, or give --out DIR"
+        ) from error
     scored = [trial for trial in done if trial.score is not None]
     if not scored:
         raise UserError(f"none of {trials} trials of {request.method} completed", "read trials.json below --out")
@@ -208,7 +217,11 @@ def _search(
     for number in range(len(done), trials):
         drawn = np.random.default_rng(seed_for(search.draws, "trial", number))
         overrides = {} if number == 0 else draw(search.space, drawn)
-        trial = _try(request, number, overrides, seconds_per_trial, search.folder / f"trial-{number}", reporter)
+        equal = _as_before(done, search.base, overrides)
+        if equal is not None:
+            trial = replace(equal, number=number, overrides=overrides, seconds=0.0, reason=f"as trial {equal.number}")
+        else:
+            trial = _try(request, number, overrides, seconds_per_trial, search.folder / f"trial-{number}", reporter)
         score = trial.status if trial.score is None else f"{request.task.headline} {trial.score:.2f}"
         reporter.line(f"trial {number} ({number + 1}/{trials}): {score} {overrides or '(unchanged)'}")
         done.append(trial)
@@ -227,6 +240,18 @@ def _search(
         }
         write_atomic(search.folder / SEARCH_RECORD, json.dumps(document, indent=1, sort_keys=True) + "\n")
     return done[:trials]
+
+
+def _as_before(done: Sequence[Trial], base: Mapping[str, Any], overrides: Mapping[str, Any]) -> Trial | None:
+    """The completed trial of the same configuration, whose seed is the same and so its score."""
+    asked = _plain({**base, **overrides})
+    same = (one for one in done if one.status == "completed" and _plain({**base, **one.overrides}) == asked)
+    return next(same, None)
+
+
+def _plain(config: Mapping[str, Any]) -> str:
+    """As a record has it, where tuples are lists."""
+    return json.dumps(config, sort_keys=True)
 
 
 def _tuning_view(prepared: Prepared) -> TrainView:
@@ -301,6 +326,19 @@ def validation_score(
         OutOfTime: the deadline passed.
         Diverged: the loss stopped being finite.
     """
+    logits, validation = validation_logits(request, folder, reporter, deadline)
+    found = evaluate(logits, judged_labels(validation.observed), None, (request.task.headline,))
+    return found.scores[request.task.headline]["total"]
+
+
+def validation_logits(
+    request: RunRequest, folder: Path, reporter: Reporter = SILENT, deadline: float | None = None
+) -> tuple[Logits, TrainView]:
+    """Train on the tuning view; logits float32 [n, C] of its validation rows, and these rows.
+
+    Raises:
+        OutOfTime: as :func:`validation_score`, like Diverged.
+    """
     prepared = prepare(request, reporter)
     view = _tuning_view(prepared)
     validation = view.validation
@@ -310,8 +348,19 @@ def validation_score(
     phase = Phase1(setup)
     phase.run()
     logits = phase.predict(phase.test_inputs(validation, "encoding validation images"), validation.class_names)
-    found = evaluate(logits, validation.observed, None, (request.task.headline,))
-    return found.scores[request.task.headline]["total"]
+    return logits, validation
 
 
-__all__ = ["Trial", "TuneReport", "parse_space", "search_space", "tune", "validation_score"]
+def judged_labels(observed: Labels) -> Labels:
+    """Labels int8 [N, C] of validation rows as a choice can be judged by.
+
+    Where they name only what is there, what they do not name counts as absent: against no absent label at all every
+    order of the images would be perfect.
+    """
+    return observed if (observed == -1).any() else np.where(observed == 0, np.int8(-1), observed)
+
+
+__all__ = [
+    "SearchBusy", "Trial", "TuneReport", "judged_labels", "parse_space", "search_space", "tune", "validation_logits",
+    "validation_score",
+]  # fmt: skip

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ltbench.cli.commands.listing import note_plugins
-from ltbench.cli.fit import needs_on
 from ltbench.cli.options import json_option
-from ltbench.cli.output import Column, print_json, print_table, say
+from ltbench.cli.output import Column, fold, print_json, print_table, say
+from ltbench.engine.fit import NO_BACKBONE, lacks_on, needs_on
+from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
     from ltbench.method import Needs
@@ -20,14 +21,26 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--task", "address", default=None, help="Say which methods can run on this task.")
+@click.option(
+    "--backbone",
+    default=None,
+    metavar="NAME",
+    help="With --task: with this encoder. [default: what each run would take]",
+)
 @json_option
-def methods(address: str | None, as_json: bool) -> None:
+def methods(address: str | None, backbone: str | None, as_json: bool) -> None:
     """Methods: what can be run."""
     from ltbench.plugin.manager import registry
 
+    if backbone is not None:
+        from ltbench.backbones.registry import find_backbone
+
+        if address is None:
+            raise UserError("--backbone says what an encoder serves on a task", "ltbench list methods --task NAME …")
+        find_backbone(backbone)
     items = list(registry().methods)
     task = _first_task(address)
-    rows = [_row(item, task) for item in items]
+    rows = [_row(item, task, backbone) for item in items]
     if as_json:
         print_json(rows)
     elif task is None:
@@ -40,7 +53,10 @@ def methods(address: str | None, as_json: bool) -> None:
             [Column("method", whole=True), f"on {task.name}", "why not, or what it uses besides"],
             [[row["name"], "yes" if row["fits"] else "no", row["why_not"] or row["uses"]] for row in rows],
         )
-        say(f"{sum(row['fits'] for row in rows)} of {len(rows)} methods run on {task.name}.")
+        served = f" with {backbone}" if backbone is not None else ""
+        say(f"{sum(row['fits'] for row in rows)} of {len(rows)} methods run on {task.name}{served}.")
+        if any(row["no_default"] for row in rows):
+            say(fold(f"{task.name} has no default backbone; --backbone NAME says which methods its encoder serves."))
     note_plugins()
 
 
@@ -53,7 +69,7 @@ def _first_task(address: str | None) -> Task | None:
     return resolve(address)[0]
 
 
-def _row(item: Registered[MethodSpec], task: Task | None) -> dict[str, Any]:
+def _row(item: Registered[MethodSpec], task: Task | None, backbone: str | None) -> dict[str, Any]:
     spec = item.spec
     row: dict[str, Any] = {
         "name": spec.name,
@@ -65,8 +81,12 @@ def _row(item: Registered[MethodSpec], task: Task | None) -> dict[str, Any]:
         "version": item.version,
     }
     if task is not None:
-        needs, lacks = needs_on(spec, task)
-        row |= {"fits": not lacks, "why_not": "; ".join(lacks.values()), "uses": _uses(needs, task)}
+        needs, _ = needs_on(spec, task)
+        lacks = lacks_on(spec, task, backbone)
+        # Without a default backbone a method fits as soon as somebody names one.
+        bare = lacks.pop(NO_BACKBONE, None) is not None
+        why_not = "; ".join(lacks.values())
+        row |= {"fits": not lacks, "why_not": why_not, "uses": _uses(needs, task), "no_default": bare}
     return row
 
 

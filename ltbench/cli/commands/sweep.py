@@ -42,7 +42,12 @@ if TYPE_CHECKING:
 OPTIONS = [
     click.option("--plan", "plan_file", type=PATH, default=None, help="YAML with tasks, methods, seeds, backbone."),
     click.option("--tasks", type=NameList(), default=None, help="Tasks, with or without @setting."),
-    click.option("--methods", type=MethodList(), default=None, help="Methods, or Python files of such: my.py."),
+    click.option(
+        "--methods",
+        type=MethodList(),
+        default=None,
+        help="Methods, or Python files of such: my.py; 'suggested', 'all' and patterns as '*-linear' take what fits.",
+    ),
     method_files_option,
     click.option("--seeds", type=SeedList(), default=None, help="Seeds. [default: 0,1,2]"),
     backbone_option,
@@ -101,7 +106,7 @@ def sweep(
     plan = _plan(ctx, plan_file, tasks, methods, rest)
     from ltbench.cli.planned import begin, show
     from ltbench.engine.how import SweepOptions
-    from ltbench.engine.sweep import chosen_backbones, expand
+    from ltbench.engine.sweep import chosen_backbones, expand, run_once
 
     options = SweepOptions(
         out=out,
@@ -114,7 +119,7 @@ def sweep(
     )
     named = "the sweep" if plan_file is None else f"plan {plan_file.name}"
     if dry_run:
-        for line in chosen_backbones(plan):
+        for line in [*run_once(plan), *chosen_backbones(plan)]:
             note(line)
         show(plan, options, named)
         labels = [cell.label for cell in expand(plan)]
@@ -142,6 +147,7 @@ def _plan(
 ) -> SweepPlan:
     """The plan of the file or of the options; a plan file says everything that decides results."""
     from ltbench.cli.names import check_names
+    from ltbench.engine.select import items_of
     from ltbench.engine.sweep_plan import SweepPlan
 
     if plan_file is not None:
@@ -157,7 +163,8 @@ def _plan(
         raise UserError("a sweep needs --tasks and --methods, or --plan FILE", "ltbench sweep --help")
     else:
         given = {name: value for name, value in rest.items() if value is not None}
-        plan = SweepPlan.of(tasks, methods, **given)
+        items = items_of(methods, tasks, given.get("backbone"))
+        plan = SweepPlan(tasks=tuple(tasks), items=items, **given)
     for item in plan.items:
         check_names(item.method, item.backbone or plan.backbone)
     return plan

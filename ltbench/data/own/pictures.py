@@ -61,6 +61,18 @@ class Found:
     problems: list[UserError]
 
 
+def features_among(given: Sequence[Path]) -> Path | None:
+    """The file of features, if that is what is named.
+
+    Raises:
+        UserError: it is named beside something else.
+    """
+    files = [path for path in given if path.suffix.lower() == ".npz" and not path.is_dir()]
+    if files and len(given) > 1:
+        raise UserError(f"{files[0]} is a file of features, which is predicted on alone", f"leave {given[-1]} out")
+    return files[0] if files else None
+
+
 def find_pictures(given: Sequence[Path]) -> Found:
     """Files as named, and all pictures below folders: by their content, or by an ending that only pictures have.
 

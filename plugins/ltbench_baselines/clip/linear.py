@@ -92,6 +92,11 @@ class LinearProbe(Method):
         folds: int = Field(5, ge=2, description="folds of the stratified cross-validation; lbfgs only")
         max_iter: int = Field(1000, ge=1, description="iteration limit of L-BFGS; lbfgs only")
 
+        def idle(self) -> frozenset[str]:
+            """Of L-BFGS, what only the gradient solver looks at."""
+            gradient = {"schedule", "lr", "weight_decay", "epochs", "batch_size", "augment"}
+            return super().idle() | (gradient if self.solver == "lbfgs" else frozenset())
+
     config: Config
 
     @classmethod

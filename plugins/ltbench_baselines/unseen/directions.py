@@ -93,6 +93,11 @@ class DiverseDirections(Directions):
         super().__init__(net, number, RankNetLoss())
         self.diversity = diversity
 
+    @property
+    def criteria(self) -> tuple[nn.Module, ...]:
+        """The one loss."""
+        return (self.diversity,)
+
     def losses(self, batch: Batch, words: Tensor) -> dict[str, Tensor]:
         """Ranking and spread in one term."""
         return {"loss_rank": self.diversity(self.matrices(batch), words, batch.observed)}

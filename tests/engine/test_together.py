@@ -138,7 +138,9 @@ def test_accumulation_is_in_the_key_and_the_record_where_it_is_used(
 
 
 @pytest.mark.slow
-def test_torchrun_starts_them(tmp_path: Path) -> None:
+def test_torchrun_starts_them(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if not request.config.getoption("--campaign"):
+        pytest.skip("imports torch three times: pytest --campaign")
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "ltbench"]
     done = subprocess.run(
         [*command, *words("linear-probe", tmp_path, "-o", "epochs=2")],

@@ -36,6 +36,8 @@ class RankWeightedHinge(MultiLabelLoss):
     The Good, the Bad and the Ugly, CVPR 2017 (arXiv 1703.04394) print it; without code.
     """
 
+    over = "rows"
+
     def __init__(self, *, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
 

@@ -67,6 +67,7 @@ def run(
     device: str = "auto",
     threads: int = 1,
     workers: int | None = None,
+    accumulation: int = 1,
     data_root: Path | None = None,
     out: str | Path = "ltbench-runs",
     limit: int | None = None,
@@ -79,6 +80,8 @@ def run(
 ) -> list[Finished]:
     """Run one method on one task, as ``ltbench run`` does: one run for each setting and seed.
 
+    In a script that torchrun started, the processes work on each run together, and each gets the record.
+
     Args:
         task: address or task.
         method: name, class, or the file of one (``my.py``, ``my.py:Adapter``).
@@ -90,6 +93,7 @@ def run(
         share: train on this share of the training rows; never ranked.
         selection: the epoch that counts: the last, or the best on validation rows, which the row says.
         workers: threads that load pictures ahead of training; None takes the cores that are left. Changes no result.
+        accumulation: passes that a training batch is cut into, where it does not fit into memory.
         validation: labels of validation rows, for methods that ask for such and to choose an epoch; ``clean`` ones make
             the row say so.
 
@@ -129,6 +133,7 @@ def run(
                 device=device,
                 threads=threads,
                 workers=workers,
+                accumulation=accumulation,
                 data_root=data_root,
                 out=Path(out),
                 limit=limit,
@@ -140,12 +145,14 @@ def run(
             )
             requests.append(request)
     clear(look_at(requests), default_offline())
+    from ltbench.engine.ranks import joined
     from ltbench.engine.run import run_one
 
     finished = []
-    for request in requests:
-        reporter.line(request.headline)
-        finished.append(run_one(request, reporter))
+    with joined(device) as ranks:
+        for request in requests:
+            reporter.line(request.headline)
+            finished.append(run_one(request, reporter, ranks))
     return finished
 
 

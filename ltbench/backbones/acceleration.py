@@ -17,10 +17,10 @@ def unaccelerated(dtype: str, device: str, cpuinfo: Path = CPUINFO) -> str:
 
     Args:
         dtype: of the towers.
-        device: ``cpu``, ``cuda`` (whose chip the line does not concern) or ``auto``.
+        device: ``cpu``, ``cuda`` or ``mps`` (whose chip the line does not concern) or ``auto``.
         cpuinfo: where the system lists what its processor can do.
     """
-    if dtype != "bfloat16" or device.startswith("cuda"):
+    if dtype != "bfloat16" or device.startswith(("cuda", "mps")):
         return ""
     known = _flags(cpuinfo)
     if known is None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ltbench.backbones.among import ALONE, Among, dealt
 from ltbench.backbones.base import Backbone
 from ltbench.backbones.encode import Encoder, Job, Kind
 from ltbench.backbones.features import FeatureRows, Features
@@ -27,6 +30,8 @@ from ltbench.plugin.system import slug
 __all__ = ["FeatureCache", "Features", "Kind", "View", "flip", "identity", "limit_bytes", "seeded_view"]
 
 _SPARE = 64 * 2**20
+#: Seconds after which a shared disk shows what another machine wrote, or never will.
+_PATIENCE = 90.0
 
 
 class FeatureCache:
@@ -58,8 +63,13 @@ class FeatureCache:
         max_bytes: int | None = None,
         workers: int = 2,
         label: str = "",
+        among: Among = ALONE,
     ) -> Features:
         """Features of all images under all views; only missing rows are encoded.
+
+        Several processes that ask for the same rows together deal the missing ones in whole batches, so that each
+        feature has the bits that one process would give it. Rank 0 alone holds the folder's lock: the others wait for
+        nobody while they encode, and a process of another run finds the rows when all have been written.
 
         Args:
             backbone: the encoder; its dtype is part of the key.
@@ -73,6 +83,7 @@ class FeatureCache:
             max_bytes: most bytes to add; None takes ``LTBENCH_CACHE_LIMIT``, else 50 GiB.
             workers: threads that decode images.
             label: what the progress bar says; empty names the backbone.
+            among: the processes that ask together, each with the same rows.
 
         Raises:
             UserError: the backbone does not offer the kind; the need exceeds the limit or the free space; an image
@@ -94,17 +105,28 @@ class FeatureCache:
         }
         places = folder.note("regions") if kind == "region" else 0
         index = Index() if places is None else folder.read(encoder.width(places), wanted)
-        if any(key not in index.where for key in wanted):
-            with folder.lock():
-                folder.prepare()
-                places = encoder.regions() if kind == "region" else 0
-                folder.set_note("regions", places)
-                index = folder.read(encoder.width(places), wanted, repair=True)
-                missing = [job for key, job in wanted.items() if key not in index.where]
-                if missing:
-                    self._check_disk(backbone, len(missing), len(wanted), encoder.width(places), reporter, max_bytes)
-                    encoder.encode(missing, images, ids, folder, reporter, label)
-                    index = folder.read(encoder.width(places), wanted)
+        lacks = any(key not in index.where for key in wanted)
+        if among.agree(lambda: lacks):
+            with folder.lock() if among.rank == 0 else nullcontext():
+
+                def set_up() -> tuple[int, list[str]]:
+                    folder.prepare()
+                    places = encoder.regions() if kind == "region" else 0
+                    folder.set_note("regions", places)
+                    found = folder.read(encoder.width(places), wanted, repair=True)
+                    missing = [key for key in wanted if key not in found.where]
+                    if missing:
+                        self._check_disk(
+                            backbone, len(missing), len(wanted), encoder.width(places), reporter, max_bytes
+                        )
+                    return places, missing
+
+                places, missing = among.agree(set_up)
+                own = [wanted[key] for key in dealt(among, missing, batch_size)]
+                among.each(lambda: encoder.encode(own, images, ids, folder, reporter, label) if own else None)
+            index = among.each(lambda: _written(folder, encoder.width(places or 0), wanted))
+        elif lacks:
+            index = _written(folder, encoder.width(places or 0), wanted)
         return _gather(index, keys, ids, views, backbone, kind, places or 0)
 
     def _folder(self, backbone: Backbone, kind: Kind, reporter: Reporter) -> ShardFolder:
@@ -138,6 +160,26 @@ class FeatureCache:
                 f"the features of {missing} rows need {human(need)} on disk, {human(free)} are free",
                 "set LTBENCH_CACHE to a folder on another disk, or free space",
             )
+
+
+def _written(folder: ShardFolder, width: int, wanted: Mapping[str, Job]) -> Index:
+    """Rows that have been written, by this process or by others; a shared disk may show those a little later.
+
+    Raises:
+        UserError: some are not to be seen here.
+    """
+    until = time.monotonic() + _PATIENCE
+    while True:
+        index = folder.read(width, wanted)
+        lost = sum(key not in index.where for key in wanted)
+        if not lost:
+            return index
+        if time.monotonic() > until:
+            raise UserError(
+                f"{lost} of {len(wanted)} features that were encoded together are not to be seen here",
+                "LTBENCH_CACHE=DIR, a folder that all machines of the run share",
+            )
+        time.sleep(1.0)
 
 
 def human(size: float, whole: bool = False) -> str:

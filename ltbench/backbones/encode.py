@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -80,22 +81,43 @@ class Encoder:
         """Encode jobs in batches and append them, a shard at a time, so that a killed process loses one shard."""
         keys: list[str] = []
         rows: list[Float32] = []
+        # On a GPU the next batch is sent off before the features of one are fetched, which waits for them.
+        under_way: deque[tuple[Sequence[Job], Tensor]] = deque()
+        lag = 1 if self.device.type == "cuda" else 0
         label = label or f"encoding with {self.backbone.card.name}"
         with reporter.task(label, len(jobs)) as advance, self._frozen():
+
+            def fetch() -> None:
+                batch, found = under_way.popleft()
+                encoded: Float32 = found.cpu().numpy()
+                self._check_finite(encoded, [ids[job.row] for job in batch])
+                keys.extend(job.key for job in batch)
+                rows.append(encoded)
+                advance(len(batch))
+                if len(keys) >= _SHARD_ROWS or len(keys) * encoded.shape[1] * 4 >= _SHARD_BYTES:
+                    flush()
+
+            def flush() -> None:
+                folder.append(list(keys), np.concatenate(rows))
+                keys.clear()
+                rows.clear()
+
             try:
                 for batch, pixels in self._batches(jobs, images, ids):
-                    encoded = self._encode_batch(pixels.to(self.device))
-                    self._check_finite(encoded, [ids[job.row] for job in batch])
-                    keys.extend(job.key for job in batch)
-                    rows.append(encoded)
-                    advance(len(batch))
-                    if len(keys) >= _SHARD_ROWS or len(keys) * encoded.shape[1] * 4 >= _SHARD_BYTES:
-                        folder.append(keys, np.concatenate(rows))
-                        keys, rows = [], []
+                    under_way.append((batch, self._encode_batch(self._sent(pixels))))
+                    if len(under_way) > lag:
+                        fetch()
+                while under_way:
+                    fetch()
             finally:
                 # Also after a corrupt image or an interrupt: what was encoded need not be encoded again.
                 if keys:
-                    folder.append(keys, np.concatenate(rows))
+                    flush()
+
+    def _sent(self, pixels: Tensor) -> Tensor:
+        if self.device.type != "cuda":
+            return pixels.to(self.device)
+        return pixels.pin_memory().to(self.device, non_blocking=True)
 
     def _check_finite(self, encoded: Float32, ids: Sequence[str]) -> None:
         bad = np.flatnonzero(~np.isfinite(encoded).all(axis=1))
@@ -105,14 +127,13 @@ class Encoder:
                 "another dtype or other weights",
             )
 
-    def _encode_batch(self, pixels: Tensor) -> Float32:
+    def _encode_batch(self, pixels: Tensor) -> Tensor:
         if self.kind == "global":
             found = self._quick.encode_global(pixels)
         else:
             pooled, regions = self._quick.encode_regions(pixels)
             found = torch.cat([pooled, regions.flatten(1)], dim=1)
-        array: Float32 = found.float().cpu().numpy()
-        return array
+        return found.float()
 
     def _batches(
         self, jobs: Sequence[Job], images: Images, ids: Sequence[str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -58,6 +59,18 @@ class NameList(_Names):
         if not all(parts):
             self.fail(f"{value!r} has an empty name", param, ctx)
         return parts
+
+
+class DeviceName(_Name):
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
+
+    name = "NAME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse what is no device; whether it is there is seen when it is used."""
+        if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(value)) is None:
+            self.fail(f"{value!r} is none of auto, cpu, cuda, cuda:N, mps", param, ctx)
+        return str(value)
 
 
 class MethodName(_Name):
@@ -215,7 +228,21 @@ data_root_option = click.option(
     "--data-root", type=PATH, default=None, help="Folder with data sets you already have (or LTBENCH_DATA)."
 )
 device_option = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+    "--device",
+    type=DeviceName(),
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="Where to compute: auto, cpu, cuda, one GPU of several as cuda:1, or mps.",
+)
+accumulate_option = click.option(
+    "--accumulate",
+    "accumulation",
+    type=click.IntRange(1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Cut each training batch into N passes, where it does not fit into memory. Part of a run's identity.",
 )
 overwrite_option = click.option(
     "--overwrite",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from ltbench.cli.boundary import USER_ERROR
 from ltbench.cli.lazy import LazyGroup
+from ltbench.plugin.errors import UserError
 
 _AT = "ltbench.cli.commands"
 
@@ -61,3 +63,14 @@ def cli(debug: bool) -> None:
     Long-tailed, partially labelled, singly labelled or unseen classes: one command runs one method on one task and
     leaves one record that anybody can score again.
     """
+    from ltbench.engine.launched import launched
+
+    ctx = click.get_current_context()
+    among = launched()
+    if among.world > 1 and ctx.invoked_subcommand != "run":
+        if among.rank:
+            ctx.exit(USER_ERROR)
+        raise UserError(
+            f"{among.world} processes were started, and ltbench {ctx.invoked_subcommand} is for one",
+            f"torchrun --nproc-per-node {among.world} -m ltbench run …, or the command without torchrun",
+        )

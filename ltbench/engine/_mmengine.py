@@ -4,69 +4,183 @@ What it works around in mmengine 0.10.7: resuming loads checkpoints in a way tha
 ours, see ``checkpoint.py``); its collate returns lists (batches arrive ready-made); its registries and named
 singletons are global (every runner gets a name of its own, everything is passed as an object, and the singletons are
 dropped afterwards); it collects the environment by calling compilers, keeps log files open and draws with matplotlib
-(all switched off).
+(all switched off); it moves a model to a GPU whatever device was asked for, reads the gradient norm back at each step,
+and meets other processes while a runner is made (models stay where they are, steps are our own, and only
+:mod:`ltbench.engine.ranks` speaks to other processes). Its wrapper for several processes wants models of its own
+interface, so gradients are averaged by torch's, around the loss.
 """
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import logging
-import math
-import multiprocessing
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub, MMLogger
-from mmengine.model import ExponentialMovingAverage
-from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
-from ltbench.engine.averages import Swapped, float_buffers
+from ltbench.engine.averages import Swapped, average_of, float_buffers
 from ltbench.engine.checkpoint import State
 from ltbench.engine.events import StageEvents
 from ltbench.engine.failures import Diverged
 from ltbench.engine.inputs import Rowset
 from ltbench.engine.optimizers import optimizer_of, set_rates
 from ltbench.engine.order import EpochOrder, Rows, restore, state_of
+from ltbench.engine.parts import Cut, Step, steps
+from ltbench.engine.prefetch import on_device
+from ltbench.engine.ranks import ALONE, Ranks
 from ltbench.engine.seeds import reseed
+from ltbench.engine.terms import Terms, reads_every
 from ltbench.method import Batch, GradientStage
 
 _counter = itertools.count()
 
 
+class _Losses(nn.Module):
+    """The loss of a batch as a forward pass, which is what torch averages the gradients of."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module_ = module
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """What is minimised, and all terms without gradients."""
+        terms = self.module_.loss(batch)  # type: ignore[operator]
+        parts = [value for name, value in terms.items() if name.startswith("loss")]
+        if not parts:
+            raise ValueError(f"loss() gave {sorted(terms)}, no term whose name starts with 'loss'")
+        return torch.stack(parts).sum(), {name: value.detach() for name, value in terms.items()}
+
+
 class _Trained(nn.Module):
     """Gives a method's module the ``train_step`` that mmengine calls."""
 
-    def __init__(self, module: nn.Module, device: torch.device, frozen: Sequence[nn.Module]) -> None:
+    def __init__(
+        self, stage: GradientStage, device: torch.device, frozen: Sequence[nn.Module], ranks: Ranks, checks: bool
+    ) -> None:
         super().__init__()
-        self.module_ = module
+        self.losses = _Losses(stage.module)
         self._device = device
         self._frozen = tuple(frozen)
+        self._ranks = ranks
+        self._checks = checks
+        # Buffers are each rank's own: what of them is by row is shared after each step, the rest is equal anyway.
+        self._shared = stage.row_state if ranks.several else ()
+        # In a tuple, so that the module is no part of this one twice.
+        self._called: tuple[nn.Module] = (_averaging(self.losses) if ranks.several else self.losses,)
 
     def train(self, mode: bool = True) -> _Trained:
         """Training mode for all but the frozen towers, whose batch statistics must stay those of their weights."""
         super().train(mode)
+        self._called[0].train(mode)
         for tower in self._frozen:
             tower.eval()
         return self
 
-    def train_step(self, data: Batch, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
-        with optim_wrapper.optim_context(self):
-            terms = self.module_.loss(data.to(self._device))  # type: ignore[operator]
-            parts = [value for name, value in terms.items() if name.startswith("loss")]
-            if not parts:
-                raise ValueError(f"loss() gave {sorted(terms)}, no term whose name starts with 'loss'")
-            total = torch.stack(parts).sum()
-        if bool(torch.isfinite(total)):
-            optim_wrapper.update_params(total)
-        # Terms before their sum: the first value that is not finite is the one that an error names.
-        return {**{name: value.detach() for name, value in terms.items()}, "total": total.detach()}
+    def train_step(self, data: Step, optim_wrapper: _Stepper) -> dict[str, Tensor]:
+        """One step of the optimiser; the terms of the batch, or this rank's shares in them."""
+        found: dict[str, Tensor] = {}
+        last = len(data.batches) - 1
+        for number, (batch, share) in enumerate(zip(data.batches, data.shares, strict=True)):
+            with self._apart(number < last), optim_wrapper.arithmetic():
+                total, terms = self._called[0](batch)
+                # Terms before their sum: the first value that is not finite is the one that an error names.
+                terms = {**terms, "total": total.detach()}
+                if share is not None:
+                    # Gradients of ranks are averaged, and have to be added.
+                    total = total * (share * self._ranks.world)
+                    terms = {name: value * share for name, value in terms.items()}
+            for name, value in terms.items():
+                found[name] = found[name] + value if name in found else value
+            if self._checks and not bool(torch.isfinite(total)):
+                optim_wrapper.drop()
+                return found
+            optim_wrapper.backward(total)
+        optim_wrapper.finish()
+        for name in self._shared:
+            self._ranks.share(self.losses.module_.get_buffer(name), data.rows)
+        return found
+
+    def _apart(self, more: bool) -> AbstractContextManager[Any]:
+        """Context of a pass whose gradients need not be averaged yet, because more of the same step follow."""
+        called = self._called[0]
+        return called.no_sync() if more and isinstance(called, DistributedDataParallel) else nullcontext()
+
+
+def _averaging(losses: _Losses) -> DistributedDataParallel:
+    """The loss, whose backward pass gives each rank the mean of all gradients; a parameter may be unused in a step."""
+    names = inspect.signature(DistributedDataParallel.__init__).parameters
+    # Newer versions of torch have another name for it.
+    buffers: Any = {"forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers": False}
+    return DistributedDataParallel(losses, find_unused_parameters=True, **buffers)
+
+
+class _Stepper(OptimWrapper):  # type: ignore[misc]
+    """Backward pass and step of an optimiser, in half precision where asked for, without waiting for the device.
+
+    Args:
+        optimizer: it steps.
+        device: where.
+        half: type to cast to automatically; float16 is scaled, bfloat16 has the range of float32; None casts nothing.
+        clip_norm: limit of the norm of all gradients; None for none.
+    """
+
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, device: torch.device, half: torch.dtype | None, clip_norm: float | None
+    ) -> None:
+        super().__init__(optimizer)
+        self._device = device
+        self._half = half
+        self._clip_norm = clip_norm
+        self.loss_scaler = torch.amp.GradScaler(device.type) if half is torch.float16 else None
+
+    def arithmetic(self) -> AbstractContextManager[Any]:
+        """Context of a forward pass."""
+        return nullcontext() if self._half is None else torch.autocast(self._device.type, dtype=self._half)
+
+    def backward(self, loss: Tensor, **kwargs: Any) -> None:
+        """Add the gradients of a loss."""
+        scaled: Tensor = loss if self.loss_scaler is None else self.loss_scaler.scale(loss)
+        scaled.backward(**kwargs)  # type: ignore[no-untyped-call]
+
+    def finish(self) -> None:
+        """Move the parameters by their gradients, and forget these."""
+        if self._clip_norm is not None:
+            if self.loss_scaler is not None:
+                self.loss_scaler.unscale_(self.optimizer)
+            held = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+            if held:
+                clip_grad_norm_(held, self._clip_norm)
+        if self.loss_scaler is None:
+            self.optimizer.step()
+        else:
+            self.loss_scaler.step(self.optimizer)
+            self.loss_scaler.update()
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget the gradients."""
+        self.optimizer.zero_grad()
+
+
+def half_of(stage: GradientStage, device: torch.device) -> torch.dtype | None:
+    """The type of automatic mixed precision: bfloat16 where the card computes in it, else float16; None without."""
+    if not stage.amp or device.type != "cuda":
+        return None
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 class _Lifecycle(Hook):  # type: ignore[misc]
@@ -84,6 +198,7 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         capture: Callable[[], dict[str, Tensor]],
         restore: Callable[[dict[str, Tensor]], None],
         frozen: Sequence[nn.Module],
+        terms: Terms,
     ) -> None:
         self._stage = stage
         self._frozen = frozen
@@ -95,10 +210,9 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         self._resume = resume
         self._capture = capture
         self._restore = restore
-        self._sums: dict[str, float] = {}
-        self._steps = 0
+        self._terms = terms
         self._started = 0.0
-        self.average: ExponentialMovingAverage | None = None
+        self.average: AveragedModel | None = None
         self._buffers: list[str] = []
 
     def before_train(self, runner: Runner) -> None:
@@ -109,7 +223,7 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         state = self._resume
         self._restore(state["module"])
         runner.optim_wrapper.optimizer.load_state_dict(state["optimizer"])
-        scaler = getattr(runner.optim_wrapper, "loss_scaler", None)
+        scaler = runner.optim_wrapper.loss_scaler
         if scaler is not None and state.get("scaler"):
             scaler.load_state_dict(state["scaler"])
         restore(self._stage.sampler, state.get("sampler"))
@@ -125,9 +239,7 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         if self._stage.ema_buffers:
             self._buffers = float_buffers(self._stage.module, self._frozen)
         assert self._stage.ema is not None
-        self.average = ExponentialMovingAverage(nn.ParameterList(self._averaged()), momentum=1.0 - self._stage.ema)
-        # Left at 0, the average would begin with the values after the first step, not with the initial ones.
-        self.average.steps.fill_(1)
+        self.average = average_of(self._averaged(), self._stage.ema)
 
     def _averaged(self) -> list[nn.Parameter]:
         """What the average is of, as it is now: trained parameters, and buffers where asked for."""
@@ -139,7 +251,8 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         epoch = runner.epoch
         rng = reseed(self._seed, self._name, epoch)
         self._order.start(epoch, rng)
-        self._sums, self._steps, self._started = {}, 0, time.perf_counter()
+        self._terms.start()
+        self._started = time.perf_counter()
         start = getattr(self._stage.module, "on_epoch_start", None)
         if callable(start):
             self._stage.module.eval()
@@ -150,20 +263,16 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         set_rates(runner.optim_wrapper.optimizer, self._stage, runner.iter, len(self._order))
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        for name, value in outputs.items():
-            number = float(value)
-            if not math.isfinite(number):
-                raise Diverged(self._stage.name, runner.iter + 1, f"{name} is {number}")
-            self._sums[name] = self._sums.get(name, 0.0) + number
-        self._steps += 1
+        self._terms.add(runner.iter + 1, outputs)
         if self.average is not None:
             self.average.update_parameters(nn.ParameterList(self._averaged()))
         self._events.on_step(1)
 
     def after_train_epoch(self, runner: Runner) -> None:
+        self._terms.read()
         self._check_parameters(runner.iter)
         optimizer = runner.optim_wrapper.optimizer
-        scaler = getattr(runner.optim_wrapper, "loss_scaler", None)
+        scaler = runner.optim_wrapper.loss_scaler
         state: State = {
             "epoch": runner.epoch + 1,
             "iter": runner.iter,
@@ -174,7 +283,7 @@ class _Lifecycle(Hook):  # type: ignore[misc]
             "average": self.average.state_dict() if self.average is not None else {},
             "done": False,
         }
-        means = {name: total / max(1, self._steps) for name, total in self._sums.items()}
+        means = self._terms.means()
         seconds = time.perf_counter() - self._started
         with self.averaged():
             self._events.on_epoch(runner.epoch, means, float(optimizer.param_groups[0]["lr"]), seconds)
@@ -193,18 +302,31 @@ class _Lifecycle(Hook):  # type: ignore[misc]
 
 
 class _Ahead(DataLoader[Batch]):
-    """Batches in the sampler's order, their pictures loaded by the rowset's threads."""
+    """Steps in the sampler's order on the device, their pictures loaded by the rowset's threads."""
+
+    def __init__(self, data: Rows, order: EpochOrder, cut: Cut, device: torch.device) -> None:
+        # batch_size=None: the sampler yields whole batches, so mmengine's list-making collate never runs.
+        super().__init__(data, batch_size=None, sampler=order, num_workers=0)
+        self._ours = data, cut, device
 
     def __iter__(self) -> Any:
         # Asked for and let go: it draws a number from torch's generator, as it did when all records were made.
         super().__iter__()
-        data = self.dataset
-        assert isinstance(data, Rows)
-        return data.batches(self.sampler)
+        data, cut, device = self._ours
+        return on_device(steps(self.sampler, cut, data.batches), device)
 
 
 class _QuietRunner(Runner):  # type: ignore[misc]
     """Runner that neither calls compilers to describe the machine nor dumps configuration files."""
+
+    def setup_env(self, env_cfg: Any) -> None:
+        """Nothing of the process is changed, and no other process is spoken to."""
+        self._rank, self._world_size = 0, 1
+        self._timestamp = time.strftime("%Y%m%d_%H%M%S")
+
+    def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
+        """Models stay on their device."""
+        return model
 
     def _log_env(self, env_cfg: Any) -> None:
         return
@@ -238,34 +360,39 @@ def run_gradient_stage(
     capture: Callable[[], dict[str, Tensor]],
     restore: Callable[[dict[str, Tensor]], None],
     frozen: Sequence[nn.Module] = (),
+    ranks: Ranks = ALONE,
+    accumulation: int = 1,
 ) -> None:
     """Train one stage, from its last finished epoch if there is a state to resume from.
 
     At the end the trained parameters hold their moving averages where averaging is on. Modules in ``frozen`` stay in
-    evaluation mode throughout.
+    evaluation mode throughout. Several ranks train on their rows of each batch and end with the same values.
+
+    Args:
+        accumulation: passes that a rank's rows of a batch are cut into, where they do not fit at once.
 
     Raises:
-        Diverged: the loss stopped being finite.
+        Diverged: the loss stopped being finite; on all ranks.
+        ValueError: rows are dealt, and a parameter that is trained is no part of the stage's module.
     """
+    if ranks.several:
+        _check_owned(stage)
     data = Rows(rowset)
     order = EpochOrder(stage, len(rowset), seed)
-    # batch_size=None: the sampler yields whole batches, so mmengine's list-making collate never runs.
-    loader = _Ahead(data, batch_size=None, sampler=order, num_workers=0)
-    amp = stage.amp and device.type == "cuda"
-    clip = None if stage.clip_norm is None else {"max_norm": stage.clip_norm}
-    wrapper: OptimWrapper = (
-        AmpOptimWrapper(optimizer=optimizer_of(stage), clip_grad=clip)
-        if amp
-        else OptimWrapper(optimizer=optimizer_of(stage), clip_grad=clip)
+    loader = _Ahead(data, order, Cut(stage, rowset.observed, ranks, accumulation), device)
+    terms = Terms(stage.name, reads_every(device, ranks), ranks)
+    optimizer = optimizer_of(stage, fused=device.type == "cuda")
+    lifecycle = _Lifecycle(
+        stage, order, data, (seed, stage.name), device, events, resume, capture, restore, frozen, terms
     )
-    lifecycle = _Lifecycle(stage, order, data, (seed, stage.name), device, events, resume, capture, restore, frozen)
     logging.getLogger("mmengine").setLevel(logging.ERROR)
     runner = _QuietRunner(
-        model=_Trained(stage.module, device, frozen),
+        # Values that are read at each step are looked at before they move parameters.
+        model=_Trained(stage, device, frozen, ranks, checks=terms.every == 1),
         work_dir=str(work_dir),
         train_dataloader=loader,
         train_cfg={"by_epoch": True, "max_epochs": stage.epochs, "val_interval": 10**9},
-        optim_wrapper=wrapper,
+        optim_wrapper=_Stepper(optimizer, device, half_of(stage, device), stage.clip_norm),
         default_hooks=dict.fromkeys(
             ("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint")
         ),
@@ -273,12 +400,27 @@ def run_gradient_stage(
         log_level="ERROR",
         experiment_name=f"ltbench-{next(_counter)}",
         randomness={"seed": seed % 2**31},
-        # Left alone, mmengine forces "fork" on the whole process, also on a sweep that spawns its workers.
-        env_cfg={"mp_cfg": {"mp_start_method": multiprocessing.get_start_method()}, "dist_cfg": {"backend": "nccl"}},
     )
     try:
         runner.train()
+    except Diverged:
+        raise
+    except Exception:
+        # Values that are not finite may have led to it before they were read.
+        if not ranks.several:
+            terms.read()
+        raise
     finally:
         runner.forget()
     with lifecycle.averaged() as swapped:
         swapped.keep()
+
+
+def _check_owned(stage: GradientStage) -> None:
+    owned = {id(parameter) for parameter in stage.module.parameters()}
+    for group in stage.param_groups:
+        if any(id(parameter) not in owned for parameter in group.params):
+            raise ValueError(
+                f"stage {stage.name!r} trains a parameter of group {group.name!r} that is no part of its module, so "
+                "that its gradients would not be averaged; say parallel='none'"
+            )

@@ -12,7 +12,8 @@ from ltbench.records.record import RunRecord
 
 def again(record: RunRecord) -> str:
     """The command that repeats a run (its options aside, which its preset or the user knows)."""
-    words = ["ltbench", "run", "--task", record.task.address, *typed_words(record.method.name)]
+    together = ["torchrun", "--nproc-per-node", str(record.world_size), "-m"] if record.world_size is not None else []
+    words = [*together, "ltbench", "run", "--task", record.task.address, *typed_words(record.method.name)]
     words += ["--backbone", record.backbone.name, "--seed", str(record.seed)]
     if record.backbone.weights == "random":
         words += ["--weights", "random"]
@@ -22,6 +23,8 @@ def again(record: RunRecord) -> str:
         words += ["--dtype", record.backbone.dtype]
     if record.share is not None:
         words += ["--share", f"{record.share:g}"]
+    if record.accumulation is not None:
+        words += ["--accumulate", str(record.accumulation)]
     if record.selection.rule == "validation":
         clean = ["--validation", "clean"] if CLEAN_VALIDATION in record.extras else []
         words += ["--selection", "validation", *clean]

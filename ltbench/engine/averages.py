@@ -1,10 +1,11 @@
-"""Which values have a moving average, and the module while it holds the averages."""
+"""Moving averages: of which values, how they move, and the module while it holds them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 def float_buffers(module: nn.Module, frozen: Sequence[nn.Module]) -> list[str]:
@@ -16,6 +17,14 @@ def float_buffers(module: nn.Module, frozen: Sequence[nn.Module]) -> list[str]:
         for name, buffer in module.named_buffers()
         if name in state and buffer.is_floating_point() and id(buffer) not in left_out
     ]
+
+
+def average_of(values: Sequence[nn.Parameter], decay: float) -> AveragedModel:
+    """An exponential moving average that holds the values as they are now; ``update_parameters`` moves it on."""
+    average = AveragedModel(nn.ParameterList(values), multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+    # The first update copies, so that the average begins with the initial values and not with those of a step.
+    average.update_parameters(nn.ParameterList(values))
+    return average.requires_grad_(False)
 
 
 class Swapped:

@@ -18,6 +18,7 @@ from ltbench.backbones.views import RandomResizedCrop, Transform, View, flip, id
 from ltbench.data.base import Images
 from ltbench.data.progress import Reporter
 from ltbench.engine.inputs import EncodedLive, FeatureInputs, ImageInputs, Inputs
+from ltbench.engine.ranks import ALONE, Ranks
 from ltbench.method import Augment, Needs
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Encoder:
         cache: folder of the feature cache.
         max_bytes: cap on new cache files.
         workers: threads that load pictures for stages that take images; changes no result.
+        ranks: who encodes together; all of them call :meth:`inputs` then, with the same rows.
     """
 
     backbone: Backbone
@@ -43,6 +45,7 @@ class Encoder:
     reporter: Reporter
     max_bytes: int | None = None
     workers: int = 0
+    ranks: Ranks = ALONE
 
     def _images(self, images: Images, augment: Augment) -> ImageInputs:
         transform: Transform | None = None
@@ -70,6 +73,7 @@ class Encoder:
             max_bytes=self.max_bytes,
             workers=max(2, self.workers),
             label=label,
+            among=self.ranks,
         )
         regions = None if features.regions is None else _near(features.regions)
         return FeatureInputs(_near(features.global_), regions, first=1 if augment.kind == "views" else 0)

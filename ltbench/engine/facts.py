@@ -67,6 +67,7 @@ class RunFacts:
     backbone: BackboneFacts
     extras: tuple[str, ...]
     key: str
+    world_size: int | None = None
 
     @property
     def code(self) -> str | None:
@@ -74,16 +75,19 @@ class RunFacts:
         return None if is_own(self.method.distribution) else self.method.code_sha256
 
 
-def facts_of(prepared: Prepared) -> RunFacts:
+def facts_of(prepared: Prepared, world: int = 1) -> RunFacts:
     """State a prepared run; opens the data for their fingerprints.
+
+    Args:
+        world: processes that work on it together.
 
     Raises:
         UserError: the data are not those of the task's version, or a record could not say what this run is.
     """
-    return facts_with(prepared, found_fingerprints(prepared))
+    return facts_with(prepared, found_fingerprints(prepared), world)
 
 
-def facts_with(prepared: Prepared, fingerprints: Mapping[str, str | None]) -> RunFacts:
+def facts_with(prepared: Prepared, fingerprints: Mapping[str, str | None], world: int = 1) -> RunFacts:
     """State a prepared run on data of these fingerprints; opens nothing.
 
     Raises:
@@ -106,10 +110,17 @@ def facts_with(prepared: Prepared, fingerprints: Mapping[str, str | None]) -> Ru
             share=request.share,
             extras=extras,
             device=prepared.device.type,
+            world_size=_beyond_one(world),
+            accumulation=_beyond_one(request.accumulation),
         )
     except ValueError as error:
         raise _unwritable(error) from error
-    return RunFacts(task, method, backbone, extras, key)
+    return RunFacts(task, method, backbone, extras, key, _beyond_one(world))
+
+
+def _beyond_one(count: int) -> int | None:
+    """As records and keys state what is usually one."""
+    return count if count > 1 else None
 
 
 def _unwritable(error: ValueError) -> UserError:
@@ -134,6 +145,8 @@ def common_content(prepared: Prepared, facts: RunFacts, attempt: AttemptFolder) 
         "tuning": Tuning(trials=int(tuned[1])) if tuned else None,
         "limit": request.limit,
         "share": request.share,
+        "world_size": facts.world_size,
+        "accumulation": _beyond_one(request.accumulation),
         "environment": collect_environment(),
         "extras": facts.extras,
     }

@@ -7,6 +7,10 @@ from ltbench.plugin.reading import one_line
 
 #: What torch says where it says in a plain RuntimeError that the system refused it something.
 _SAYS = ("can't allocate memory", "cannot allocate memory", "out of memory", "no space left", "killed by signal")
+#: Errors of torch that are the machine's.
+_NAMED = ("OutOfMemoryError", "DistBackendError", "DistNetworkError", "DistStoreError")
+#: What gloo and nccl say when another process of the run is gone.
+_GONE = ("connection closed by peer", "connection reset by peer", "nccl communicator was aborted")
 
 
 class Diverged(Exception):
@@ -19,6 +23,10 @@ class Diverged(Exception):
     def __init__(self, stage: str, step: int, what: str) -> None:
         super().__init__(f"{what} in stage {stage!r} at step {step}")
         self.step = step
+        self._told = (stage, step, what)
+
+    def __reduce__(self) -> tuple[type[Diverged], tuple[str, int, str]]:
+        return type(self), self._told
 
 
 class OutOfTime(Exception):
@@ -44,9 +52,9 @@ def is_the_machines(error: BaseException) -> bool:
     at: BaseException | None = error
     while at is not None:
         # Of torch's own errors by their names, so that none is imported here.
-        if isinstance(at, OSError | MemoryError | UserError) or type(at).__name__ == "OutOfMemoryError":
+        if isinstance(at, OSError | MemoryError | UserError) or type(at).__name__ in _NAMED:
             return True
-        if isinstance(at, RuntimeError) and any(text in str(at).lower() for text in _SAYS):
+        if isinstance(at, RuntimeError) and any(text in str(at).lower() for text in (*_SAYS, *_GONE)):
             return True
         at = at.__cause__
     return False

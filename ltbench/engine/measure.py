@@ -42,7 +42,7 @@ PATIENCE = 5.0
 """Seconds after which the first step of a stage is enough."""
 ANSWERED = 256
 """Rows whose answers are timed where features are cached."""
-_ENCODED = {"cpu": 8, "cuda": 32}
+_ENCODED = {"cpu": 8, "cuda": 32, "mps": 32}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,24 @@ from ltbench.tasks.task import Task, UnknownPolicy
 
 if TYPE_CHECKING:
     from ltbench.backbones.base import Backbone
+    from ltbench.engine.request import RunRequest
+    from ltbench.method.stages import Stage
+
+
+def check_parts(request: RunRequest, stages: Sequence[Stage]) -> None:
+    """Refuse to cut batches into passes where the loss compares their rows.
+
+    Raises:
+        UserError: a stage takes whole batches only.
+    """
+    for stage in stages:
+        # Of gradient stages alone; told by the field, so that no torch is imported for it.
+        if getattr(stage, "parallel", "rows") == "none":
+            raise UserError(
+                f"stage {stage.name!r} of method {request.method} takes whole batches only, which cannot be cut into "
+                f"{request.accumulation} passes; its card says why",
+                "leave --accumulate out, or -o batch_size=N",
+            )
 
 
 def task_problems(needs: Needs, task: Task, has_groups: bool) -> list[str]:

@@ -9,16 +9,21 @@ import torch
 from ltbench.method import GradientStage
 
 
-def optimizer_of(stage: GradientStage) -> torch.optim.Optimizer:
-    """The stage's optimiser over its groups; rates are 0 until :func:`set_rates` sets them."""
+def optimizer_of(stage: GradientStage, fused: bool = False) -> torch.optim.Optimizer:
+    """The stage's optimiser over its groups; rates are 0 until :func:`set_rates` sets them.
+
+    Args:
+        fused: one kernel for all parameters, as on CUDA; its last bits differ.
+    """
+    how = {"fused": True} if fused else {}
     groups: list[dict[str, Any]] = [
         {"params": list(group.params), "lr": group.lr, "weight_decay": group.weight_decay}
         for group in stage.param_groups
     ]
     if stage.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=stage.momentum)
+        return torch.optim.SGD(groups, lr=0.0, momentum=stage.momentum, **how)
     maker = torch.optim.Adam if stage.optimizer == "adam" else torch.optim.AdamW
-    return maker(groups, lr=0.0, betas=stage.betas)
+    return maker(groups, lr=0.0, betas=stage.betas, **how)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, stage: GradientStage, step: int, length: int) -> None:

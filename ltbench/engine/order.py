@@ -34,6 +34,10 @@ class Draw:
     turns: npt.NDArray[np.int64]
     key: int
 
+    def every(self, first: int, step: int) -> Draw:
+        """Each `step`-th row from the `first` on; its views stay its own."""
+        return Draw(self.rows[first::step], self.turns[first::step], self.key)
+
 
 class Rows(Dataset[Batch]):
     """Draws in, batches out. It has no randomness of its own: a batch follows from its draw."""

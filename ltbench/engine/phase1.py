@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from torch import Tensor, nn
 
 from ltbench.engine import checkpoint, parameters
 from ltbench.engine.answer import Logits, answering
+from ltbench.engine.encode import Encoder
 from ltbench.engine.events import StageEvents
-from ltbench.engine.failures import OutOfTime
+from ltbench.engine.failures import Diverged, OutOfTime
 from ltbench.engine.inputs import Inputs, Rowset, apply_unknown_policy
 from ltbench.engine.log import RunLog
+from ltbench.engine.ranks import ALONE, Ranks
 from ltbench.engine.seeds import KeptRandomState, reseed, seed_for
 from ltbench.engine.setup import Outcome, Setup
 from ltbench.method import Augment, Batch, Context, FitData, FitStage, GradientStage, Stage, Stats, Validation
@@ -98,7 +101,7 @@ class Phase1:
         if augment not in self._inputs:
             started = time.perf_counter()
             view = self.setup.train
-            self._inputs[augment] = self.setup.encoder.inputs(
+            self._inputs[augment] = self._encoder(self.setup.ranks).inputs(
                 view.images, view.ids, augment, "encoding training images"
             )
             self._encode_seconds += time.perf_counter() - started
@@ -128,18 +131,16 @@ class Phase1:
         """
         folder = self.setup.folder / "checkpoints"
         log = RunLog(self.setup.folder / "log.jsonl")
+        ranks = self.setup.ranks
         seconds = 0.0
         for number, stage in enumerate(self.stages):
             stage.module.to(self.setup.device)
             path = folder / f"stage-{number}.pt"
-            state = checkpoint.load(path, self.setup.reporter.line)
+            state = ranks.agree(partial(checkpoint.load, path, self.setup.reporter.line))
             if state is not None:
                 self._before, seconds = Spent.until(state), 0.0
             if state is not None and state["done"]:
-                # What a module makes when its fit starts (a buffer of that size) is there again before it is filled.
-                self._start_fit(stage)
-                self.restore(state["module"])
-                self.decisions = [tuple(triple) for triple in state["decisions"]]
+                self._take(stage, state)
                 continue
             if isinstance(stage, FitStage) and stage.fit is None:
                 # Nothing looks at the training rows, so they are not even encoded.
@@ -147,14 +148,17 @@ class Phase1:
                 continue
             rowset = self.training_rows(stage.augment if isinstance(stage, GradientStage) else PLAIN)
             started = time.perf_counter()
-            if isinstance(stage, GradientStage):
+            if isinstance(stage, GradientStage) and (not ranks.several or stage.parallel == "rows"):
                 self.train(number, stage, rowset, path, state, log, seconds)
+            elif isinstance(stage, GradientStage):
+                self._by_first(stage, partial(self.train, number, stage, rowset, path, state, log, seconds))
             else:
-                self.fit(stage, rowset)
+                self._by_first(stage, partial(self.fit, stage, rowset))
             seconds += time.perf_counter() - started
-            done = {"done": True, "module": self.capture(), "decisions": self.decisions}
-            checkpoint.save(path, {**done, **self._spent(seconds)})
-            log.write({"stage": stage.name, "done": True, "seconds": time.perf_counter() - started})
+            if ranks.first:
+                done = {"done": True, "module": self.capture(), "decisions": self.decisions}
+                checkpoint.save(path, {**done, **self._spent(seconds)})
+                log.write({"stage": stage.name, "done": True, "seconds": time.perf_counter() - started})
         self.module.eval()
         return Outcome(
             module=self.module,
@@ -166,6 +170,36 @@ class Phase1:
             epochs=max((stage.epochs for stage in self.stages if isinstance(stage, GradientStage)), default=0),
             looks=last.epochs if isinstance(last := self.stages[-1], GradientStage) else 0,
         )
+
+    def _take(self, stage: Stage, state: checkpoint.State) -> None:
+        """Take over what a stage left."""
+        # What a module makes when its fit starts (a buffer of that size) is there again before it is filled.
+        self._start_fit(stage)
+        self.restore(state["module"])
+        self.decisions = [tuple(triple) for triple in state["decisions"]]
+
+    def _by_first(self, stage: Stage, work: Callable[[], None]) -> None:
+        """Have rank 0 alone work on a stage, and the others take over what it left.
+
+        Raises:
+            Diverged: on all ranks.
+        """
+        if not self.setup.ranks.several:
+            work()
+            return
+
+        def left() -> checkpoint.State | Diverged:
+            try:
+                work()
+            except Diverged as error:
+                return error
+            return {"module": self.capture(), "decisions": self.decisions}
+
+        found = self.setup.ranks.agree(left)
+        if isinstance(found, Diverged):
+            raise found
+        if not self.setup.ranks.first:
+            self._take(stage, found)
 
     def encoded(self, seconds: float) -> None:
         """Count seconds that the caller spent on encoding for this run."""
@@ -235,10 +269,18 @@ class Phase1:
             for parameter in group.params:
                 parameter.requires_grad_(True)
 
+        # A stage that rank 0 trains alone is no business of the others.
+        ranks = self.setup.ranks if stage.parallel == "rows" else ALONE
+
         def on_epoch(epoch: int, means: dict[str, float], lr: float, took: float) -> None:
             decide = getattr(stage.module, "decisions", None)
             if callable(decide):
-                self.decisions.extend((int(row), int(column), epoch) for row, column in decide())
+                pairs = [(int(row), int(column)) for row, column in decide()]
+                # Of rows that were dealt, each rank decided on its own; of all rows, all on the same.
+                merged = dict.fromkeys(pair for found in ranks.gather(pairs) for pair in found)
+                self.decisions.extend((row, column, epoch) for row, column in (merged if ranks.several else pairs))
+            if not ranks.first:
+                return
             log.write({"stage": stage.name, "epoch": epoch, "lr": lr, "seconds": took, **means})
             if self.setup.after_epoch and number == len(self.stages) - 1:
                 with KeptRandomState():
@@ -257,6 +299,8 @@ class Phase1:
         started = time.perf_counter()
 
         def save(found: checkpoint.State) -> None:
+            if not ranks.first:
+                return
             seconds = self._spent(spent + time.perf_counter() - started)
             checkpoint.save(path, {**found, "decisions": self.decisions, **seconds})
 
@@ -267,6 +311,8 @@ class Phase1:
                 seed=self.setup.seed,
                 device=self.setup.device,
                 work_dir=path.parent / "runner",
+                ranks=ranks,
+                accumulation=self.setup.accumulation if stage.parallel == "rows" else 1,
                 events=StageEvents(on_step, on_epoch, save),
                 resume=state,
                 capture=self.capture,
@@ -301,6 +347,13 @@ class Phase1:
             parts = [logits_of(batch) for batch in rowset.scan(PREDICT_ROWS, self.setup.device)]
         return np.concatenate(parts) if parts else np.zeros((0, len(class_names)), np.float32)
 
-    def test_inputs(self, view: TestView | TrainView, label: str) -> Inputs:
-        """Inputs of a view that is only predicted on."""
-        return self.setup.encoder.inputs(view.images, view.ids, PLAIN, label)
+    def test_inputs(self, view: TestView | TrainView, label: str, ranks: Ranks = ALONE) -> Inputs:
+        """Inputs of a view that is only predicted on.
+
+        Args:
+            ranks: who encodes together; all of them are here then.
+        """
+        return self._encoder(ranks).inputs(view.images, view.ids, PLAIN, label)
+
+    def _encoder(self, ranks: Ranks) -> Encoder:
+        return replace(self.setup.encoder, ranks=ranks) if ranks.several else self.setup.encoder

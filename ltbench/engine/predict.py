@@ -138,7 +138,7 @@ def open_run(
         class_names: answer for these classes (methods with an open class set only); None takes those of the run.
         overrides: options that name files, which records do not: where they lie on this machine.
         weights: file of the backbone's weights, where the run's came from a file.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: as for a run.
         threads: CPU threads; None takes those of the run.
         features: file of the features that are to be predicted on, for a run on features.
 

@@ -18,6 +18,7 @@ from ltbench.engine.best_epoch import check_selection
 from ltbench.engine.encode import Encoder
 from ltbench.engine.machine import compute_with
 from ltbench.engine.needs import behind_preprocessing, check_fit, read_task, unknown_policy
+from ltbench.engine.ranks import ALONE, Ranks
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.setup import Setup
 from ltbench.engine.sizes import differs, in_words
@@ -49,19 +50,27 @@ class Prepared:
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto`` takes CUDA when there is one.
+    """``auto`` takes CUDA when there is one; ``cuda:1`` is the second of several.
 
     Raises:
-        UserError: CUDA was asked for and there is none, or the name is no device.
+        UserError: what was asked for is not there, or the name is no device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("device cuda was asked for, and torch finds none", "ltbench doctor")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
-        raise UserError(f"{name!r} is no device", "--device auto|cpu|cuda") from error
+        raise UserError(f"{name!r} is no device", "--device auto|cpu|cuda|cuda:N|mps") from error
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise UserError("device cuda was asked for, and torch finds none", "ltbench doctor")
+        if device.index is not None and device.index >= torch.cuda.device_count():
+            raise UserError(f"device {name} was asked for, and there are {torch.cuda.device_count()}", "--device cuda")
+        # What asks for "cuda" without a number means this one.
+        torch.cuda.set_device(device if device.index is not None else torch.cuda.current_device())
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UserError("device mps was asked for, and torch finds none", "ltbench doctor")
+    return device
 
 
 def prepare(request: RunRequest, reporter: Reporter = SILENT, bring: bool = True) -> Prepared:
@@ -144,7 +153,7 @@ def need_images(task: Task, *views: TrainView | TestView) -> None:
     )
 
 
-def setup_for(prepared: Prepared, train: TrainView, folder: Path, reporter: Reporter) -> Setup:
+def setup_for(prepared: Prepared, train: TrainView, folder: Path, reporter: Reporter, ranks: Ranks = ALONE) -> Setup:
     """What phase 1 works with, for one training view and one folder."""
     request, resolved = prepared.request, prepared.resolved
     encoder = Encoder(
@@ -167,4 +176,6 @@ def setup_for(prepared: Prepared, train: TrainView, folder: Path, reporter: Repo
         encoder=encoder,
         folder=folder,
         reporter=reporter,
+        ranks=ranks,
+        accumulation=request.accumulation,
     )

@@ -38,7 +38,7 @@ class RunRequest:
         dtype: arithmetic of the backbone's towers; part of the run's key. What is trained on top is float32.
         preset: a name, a YAML file (as ``ltbench tune`` writes), None to take the one made for this task, or ``none``.
         overrides: configuration fields given on the command line.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         threads: CPU threads; part of the run's key, because results are bit-equal only for the same number.
         workers: threads that load pictures ahead of training; None takes the cores that are left. Changes no result.
         out: folder for runs.
@@ -49,6 +49,8 @@ class RunRequest:
             ``clean``, which the row then says.
         max_cache_bytes: cap on what the feature cache may grow by.
         why_backbone: why it is this backbone, where nobody named it.
+        accumulation: passes that a training batch is cut into, where it does not fit at once; part of the run's key
+            where it is more than one.
     """
 
     task: Task
@@ -74,6 +76,7 @@ class RunRequest:
     why_backbone: str = ""
     image_size: int | None = None
     workers: int | None = None
+    accumulation: int = 1
 
     @property
     def selects(self) -> bool:

@@ -88,6 +88,7 @@ def request_of(record: RunRecord, out: Path, data_root: Path | None = None) -> R
         selection="validation" if record.selection.rule == "validation" else "last",
         overwrite="always",
         validation="clean" if CLEAN_VALIDATION in record.extras else "observed",
+        accumulation=record.accumulation or 1,
     )
 
 
@@ -105,6 +106,9 @@ def rerun(path: Path, out: Path, data_root: Path | None = None, reporter: Report
     report = RerunReport(path)
     try:
         record = load_record(path)
+        if record.world_size is not None:
+            report.reason = f"{record.world_size} processes made it together, and this is one"
+            return report
         request = request_of(record, out, data_root)
         again = restate(record, request.task, request.root())
         report.unchecked = again.unchecked
@@ -170,6 +174,8 @@ def _identity(record: RunRecord, version: int) -> str:
         limit=record.limit,
         share=record.share,
         device=device,
+        world_size=record.world_size,
+        accumulation=record.accumulation,
     )
 
 

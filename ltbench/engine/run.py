@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 import time
 import traceback
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,13 @@ from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.best_epoch import BestEpoch
 from ltbench.engine.facts import RunFacts, check_draft, common_content, cost_of, facts_of
 from ltbench.engine.failures import Diverged, MachineFault, is_the_machines
+from ltbench.engine.inputs import Inputs
 from ltbench.engine.kept import write_kept
-from ltbench.engine.needs import check_fit, unknown_policy
+from ltbench.engine.launched import launched
+from ltbench.engine.needs import check_fit, check_parts, unknown_policy
 from ltbench.engine.phase1 import Phase1
 from ltbench.engine.prepare import Prepared, need_images, prepare, setup_for
+from ltbench.engine.ranks import ALONE, Ranks, device_of
 from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.engine.setup import Outcome
 from ltbench.metrics.versions import logits_dtype
@@ -35,8 +40,11 @@ from ltbench.records.logits import file_sha256, read_logits, write_logits
 from ltbench.records.read import RECORD_NAME, load_record
 from ltbench.records.record import RunContent, RunRecord, seal
 from ltbench.records.store import AttemptFolder, Overwrite, RunStore
-from ltbench.tasks.views import TrainView, open_test, open_train, open_truth
+from ltbench.tasks.views import TestView, TrainView, open_test, open_train, open_truth
 from ltbench.tasks.views.complete import open_train_truth
+
+#: Seconds that a process other than rank 0 goes on after it failed.
+_LINGER = 10.0
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,8 @@ def plan(request: RunRequest) -> dict[str, Any]:
         "share": request.share,
         "selection": request.selection,
         "device": request.device,
+        "processes": launched().world,
+        "accumulation": request.accumulation,
         "unknown_policy": unknown_policy(needs, request.task),
     }
     return {**facts, "finished": _finished(request, facts)}
@@ -106,6 +116,8 @@ def _finished(request: RunRequest, facts: dict[str, Any]) -> bool:
             "limit": record.limit,
             "share": record.share,
             "selection": record.selection.rule,
+            "processes": record.world_size or 1,
+            "accumulation": record.accumulation or 1,
         }
         if facts["image_size"] is not None:
             found["image_size"] = record.backbone.image_size
@@ -118,32 +130,86 @@ def _finished(request: RunRequest, facts: dict[str, Any]) -> bool:
     return False
 
 
-def run_one(request: RunRequest, reporter: Reporter = SILENT) -> Finished:
+def run_one(request: RunRequest, reporter: Reporter = SILENT, ranks: Ranks = ALONE) -> Finished:
     """Run one request, or return the record of its key when that is finished.
+
+    Args:
+        ranks: who works on it together; each calls this with the same request, and all return the same record.
 
     Raises:
         UserError: what the user asked for cannot be run; nothing is recorded.
+        PeerFailed: another process raised it.
     """
-    prepared = prepare(request, reporter)
-    facts = facts_of(prepared)
+    prepared = _prepared(request, reporter, ranks)
+    facts = ranks.each(lambda: facts_of(prepared, ranks.world))
     check_draft(prepared, facts)
     store = RunStore(request.out)
-    with store.begin(request.task.address, request.method, facts.key, 24 * 3600.0, facts.code) as attempt:
-        # Checked under the lock: another process may have finished the key while this one waited.
-        done = store.finished(facts.key, Overwrite(request.overwrite), facts.code)
-        if done is not None:
+    with ExitStack() as held:
+        opened: list[AttemptFolder] = []
+
+        def begin() -> tuple[RunRecord, Path] | None:
+            attempt = held.enter_context(
+                store.begin(request.task.address, request.method, facts.key, 24 * 3600.0, facts.code)
+            )
+            opened.append(attempt)
+            # Checked under the lock: another process may have finished the key while this one waited.
+            done = store.finished(facts.key, Overwrite(request.overwrite), facts.code)
+            if done is None:
+                return None
             attempt.discard_empty()
-            return Finished(done, attempt.path.parent / f"attempt-{done.attempt}", True)
-        record = _attempt(prepared, facts, attempt, reporter)
+            return done, attempt.path.parent / f"attempt-{done.attempt}"
+
+        done = ranks.agree(begin)
+        if done is not None:
+            return Finished(*done, True)
+        if not ranks.first:
+            return follow(prepared, ranks)
+        (attempt,) = opened
+        record = _attempt(prepared, facts, attempt, reporter, ranks)
+        if record.status != "failed":
+            # Where it failed the others stand somewhere inside of the run, and are not to be spoken to.
+            ranks.agree(lambda: (record, attempt.path))
     return Finished(record, attempt.path, False)
 
 
-def _attempt(prepared: Prepared, facts: RunFacts, attempt: AttemptFolder, reporter: Reporter) -> RunRecord:
+def _prepared(request: RunRequest, reporter: Reporter, ranks: Ranks) -> Prepared:
+    """The request with everything opened; what has to be brought is brought by rank 0, and found by the others."""
+    if not ranks.several:
+        return prepare(request, reporter)
+    own = replace(request, device=device_of(request.device, launched()))
+    first: list[Prepared] = []
+    ranks.agree(lambda: first.append(prepare(own, reporter)))
+    return ranks.each(lambda: first[0] if ranks.first else prepare(own))
+
+
+def follow(prepared: Prepared, ranks: Ranks) -> Finished:
+    """What a process does of a run in which another one decides and writes: encode, train, and be told the end."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="ltbench-rank-") as folder, suppress(Diverged):
+            _opened(prepared, Path(folder), SILENT, ranks).phase.run()
+    except UserError:
+        raise
+    except Exception:
+        # What failed here most likely failed on rank 0 as well, which is to write that down before the launcher ends
+        # all processes because this one ended.
+        time.sleep(_LINGER)
+        raise
+    record, path = ranks.agree(_nothing)
+    return Finished(record, path, False)
+
+
+def _nothing() -> tuple[RunRecord, Path]:
+    raise RuntimeError("only rank 0 knows the record")
+
+
+def _attempt(
+    prepared: Prepared, facts: RunFacts, attempt: AttemptFolder, reporter: Reporter, ranks: Ranks = ALONE
+) -> RunRecord:
     """Phase 1 and phase 2 of one attempt; a failure is recorded, an interruption is not."""
     if attempt.resumed:
         reporter.line("an interrupted run of this key is continued from its last finished epoch")
     try:
-        outcome = _phase1(prepared, attempt, reporter)
+        outcome = _phase1(prepared, attempt, reporter, ranks)
         content = _phase2(prepared, facts, attempt, outcome, reporter)
     except UserError:
         raise
@@ -160,20 +226,39 @@ def _attempt(prepared: Prepared, facts: RunFacts, attempt: AttemptFolder, report
     return record
 
 
-def _phase1(prepared: Prepared, attempt: AttemptFolder, reporter: Reporter) -> Outcome:
-    """Train and predict; when this returns, the files of phase 1 are written and closed."""
+@dataclass(frozen=True)
+class _Opened:
+    """Phase 1 of a run, before anything is trained."""
+
+    phase: Phase1
+    train: TrainView
+    test: TestView
+    inputs: Inputs
+
+
+def _opened(prepared: Prepared, folder: Path, reporter: Reporter, ranks: Ranks) -> _Opened:
     request = prepared.request
     train = open_train(prepared.task, prepared.data, validation=request.validation)
     train = train.sampled(request.task, request.share).limited(request.limit)
     test = open_test(request.task, prepared.data).limited(request.limit)
     if prepared.backbone.visual is not None:
         need_images(request.task, *(view for view in (train, train.validation, test) if view is not None))
-    setup = setup_for(prepared, train, attempt.path, reporter)
-    dtype = logits_dtype(request.task.contract)
-    phase = Phase1(setup)
+    phase = Phase1(setup_for(prepared, train, folder, reporter, ranks))
+    if request.accumulation > 1:
+        check_parts(request, phase.stages)
     started = time.perf_counter()
-    inputs = phase.test_inputs(test, "encoding test images")
+    inputs = phase.test_inputs(test, "encoding test images", ranks)
     phase.encoded(time.perf_counter() - started)
+    return _Opened(phase, train, test, inputs)
+
+
+def _phase1(prepared: Prepared, attempt: AttemptFolder, reporter: Reporter, ranks: Ranks = ALONE) -> Outcome:
+    """Train and predict; when this returns, the files of phase 1 are written and closed."""
+    request = prepared.request
+    opened = _opened(prepared, attempt.path, reporter, ranks)
+    phase, train, test, inputs = opened.phase, opened.train, opened.test, opened.inputs
+    setup = phase.setup
+    dtype = logits_dtype(request.task.contract)
     _begin_audit(request, attempt, reporter)
     if request.audit_selection:
 

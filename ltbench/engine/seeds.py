@@ -75,6 +75,7 @@ class KeptRandomState:
         self._numpy = np.random.get_state()
         self._torch = torch.get_rng_state()
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        self._mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
 
     def __exit__(self, *_: object) -> None:
         random.setstate(self._python)
@@ -82,3 +83,5 @@ class KeptRandomState:
         torch.set_rng_state(self._torch)
         if self._cuda:
             torch.cuda.set_rng_state_all(self._cuda)
+        if self._mps is not None:
+            torch.mps.set_rng_state(self._mps)

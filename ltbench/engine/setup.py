@@ -12,6 +12,7 @@ from torch import nn
 from ltbench.backbones.base import Backbone
 from ltbench.data.progress import Reporter
 from ltbench.engine.encode import Encoder
+from ltbench.engine.ranks import ALONE, Ranks
 from ltbench.method import Method
 from ltbench.method.config import Variant
 from ltbench.tasks.views import TrainView
@@ -26,6 +27,8 @@ class Setup:
         after_epoch: called after each epoch of the last stage, in order, random state kept around them.
         after_step: called after each step of a gradient stage.
         deadline: value of ``time.monotonic()`` at which training gives up.
+        ranks: who works on the run together.
+        accumulation: passes that a process's rows of a batch are cut into; 1 takes them at once.
     """
 
     method: Method
@@ -41,6 +44,8 @@ class Setup:
     after_epoch: list[Callable[[int, int], None]] = field(default_factory=list)
     after_step: Callable[[], None] | None = None
     deadline: float | None = None
+    ranks: Ranks = ALONE
+    accumulation: int = 1
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ltbench.losses.assume_negative import (
     PairwiseRankingLoss,
     WeakAssumeNegativeLoss,
 )
-from ltbench.losses.base import MultiLabelLoss, Reduction, bce_elements, labels_from_binary
+from ltbench.losses.base import MultiLabelLoss, Over, Reduction, bce_elements, goes_over, labels_from_binary
 from ltbench.losses.bce import BCELoss, ReweightedBCELoss, WeightedLoss
 from ltbench.losses.circle import CircleLoss
 from ltbench.losses.cse import ClassSpecificEmbeddingLoss, cosine_distance, token_cosine_distance
@@ -62,6 +62,7 @@ __all__ = [
     "MultiFocalLoss",
     "MultiLabelLoss",
     "NegativeTolerantRegularization",
+    "Over",
     "OwnUnknownLoss",
     "PairwiseRankingLoss",
     "PartialAsymmetricLoss",
@@ -82,6 +83,7 @@ __all__ = [
     "co_occurrence_labels",
     "cosine_distance",
     "focal_elements",
+    "goes_over",
     "head_tail_factor",
     "initial_label_logits",
     "inter_pseudo_labels",

@@ -39,6 +39,8 @@ class AsymmetricLoss(MultiLabelLoss):
         eps: lower bound of the logarithms' arguments in variant "code".
     """
 
+    over = "known"
+
     def __init__(
         self,
         *,

@@ -28,6 +28,8 @@ class AssumeNegativeLoss(OwnUnknownLoss):
         variant: "paper" or "code".
     """
 
+    over = "rows"
+
     def __init__(self, *, smoothing: float = 0.0, variant: Variant = "paper", reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
         self.smoothing = check_number("smoothing", smoothing)
@@ -56,6 +58,8 @@ class WeakAssumeNegativeLoss(OwnUnknownLoss):
         variant: "paper", or "code" with 1e-5 inside the logarithms.
     """
 
+    over = "rows"
+
     def __init__(self, *, variant: Variant = "paper", reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
         self.variant: Variant = check_option("variant", variant, ("paper", "code"))
@@ -80,6 +84,8 @@ class IgnoreUnknownLoss(MultiLabelLoss):
         variant: "paper", or "code" with 1e-5 inside the logarithms.
     """
 
+    over = "rows"
+
     def __init__(self, *, variant: Variant = "paper", reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
         self.variant: Variant = check_option("variant", variant, ("paper", "code"))
@@ -101,6 +107,8 @@ class PairwiseRankingLoss(OwnUnknownLoss):
     Source: Cole et al., CVPR 2021, and its release (loss_pr).
     Golden key: cole_pr.
     """
+
+    over = "rows"
 
     def compute(self, logits: Tensor, labels: Tensor) -> Tensor:
         p = torch.sigmoid(logits)

@@ -18,6 +18,9 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
+#: What a "mean" over a batch divides by: its rows (or a number of entries for each), its known labels; or "batch",
+#: where parts of a batch do not add up to the loss of all of it.
+Over: TypeAlias = Literal["rows", "known", "batch"]
 Counts: TypeAlias = "Sequence[int] | npt.NDArray[Any] | Tensor"
 
 _Option = TypeVar("_Option", bound=str)
@@ -106,8 +109,11 @@ def check_values(name: str, values: Tensor, labels: Tensor, *, ndim: int = 2, so
     if labels.device != values.device:
         raise ValueError(f"labels: expected device {values.device} (that of {name}), got {labels.device}")
     legal = labels.abs() <= 1 if soft else (labels == 0) | (labels == 1) | (labels == -1)
-    if not bool(legal.all()):
-        expected = "[-1, +1]" if soft else "{-1, 0, +1}"
+    expected = "[-1, +1]" if soft else "{-1, 0, +1}"
+    if labels.device.type == "cuda":
+        # Looked at where they are: to ask for the answer would hold the processor up at every step.
+        torch._assert_async(legal.all(), f"labels: expected values in {expected}")
+    elif not bool(legal.all()):
         raise ValueError(f"labels: expected values in {expected}, got {labels[~legal][0].item():g}")
 
 
@@ -170,7 +176,12 @@ class MultiLabelLoss(nn.Module, ABC):
 
     Args:
         reduction: "mean", "sum" or "none". What "mean" divides by is said by each family.
+
+    Attributes:
+        over: the same for machines; "batch" unless a loss says otherwise.
     """
+
+    over: Over = "batch"
 
     def __init__(self, *, reduction: Reduction = "mean") -> None:
         super().__init__()
@@ -195,6 +206,15 @@ class MultiLabelLoss(nn.Module, ABC):
     @abstractmethod
     def compute(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss of checked input: logits and labels [B, C] of one floating type, unknown logits replaced by 0."""
+
+
+def goes_over(criterion: nn.Module) -> Literal["rows", "known", "sum", "batch"]:
+    """How a loss goes over a batch: a mean over rows or known labels, a sum, or ("batch") as a whole only."""
+    over: Over = getattr(criterion, "over", "batch")
+    reduction = getattr(criterion, "reduction", "none")
+    if over == "batch" or reduction == "none":
+        return "batch"
+    return "sum" if reduction == "sum" else over
 
 
 def _describe(value: object) -> str:

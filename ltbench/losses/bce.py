@@ -11,6 +11,7 @@ from torch import Tensor
 from ltbench.losses.base import (
     Counts,
     MultiLabelLoss,
+    Over,
     Reduction,
     bce_elements,
     check_counts,
@@ -30,6 +31,8 @@ class BCELoss(MultiLabelLoss):
     Golden keys: db_bce, lmpt_bce, lmpt_mls, lmpt_bl_BCE_Nimages.
     """
 
+    over = "known"
+
     def compute(self, logits: Tensor, labels: Tensor) -> Tensor:
         return reduce_elements(bce_elements(logits, labels), labels, self.reduction)
 
@@ -44,6 +47,8 @@ class WeightedLoss(MultiLabelLoss):
         ntr: transforms logits and weights before the element loss; None leaves them.
         reduction: "mean", "sum" or "none".
     """
+
+    over: Over = "known"
 
     def __init__(self, *, ntr: NegativeTolerantRegularization | None = None, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)

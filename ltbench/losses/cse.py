@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 
 from ltbench.losses.base import (
     Counts,
+    Over,
     Reduction,
     autocast_off,
     check_classes,
@@ -111,6 +112,7 @@ class ClassSpecificEmbeddingLoss(nn.Module):
         self.gamma = check_number("gamma", gamma)
         self.variant: CSEVariant = check_option("variant", variant, ("paper", "code"))
         self.reduction: Reduction = check_option("reduction", reduction, ("mean", "sum", "none"))
+        self.over: Over = "known" if self.variant == "code" else "rows"
 
     def margins(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """``mu_c`` [C], or one number [1] without counts."""

@@ -182,6 +182,9 @@ class DistributionBalancedLoss(RebalancedBCELoss):
             reduction=reduction,
         )
         self.variant: DBVariant = variant
+        if self._scalar_focal:
+            # The mean over the batch goes through the modulation.
+            self.over = "batch"
         if self._scalar_focal and reduction != "mean":
             raise ValueError(f"reduction: variant 'lmpt-code' with focal modulation has 'mean' only, got {reduction!r}")
 

@@ -37,6 +37,8 @@ class EntropyMaximizationLoss(OwnUnknownLoss):
         variant: "paper" or "code".
     """
 
+    over = "rows"
+
     def __init__(
         self,
         *,

@@ -40,6 +40,8 @@ class LDAMLoss(MultiLabelLoss):
 
     class_counts: Tensor
 
+    over = "known"
+
     def __init__(
         self, class_counts: Counts, *, max_margin: float = 0.5, scale: float = 1.0, reduction: Reduction = "mean"
     ) -> None:

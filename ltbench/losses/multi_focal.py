@@ -144,6 +144,8 @@ class MultiFocalLoss(OwnUnknownLoss):
     class_counts: Tensor
     cooccurrence: Tensor | None
 
+    over = "rows"
+
     def __init__(
         self,
         class_counts: Counts,

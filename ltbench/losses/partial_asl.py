@@ -147,6 +147,8 @@ class SelectiveAsymmetricLoss(OwnUnknownLoss):
     ) -> None:
         super().__init__(reduction=reduction)
         self.variant: Variant = check_option("variant", variant, ("paper", "code"))
+        # The release takes the likeliest labels of the whole batch.
+        self.over = "rows" if self.variant == "paper" else "batch"
         self.known = AsymmetricLoss(
             gamma_neg=gamma_neg,
             gamma_pos=gamma_pos,

@@ -34,6 +34,8 @@ class PartialBCELoss(MultiLabelLoss):
         slope, offset, exponent: of g; finite, the exponent >= 0.
     """
 
+    over = "rows"
+
     def __init__(
         self, *, slope: float = -4.45, offset: float = 5.45, exponent: float = 1.0, reduction: Reduction = "mean"
     ) -> None:

@@ -36,6 +36,8 @@ class _RankingLoss(MultiLabelLoss):
     def __init__(self, *, axis: Axis, reduction: Reduction) -> None:
         super().__init__(reduction=reduction)
         self.axis: Axis = check_option("axis", axis, ("image", "class"))
+        # Along a class, the images of a batch are compared.
+        self.over = "rows" if self.axis == "image" else "batch"
 
     def sums(self, logits: Tensor, labels: Tensor, gamma_pos: float, gamma_neg: float) -> tuple[Tensor, Tensor]:
         """``log P e^(-gamma_pos s)`` and ``log A e^(gamma_neg s)`` along the axis, [B] or [C]."""

@@ -28,6 +28,8 @@ class HillLoss(OwnUnknownLoss):
         gamma: focusing exponent of present labels, >= 0.
     """
 
+    over = "rows"
+
     def __init__(
         self, *, lam: float = 1.5, margin: float = 1.0, gamma: float = 2.0, reduction: Reduction = "mean"
     ) -> None:
@@ -62,6 +64,8 @@ class SPLCLoss(EpochLoss):
         margin: of present labels, in logits, >= 0.
         gamma: focusing exponent, >= 0.
     """
+
+    over = "rows"
 
     def __init__(
         self,

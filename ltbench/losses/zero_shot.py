@@ -46,6 +46,8 @@ class RankNetLoss(MultiLabelLoss):
     Golden key: fast0tag_ranknet.
     """
 
+    over = "rows"
+
     def compute(self, logits: Tensor, labels: Tensor) -> Tensor:
         pairs = _pairs(labels)
         sums = torch.where(pairs, softplus(_differences(logits)), 0.0).sum(dim=(1, 2))
@@ -65,6 +67,8 @@ class MarginRankingLoss(MultiLabelLoss):
         margin: by which a present class must win, >= 0.
         eps: keeps the division finite, > 0.
     """
+
+    over = "rows"
 
     def __init__(self, *, margin: float = 1.0, eps: float = 1e-8, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
@@ -116,6 +120,8 @@ class SemanticDiversityLoss(nn.Module):
         weight: w, in [0, 1]; None for the ranking alone.
         reduction: "mean", "sum" or "none".
     """
+
+    over = "rows"
 
     def __init__(self, *, weight: float | None = 0.3, reduction: Reduction = "mean") -> None:
         super().__init__()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ltbench.data.progress import SILENT, Reporter
     from ltbench.method.batch import Batch, Scan, Stats
     from ltbench.method.config import MethodConfig, Needs, Preset
+    from ltbench.method.dealing import dealt, has_batch_norm, looks_at_others
     from ltbench.method.fine_tune import FineTuneConfig, FineTuned
     from ltbench.method.label_graph import LabelGraphConfig
     from ltbench.method.method import Context, Method, Validation
@@ -66,6 +67,9 @@ __all__ = [
     "Validation",
     "ViewedConfig",
     "WordVectorConfig",
+    "dealt",
+    "has_batch_norm",
+    "looks_at_others",
     "prompt_groups",
 ]
 
@@ -83,6 +87,11 @@ _WHERE = {
         "MethodConfig",
         "Needs",
         "Preset",
+    ),
+    "ltbench.method.dealing": (
+        "dealt",
+        "has_batch_norm",
+        "looks_at_others",
     ),
     "ltbench.method.fine_tune": (
         "FineTuneConfig",

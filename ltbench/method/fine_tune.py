@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ltbench.backbones.base import Backbone
 from ltbench.method.batch import Batch
+from ltbench.method.dealing import dealt
 from ltbench.method.method import Context
 from ltbench.method.stages import Augment, GradientStage, ParamGroup, Sampler, Schedule
 from ltbench.method.training import TrainingConfig
@@ -204,7 +205,7 @@ class FineTuneConfig(TrainingConfig):
         """
         # A quarter less time a step on CPUs; values differ in the last digits only.
         module.tower.to(memory_format=torch.channels_last)
-        return self.stage(
+        stage = self.stage(
             name,
             module,
             self.groups(module) if groups is None else groups,
@@ -214,3 +215,5 @@ class FineTuneConfig(TrainingConfig):
             drop_last=self.drop_last,
             clip_norm=self.clip_norm,
         )
+        # A module with a loss of its own says for itself whether its rows may be dealt.
+        return dealt(stage, module.criterion) if type(module).loss is FineTuned.loss else stage

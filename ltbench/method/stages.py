@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.method.batch import Batch, Scan, Stats
 
+Parallel = Literal["rows", "none"]
+BatchReduction = Literal["rows", "known", "labelled", "sum"]
+
 
 @runtime_checkable
 class Trainable(Protocol):
@@ -201,6 +204,12 @@ class GradientStage:
         ema_buffers: average the module's floating-point buffers as well (batch statistics); else the last ones serve.
         clip_norm: gradient-norm limit.
         amp: automatic mixed precision on CUDA.
+        parallel: whether the rows of a batch may be dealt to several processes, or to several passes of one, whose
+            gradients then add up: ``rows``; with ``none``, one process trains while the others wait, and the method's
+            card says why.
+        reduction: how the loss goes over a batch, which says what parts of one weigh: a mean over ``rows``, over
+            ``known`` labels or over rows with such a label (``labelled``), or a ``sum``.
+        row_state: buffers [N, …] of the module that a step changes at the rows of its batch, and only there.
     """
 
     name: str
@@ -218,6 +227,9 @@ class GradientStage:
     ema_buffers: bool = False
     clip_norm: float | None = None
     amp: bool = True
+    parallel: Parallel = "none"
+    reduction: BatchReduction = "rows"
+    row_state: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

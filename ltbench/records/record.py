@@ -53,6 +53,8 @@ class RunContent(Facts):
         device: its type (``cpu``, ``cuda``, ``mps``); its name is ``cost.device``.
         limit: only so many rows were used; such a run is never ranked.
         share: only this share of the training rows was used; such a run is never ranked. Left out where it was all.
+        world_size: processes that worked on the run together; left out where it was one.
+        accumulation: passes that training batches were cut into; left out where it was one.
         reason: why a run diverged or failed, one line.
         step: optimisation step at which a run diverged.
         scores: metric → subset → percent.
@@ -80,6 +82,8 @@ class RunContent(Facts):
     tuning: Tuning | None = None
     limit: int | None = Field(default=None, ge=1)
     share: float | None = Field(default=None, gt=0, lt=1)
+    world_size: int | None = Field(default=None, ge=2)
+    accumulation: int | None = Field(default=None, ge=2)
     status: Status
     reason: str | None = None
     step: int | None = Field(default=None, ge=0)
@@ -99,8 +103,9 @@ class RunContent(Facts):
         document: dict[str, Any] = rest(self)
         if self.schema_version < FIRST_WITH_CORRECTIONS:
             document.pop("corrections", None)
-        if self.share is None:
-            document.pop("share", None)
+        for name in ("share", "world_size", "accumulation"):
+            if document.get(name) is None:
+                document.pop(name, None)
         if self.schema_version < FIRST_WITH_CODE:
             document["method"].pop("code_sha256", None)
         return document
@@ -175,12 +180,15 @@ def run_key(
     share: float | None = None,
     extras: Sequence[str] = (),
     device: str | None = None,
+    world_size: int | None = None,
+    accumulation: int | None = None,
 ) -> str:
     """Identity of a run: sha256 (hex) over everything that decides its outcome.
 
     Task setting and fingerprints, recipe, distribution version, variant, resolved configuration, backbone with dtype,
-    selection rule, threads, seed, limit, share where there is one, extras, and the type of the device. How a
-    configuration came about (preset, tuning) is not part of it, nor is the hash of the method's code.
+    selection rule, threads, seed, limit, extras, the type of the device, and where there are such: share, number of
+    processes, and of passes that a batch is cut into. How a configuration came about (preset, tuning) is not part of
+    it, nor is the hash of the method's code.
 
     Args:
         device: ``None`` gives the key of schema versions 1 and 2, which leave the device out.
@@ -189,6 +197,8 @@ def run_key(
         {
             **({} if device is None else {"device": device}),
             **({} if share is None else {"share": share}),
+            **({} if world_size is None else {"world_size": world_size}),
+            **({} if accumulation is None else {"accumulation": accumulation}),
             "task": task.model_dump(mode="json", include={"name", "setting", "version", "contract", "fingerprints"}),
             "method": method.model_dump(
                 mode="json", include={"name", "distribution", "version", "variant", "config", "unknown_policy"}
@@ -217,6 +227,8 @@ def key_of(content: RunContent) -> str:
         limit=content.limit,
         share=content.share,
         extras=content.extras,
+        world_size=content.world_size,
+        accumulation=content.accumulation,
         device=content.device if content.schema_version >= FIRST_WITH_DEVICE else None,
     )
 

@@ -23,6 +23,7 @@ from ltbench.engine.answer import Logits
 from ltbench.engine.encode import Encoder
 from ltbench.engine.needs import behind_preprocessing, check_fit, unknown_policy
 from ltbench.engine.phase1 import Phase1
+from ltbench.engine.ranks import ALONE, Ranks
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.setup import Outcome, Setup
 from ltbench.method import GradientStage, Method, Needs, Stage
@@ -170,8 +171,12 @@ class Bench:
         watcher: Watcher | None = None,
         on_stages: StageHook | None = None,
         backbone: Backbone | None = None,
+        ranks: Ranks = ALONE,
     ) -> Trained:
         """Phase 1 on a variant of the task, from nothing or from what the folder holds.
+
+        Args:
+            ranks: who trains together; each has a folder of its own.
 
         The state of the global random generators is another one each time, as it is in another process.
 
@@ -184,7 +189,9 @@ class Bench:
         train, test = open_train(asked, self.data), open_test(asked, self.data)
         watcher = watcher or Watcher()
         scramble()
-        phase = Phase1(self._setup(asked, train, self.folder / folder, seed, watcher, on_stages, backbone))
+        setup = self._setup(asked, train, self.folder / folder, seed, watcher, on_stages, backbone)
+        setup.ranks = ranks
+        phase = Phase1(setup)
         inputs = phase.test_inputs(test, "encoding test images")
         self._trains_tower = self._trains_tower or _trains_tower(phase)
         if self._trains_tower:

@@ -25,6 +25,7 @@ from ltbench.testing.bench import Bench, Trained, gradient_stages
 from ltbench.testing.label_checks import labels_in_their_coding, no_judged_label, unknown_policy_honoured
 from ltbench.testing.outcomes import Failed, Skipped, SkipReason
 from ltbench.testing.short import BATCH, Interrupted, Watcher
+from ltbench.testing.two_ranks import two_ranks_as_one
 
 
 def presets_valid(bench: Bench) -> str:
@@ -268,6 +269,7 @@ CHECKS: dict[str, Callable[[Bench], str]] = {
     "unknown policy honoured": unknown_policy_honoured,
     "state safe to save": state_safe,
     "another class count works": another_class_count,
+    "two processes learn as one": two_ranks_as_one,
 }
 """Title → check, in the order in which they are shown."""
 

@@ -28,6 +28,7 @@ from ltbench.plugin.system import TimeUp, time_limit
 from ltbench.testing.bench import Bench
 from ltbench.testing.checks import CHECKS
 from ltbench.testing.outcomes import Failed, Skipped, SkipReason
+from ltbench.testing.two_ranks import two_ranks_as_one
 
 #: A check that takes longer hangs; the slowest of the official methods takes a minute on a busy core.
 SECONDS = 600.0
@@ -69,6 +70,7 @@ def check_method(
     weights: str | None = None,
     variant: Variant | None = None,
     seconds: float = SECONDS,
+    ranks: bool = True,
 ) -> list[CheckResult]:
     """Run every check on a method.
 
@@ -79,6 +81,7 @@ def check_method(
         weights: of the encoder, as ``open_backbone`` takes them; ``random`` is as good for most checks.
         variant: ``paper`` or ``code``; None takes the recipe's first.
         seconds: a check that takes longer fails.
+        ranks: also train with two processes, where the method deals its rows.
 
     Raises:
         UnknownName: no plugin registers the method or the encoder.
@@ -89,16 +92,17 @@ def check_method(
     registry().methods.get(name)
     find_backbone(backbone)
     results: list[CheckResult] = []
+    checks = {title: check for title, check in CHECKS.items() if ranks or check is not two_ranks_as_one}
     with Bench(name, backbone, weights, variant, reporter) as bench:
         unfit = _unfit(bench)
-        with reporter.task(f"checking {name}", len(CHECKS)) as done:
-            for title, check in CHECKS.items():
+        with reporter.task(f"checking {name}", len(checks)) as done:
+            for title, check in checks.items():
                 if results and results[-1].final:
                     break
                 results.append(_one(title, check, bench, unfit, seconds))
                 done(1)
     last = results[-1]
-    left = list(CHECKS)[len(results) :] if last.final else []
+    left = list(checks)[len(results) :] if last.final else []
     why = f"not looked at: mend {last.name!r} first"
     return [*results, *(CheckResult(title, "skipped", why, SkipReason.NOT_REACHED) for title in left)]
 

@@ -16,6 +16,7 @@ class SkipReason(StrEnum):
     NO_GRADIENT = "no-gradient"
     OWN_POLICY = "own-unknown-policy"
     OPAQUE_LOSS = "opaque-loss"
+    WHOLE_BATCHES = "whole-batches"
     NOT_REACHED = "not-reached"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from pydantic import Field
@@ -19,6 +20,7 @@ from ltbench.method import (
     SearchSpace,
     Stage,
     Uniform,
+    dealt,
 )
 from ltbench.nn import MultiHeadCosine
 from ltbench_comic.module import FeatureLayer
@@ -101,7 +103,7 @@ class Plain(Method):
             config.cosine(context),
             build_plain_loss(config, context.stats, context.variant),
         )
-        return [config.frozen_stage("train", module, config.groups(module))]
+        return [dealt(config.frozen_stage("train", module, config.groups(module)), module.criterion)]
 
 
 class PseudoLabelled(PlainModule):
@@ -187,4 +189,6 @@ class PlainPseudoLabels(Plain):
             tau=config.tau,
             start=config.pseudo_start,
         )
-        return [config.frozen_stage("train", module, config.groups(module))]
+        # Pseudo-labels make every label known.
+        stage = dealt(config.frozen_stage("train", module, config.groups(module)), module.criterion)
+        return [replace(stage, reduction="rows") if stage.reduction == "known" else stage]

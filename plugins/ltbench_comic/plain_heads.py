@@ -19,6 +19,7 @@ from ltbench.method import (
     ParamGroup,
     Schedule,
     Stage,
+    dealt,
 )
 from ltbench.nn import ClassAwareSampler, ClassScales, GraphClassifiers
 from ltbench.plugin import UserError
@@ -101,17 +102,20 @@ class PlainLWS(Plain):
         )
         return [
             first,
-            GradientStage(
-                "scale",
-                second,
-                [factors],
-                epochs=config.scale_epochs,
-                batch_size=config.scale_batch_size,
-                optimizer="sgd",
-                momentum=config.scale_momentum,
-                sampler=ClassAwareSampler(observed, config.sampler_reduce, config.sampler_draws),
-                augment=config.views(),
-                amp=False,
+            dealt(
+                GradientStage(
+                    "scale",
+                    second,
+                    [factors],
+                    epochs=config.scale_epochs,
+                    batch_size=config.scale_batch_size,
+                    optimizer="sgd",
+                    momentum=config.scale_momentum,
+                    sampler=ClassAwareSampler(observed, config.sampler_reduce, config.sampler_draws),
+                    augment=config.views(),
+                    amp=False,
+                ),
+                mean,
             ),
         ]
 
@@ -184,4 +188,4 @@ class PlainGraph(Plain):
             classifier,
             build_plain_loss(config, stats, context.variant),
         )
-        return [config.frozen_stage("train", module, config.groups(module))]
+        return [dealt(config.frozen_stage("train", module, config.groups(module)), module.criterion)]

@@ -24,6 +24,7 @@ from ltbench.method import (
     Stage,
     TrainingConfig,
     Uniform,
+    dealt,
 )
 from ltbench.nn import PromptLearner, RegionAggregation
 from ltbench_dualcoop.augment import CutoutRandAugment
@@ -182,7 +183,7 @@ class DualCoOp(Method):
         groups = [self._group(sides.contexts(), config.weight_decay, "context")]
         if not module.dual:
             groups.append(self._group([module.bias], 0.0, "bias"))  # type: ignore[list-item]
-        return [config.stage("train", module, groups, augment=augmentation(config, backbone))]
+        return [dealt(config.stage("train", module, groups, augment=augmentation(config, backbone)), module.criterion)]
 
     def _group(self, params: Sequence[nn.Parameter], weight_decay: float, name: str) -> ParamGroup:
         config = self.config

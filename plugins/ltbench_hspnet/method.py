@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -22,6 +23,8 @@ from ltbench.method import (
     SearchSpace,
     Stage,
     Uniform,
+    has_batch_norm,
+    looks_at_others,
 )
 from ltbench.nn import CosineHead
 from ltbench_hspnet.build import FORMS, build_labels
@@ -137,7 +140,7 @@ class HSPNet(Method):
             if params
         ]
         steps = config.ema_steps or math.ceil(context.stats.rows / config.batch_size)
-        return config.stage(
+        stage = config.stage(
             "train",
             module,
             groups,
@@ -145,3 +148,8 @@ class HSPNet(Method):
             ema=None if config.ema_epoch is None else config.ema_epoch ** (1.0 / steps),
             ema_buffers=config.ema_buffers,
         )
+        # LargeLoss compares the entries of a batch, and statistics of a batch are its own.
+        normalises = isinstance(module, HSPNetModule) and config.batch_norm != "eval" and has_batch_norm(module.tower)
+        if config.loss != "splc" or normalises or looks_at_others(module):
+            return stage
+        return replace(stage, parallel="rows", reduction="sum", row_state=("criterion.rewritten",))

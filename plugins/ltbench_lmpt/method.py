@@ -18,6 +18,7 @@ from ltbench.method import (
     SearchSpace,
     Stage,
     Uniform,
+    dealt,
     prompt_groups,
 )
 from ltbench.nn import PromptClassifier, PromptLearner, Score, Tower
@@ -178,7 +179,8 @@ class LMPT(Method):
             config.score,
         )
         groups = prompt_groups(config, [prompts.ctx], list(head.parameters()), config.head_lr)
-        return [config.stage("train", module, groups)]
+        criteria = [module.criterion, *([] if module.embedding is None else [module.embedding.loss])]
+        return [dealt(config.stage("train", module, groups), *criteria, complete=context.stats.told is None)]
 
     def _criterion(self, context: Context) -> nn.Module:
         config = self.config

@@ -15,6 +15,7 @@ from ltbench.losses import (
     DistributionBalancedLoss,
     FocalLoss,
     MultiLabelLoss,
+    Over,
     RebalancedBCELoss,
 )
 from ltbench.method import Stats
@@ -35,9 +36,13 @@ class PerImage(nn.Module):
         loss: a loss with reduction "none" that gives [B, C].
     """
 
+    reduction = "mean"
+
     def __init__(self, loss: MultiLabelLoss) -> None:
         super().__init__()
         self.loss = loss
+        # Elements of each image are summed, whatever they would be divided by.
+        self.over: Over = "batch" if loss.over == "batch" else "rows"
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Scalar loss of logits [B, C] against labels [B, C] in {-1, 0, +1}."""

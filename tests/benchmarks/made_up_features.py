@@ -39,11 +39,11 @@ def make_up() -> None:
             batch = jobs[start : start + encoder.batch_size]
             yield batch, torch.zeros(len(batch))
 
-    def encoded(encoder: Encoder, pixels: torch.Tensor) -> Float32:
+    def encoded(encoder: Encoder, pixels: torch.Tensor) -> torch.Tensor:
         width = encoder.width(places[0] if encoder.kind == "region" else 0)
         if not noise or noise[0].shape[1] != width:
             noise[:] = [np.random.default_rng(0).standard_normal((_BLOCK, width), dtype=np.float32)]
-        return noise[0][: len(pixels)]
+        return torch.from_numpy(noise[0][: len(pixels)])
 
     for name, function in (("regions", regions), ("_batches", batches), ("_encode_batch", encoded)):
         setattr(Encoder, name, function)

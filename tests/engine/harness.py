@@ -146,6 +146,7 @@ def run(
     policy: str = "ignore",
     interrupt_at: int = -1,
     after_epoch: Callable[[Phase1, int, int], None] | None = None,
+    accumulation: int = 1,
 ) -> Result:
     """Phase 1 from nothing, or from what the folder holds; raises Interrupted at the asked moment."""
     torch.set_num_threads(1)
@@ -153,6 +154,7 @@ def run(
     setup = Setup(
         method=method, variant="paper", backbone=stand_in(), train=world.train, seed=seed,
         device=torch.device("cpu"), policy=policy, encoder=world, folder=folder, reporter=reporter,  # type: ignore[arg-type]
+        accumulation=accumulation,
     )  # fmt: skip
     phase = Phase1(setup)
     inputs = phase.test_inputs(world.test, "test")

@@ -16,6 +16,7 @@ from ltbench.backbones.base import Backbone
 from ltbench.method import (
     Batch,
     FitData,
+    Scan,
 )
 
 
@@ -169,6 +170,32 @@ class Exploding(Head):
             # The square root is 0 with an infinite slope: the loss stays finite, the parameters do not.
             return {"loss": value + (self.linear.weight - self.linear.weight.detach()).square().sum().sqrt()}
         return {"loss": value, "loss_big": value * math.inf}
+
+
+class Memory(Head):
+    """Pulls each row towards what it held of it; decides on labels that it held likely before."""
+
+    held: Tensor
+
+    def __init__(self, dim: int, classes: int, rows: int) -> None:
+        super().__init__(dim, classes)
+        self.register_buffer("held", torch.zeros(rows, classes))
+        self.found: list[tuple[int, int]] = []
+
+    def on_epoch_start(self, epoch: int, scan: Scan) -> None:
+        self.found = []
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        shares = self.logits(batch).sigmoid()
+        pull = (shares - self.held[batch.rows]).square().mean()
+        self.held[batch.rows] = 0.5 * (self.held[batch.rows] + shares.detach())
+        for at, column in (self.held[batch.rows] > 0.5).nonzero().tolist():
+            self.found.append((int(batch.rows[at]), column))
+        errors = (shares - (batch.observed > 0).float()).square().mean()
+        return {"loss": errors, "loss_pull": pull}
+
+    def decisions(self) -> list[tuple[int, int]]:
+        return self.found
 
 
 class Reader(Head):

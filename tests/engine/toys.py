@@ -13,6 +13,7 @@ from engine.toy_modules import (
     ByName,
     Exploding,
     Head,
+    Memory,
     Neighbours,
     NoisyHead,
     NormalisedHead,
@@ -151,6 +152,21 @@ class OpenNames(Plain):
 
     def module(self, context: Context) -> nn.Module:
         return ByName(context.backbone.card.dim, context.class_names)
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        return [self.stage(context, self.module(context), parallel="rows", reduction="known")]
+
+
+class Remembering(Plain):
+    """What it held of each row before, with decisions, an average and a limit on the norm: rows may be dealt."""
+
+    def module(self, context: Context) -> nn.Module:
+        return Memory(context.backbone.card.dim, len(context.class_names), context.stats.rows)
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        module = self.module(context)
+        rest: dict[str, Any] = {"ema": 0.8, "clip_norm": 0.5, "augment": Augment("flip")}
+        return [self.stage(context, module, parallel="rows", row_state=["held"], **rest)]
 
 
 class Grouped(Plain):

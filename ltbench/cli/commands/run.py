@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ltbench.cli.boundary import USER_ERROR
 from ltbench.cli.options import (
     SeedList,
+    accumulate_option,
     backbone_option,
     data_root_option,
     device_option,
@@ -56,6 +59,7 @@ OPTIONS = [
     device_option,
     threads_option,
     workers_option,
+    accumulate_option,
     data_root_option,
     out_option,
     limit_option,
@@ -92,9 +96,19 @@ def run(
     A task with settings runs all of them, or one: shapes-plt@mr40. What is recorded already is not run again.
     """
     from ltbench.cli.reporting import reporter
+    from ltbench.engine.launched import launched
 
     go_offline(offline)
+    among = launched()
+    if among.world > 1:
+        # Read when torch is imported, which has hints for whoever writes a training loop and none for who runs one.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     requests = build_requests(address, backbone, seeds, parse_overrides(pairs), **options)
+    if among.rank:
+        # Another process says what there is to say.
+        if not dry_run:
+            _follow(ctx, requests)
+        return
     says = reporter()
     from ltbench.cli.measuring import measured
     from ltbench.cli.preflight import preflight_lines
@@ -115,6 +129,7 @@ def run(
             says.line(line)
     from ltbench.cli.output import print_json
     from ltbench.cli.results import print_results, results_json
+    from ltbench.engine.ranks import joined
     from ltbench.engine.run import run_one
 
     finished: list[Finished] = []
@@ -125,21 +140,40 @@ def run(
         else:
             print_results(finished)
 
-    for number, request in enumerate(requests, 1):
-        if number > 1:
-            says.line(f"[{number}/{len(requests)}] {request.headline}")
-        try:
-            finished.append(run_one(request, says))
-        except UserError:
-            # What ran before is recorded; show it above the error.
-            if finished:
-                show()
-            raise
+    with joined(requests[0].device) as ranks:
+        for number, request in enumerate(requests, 1):
+            if number > 1:
+                says.line(f"[{number}/{len(requests)}] {request.headline}")
+            try:
+                finished.append(run_one(request, says, ranks))
+            except UserError:
+                # What ran before is recorded; show it above the error.
+                if finished:
+                    show()
+                raise
+            if ranks.several and finished[-1].record.status == "failed":
+                # The other processes stopped where they were; the same command again goes on with what is left.
+                break
     show()
     if ctx.find_root().params.get("debug"):
         show_tracebacks(finished)
     if any(one.record.status != "completed" for one in finished):
         ctx.exit(1)
+
+
+def _follow(ctx: click.Context, requests: list[RunRequest]) -> None:
+    """What a process does that works on runs of which rank 0 speaks."""
+    from ltbench.engine.ranks import PeerFailed, joined
+    from ltbench.engine.run import run_one
+
+    with joined(requests[0].device) as ranks:
+        for request in requests:
+            try:
+                finished = run_one(request, ranks=ranks)
+            except PeerFailed:
+                ctx.exit(USER_ERROR)
+            if finished.record.status == "failed":
+                return
 
 
 def show_tracebacks(finished: list[Finished]) -> None:

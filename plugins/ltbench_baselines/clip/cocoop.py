@@ -18,6 +18,7 @@ from ltbench.method import (
     SearchSpace,
     Stage,
     Uniform,
+    dealt,
     prompt_groups,
 )
 from ltbench.nn import ConditionalClassifier, ConditionalPrompts, MetaNet, PromptLearner, Score
@@ -127,4 +128,4 @@ class CoCoOp(Method):
             score=config.score,
         )
         groups = prompt_groups(config, [learner.ctx, *meta.parameters()], list(head.parameters()), config.head_lr)
-        return [config.stage("train", module, groups)]
+        return [dealt(config.stage("train", module, groups), module.criterion)]

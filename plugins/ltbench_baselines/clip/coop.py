@@ -16,6 +16,7 @@ from ltbench.method import (
     SearchSpace,
     Stage,
     Uniform,
+    dealt,
     prompt_groups,
 )
 from ltbench.nn import PromptClassifier, PromptLearner
@@ -91,4 +92,4 @@ class CoOp(Method):
             PromptClassifier(prompts, head), LOSSES[config.loss](), config.centre(context.stats), config.score
         )
         groups = prompt_groups(config, [prompts.ctx], list(head.parameters()), config.head_lr)
-        return [config.stage("train", module, groups)]
+        return [dealt(config.stage("train", module, groups), module.criterion)]

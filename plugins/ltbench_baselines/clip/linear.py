@@ -22,6 +22,7 @@ from ltbench.method import (
     SearchSpace,
     Stage,
     Uniform,
+    dealt,
 )
 from ltbench.nn import Score
 from ltbench.plugin import UserError
@@ -137,17 +138,16 @@ class LinearProbe(Method):
         )
         if config.solver == "lbfgs":
             return [FitStage("fit", head, lambda data: self._fit(head, data), tuple(head.parameters()))]
-        return [
-            GradientStage(
-                "train",
-                head,
-                head.groups(config.lr, config.weight_decay, Schedule(config.schedule)),
-                epochs=config.epochs,
-                batch_size=config.batch_size,
-                optimizer="adamw",
-                augment=Augment(config.augment),
-            )
-        ]
+        stage = GradientStage(
+            "train",
+            head,
+            head.groups(config.lr, config.weight_decay, Schedule(config.schedule)),
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            optimizer="adamw",
+            augment=Augment(config.augment),
+        )
+        return [dealt(stage, criterion)]
 
     def _fit(self, head: ProbeModule, data: FitData) -> None:
         if head.features == "scaled":

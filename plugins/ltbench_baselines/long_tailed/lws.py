@@ -24,6 +24,7 @@ from ltbench.method import (
     Stage,
     Uniform,
     ViewedConfig,
+    dealt,
 )
 from ltbench.nn import ClassAwareSampler, ClassScales, LinearHead
 from ltbench.plugin.errors import UserError
@@ -144,14 +145,17 @@ class LWS(Method):
         )
         return [
             config.fine_tuning("fine-tune", first, context),
-            GradientStage(
-                "scale",
-                second,
-                [factors],
-                epochs=config.scale_epochs,
-                batch_size=config.scale_batch_size,
-                optimizer="sgd",
-                momentum=config.scale_momentum,
-                sampler=ClassAwareSampler(observed, config.sampler_reduce, config.sampler_draws),
+            dealt(
+                GradientStage(
+                    "scale",
+                    second,
+                    [factors],
+                    epochs=config.scale_epochs,
+                    batch_size=config.scale_batch_size,
+                    optimizer="sgd",
+                    momentum=config.scale_momentum,
+                    sampler=ClassAwareSampler(observed, config.sampler_reduce, config.sampler_draws),
+                ),
+                first.criterion,
             ),
         ]

@@ -25,6 +25,7 @@ from ltbench.method import (
     Stats,
     Uniform,
     WordVectorConfig,
+    dealt,
 )
 from ltbench.nn import ClassWiseLinear, GatedGraph, SemanticDecoupling, conditional_cooccurrence
 from ltbench_baselines.common.places import chosen_rows
@@ -212,9 +213,11 @@ class SemanticGraphMethod(Method):
         groups = [ParamGroup(tower, config.lr, decay, course, "tower")] if tower else []
         groups.append(ParamGroup(rest, config.head_lr, decay, course, "graph"))
         rows = config.rows(context)
-        return [
-            config.stage("train", module, groups, sampler=rows, drop_last=config.drop_last, clip_norm=config.clip_norm)
-        ]
+        stage = config.stage(
+            "train", module, groups, sampler=rows, drop_last=config.drop_last, clip_norm=config.clip_norm
+        )
+        # Subclasses add terms that compare rows, or mix them.
+        return [dealt(stage, module.criterion) if type(module) is SemanticGraphModule else stage]
 
     def graph(self, dim: int, context: Context, scores: nn.Module | None = None) -> SemanticGraph:
         """The graph for places of size `dim`."""

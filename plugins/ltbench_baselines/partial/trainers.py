@@ -22,6 +22,7 @@ from ltbench.method import (
     Stage,
     TrainingConfig,
     Uniform,
+    dealt,
 )
 from ltbench.nn import LinearHead
 from ltbench_baselines.common.objectives import ObjectiveModule
@@ -71,7 +72,7 @@ class PartialOnTower(Method):
         )
         objective = build_partial_objective(config, context.observed, context.stats, config.epochs, context.variant)
         stage = config.fine_tuning("fine-tune", scores, context)
-        return [replace(stage, module=ObjectiveModule(scores, objective))]
+        return [dealt(replace(stage, module=ObjectiveModule(scores, objective)), objective.criterion)]
 
 
 class PartialOnLinear(Method):
@@ -107,4 +108,4 @@ class PartialOnLinear(Method):
         probe = ProbeModule(context.backbone.card.dim, context.stats, config.features)
         objective = build_partial_objective(config, context.observed, context.stats, config.epochs, context.variant)
         groups = probe.groups(config.lr, config.weight_decay, Schedule("cosine"))
-        return [config.stage("train", ObjectiveModule(probe, objective), groups)]
+        return [dealt(config.stage("train", ObjectiveModule(probe, objective), groups), objective.criterion)]

@@ -27,6 +27,7 @@ from ltbench.method import (
     Stats,
     TrainingConfig,
     Uniform,
+    dealt,
     prompt_groups,
 )
 from ltbench.nn import CosineHead, LinearHead, PromptClassifier, PromptLearner
@@ -78,7 +79,7 @@ class SpmlMethod(Method):
         """One gradient stage; what the objective learns has a group of its own and does not decay."""
         config, training = self.config, self.training
         objective = build_objective(config, context.observed, training.epochs, context.variant)
-        stage = self.stage_of(context, objective)
+        stage = dealt(self.stage_of(context, objective), objective.criterion)
         labels = list(objective.parameters())
         if not labels:
             return [stage]

@@ -22,6 +22,7 @@ from ltbench.method import (
     Stage,
     TrainingConfig,
     Uniform,
+    dealt,
 )
 from ltbench_baselines.common.probe import ProbeModule
 from ltbench_baselines.unseen.visual_semantic import OpenWordVectorConfig, Words
@@ -132,4 +133,4 @@ class ConSE(Method):
         probe = ProbeModule(context.backbone.card.dim, context.stats, config.features)
         module = ConvexModule(probe, Words(config, context), context.class_names, config.top)
         groups = probe.groups(config.lr, config.weight_decay, Schedule("cosine"))
-        return [config.stage("classify", module, groups)]
+        return [dealt(config.stage("classify", module, groups), module.probe.criterion)]

@@ -36,6 +36,8 @@ class RankWeightedHinge(MultiLabelLoss):
     The Good, the Bad and the Ugly, CVPR 2017 (arXiv 1703.04394) print it; without code.
     """
 
+    over = "rows"
+
     def __init__(self, *, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
 
@@ -92,6 +94,11 @@ class DiverseDirections(Directions):
     def __init__(self, net: nn.Module, number: int, diversity: SemanticDiversityLoss) -> None:
         super().__init__(net, number, RankNetLoss())
         self.diversity = diversity
+
+    @property
+    def criteria(self) -> tuple[nn.Module, ...]:
+        """The one loss."""
+        return (self.diversity,)
 
     def losses(self, batch: Batch, words: Tensor) -> dict[str, Tensor]:
         """Ranking and spread in one term."""

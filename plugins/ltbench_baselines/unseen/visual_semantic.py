@@ -25,6 +25,7 @@ from ltbench.method import (
     TrainingConfig,
     Uniform,
     WordVectorConfig,
+    dealt,
 )
 from ltbench_baselines.common.places import chosen_rows
 
@@ -64,6 +65,11 @@ class Head(nn.Module, ABC):
     def __init__(self, criterion: MultiLabelLoss) -> None:
         super().__init__()
         self.criterion = criterion
+
+    @property
+    def criteria(self) -> tuple[nn.Module, ...]:
+        """Losses that :meth:`losses` adds up; one that is told of no machine looks at whole batches."""
+        return (self.criterion,) if type(self).losses is Head.losses else (nn.Identity(),)
 
     @abstractmethod
     def forward(self, batch: Batch, words: Tensor) -> Tensor:
@@ -135,7 +141,10 @@ class VisualSemanticConfig(OpenWordVectorConfig, TrainingConfig):
         """The gradient stage over everything the head learns."""
         schedule = Schedule(self.schedule, peak=0.1)
         group = ParamGroup(list(module.parameters()), self.lr, self.weight_decay, schedule, "head")
-        return self.stage("align", module, [group])
+        stage = self.stage("align", module, [group])
+        found = dealt(stage, *module.head.criteria)
+        # Rows without a known label are left out of every mean.
+        return replace(found, reduction="labelled") if found.reduction == "rows" else found
 
 
 class VisualSemanticMethod(Method):

@@ -118,17 +118,21 @@ def _finished(request: RunRequest, facts: dict[str, Any]) -> bool:
     return False
 
 
-def run_one(request: RunRequest, reporter: Reporter = SILENT) -> Finished:
+def run_one(request: RunRequest, reporter: Reporter = SILENT, wait: float = 24 * 3600.0) -> Finished:
     """Run one request, or return the record of its key when that is finished.
 
+    Args:
+        wait: seconds to wait for another process that runs the same key.
+
     Raises:
+        RunBusyError: another process still runs it.
         UserError: what the user asked for cannot be run; nothing is recorded.
     """
     prepared = prepare(request, reporter)
     facts = facts_of(prepared)
     check_draft(prepared, facts)
     store = RunStore(request.out)
-    with store.begin(request.task.address, request.method, facts.key, 24 * 3600.0, facts.code) as attempt:
+    with store.begin(request.task.address, request.method, facts.key, wait, facts.code) as attempt:
         # Checked under the lock: another process may have finished the key while this one waited.
         done = store.finished(facts.key, Overwrite(request.overwrite), facts.code)
         if done is not None:

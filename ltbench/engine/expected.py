@@ -88,7 +88,7 @@ def is_recorded(request: RunRequest) -> bool:
         and one["made"] == made[:2]
         and made[2] in (None, one["code"])
     ]
-    return any(_is_same(one["config"], request) for one in like)
+    return any(is_same(one["config"], request) for one in like)
 
 
 def _own(request: RunRequest) -> list[Mapping[str, Any]]:
@@ -140,12 +140,12 @@ def _is_alike(one: Mapping[str, Any], request: RunRequest) -> bool:
         and (one["limit"], one["share"], one["rule"]) == (request.limit, request.share, request.selection)
         and one["variant"] == resolve_preset(request)[1]
         and one["dtype"] == request.dtype
-        and _is_sized(one, request)
+        and is_sized(one, request)
         and request.device in ("auto", one["cost"].kind)
     )
 
 
-def _is_sized(one: Mapping[str, Any], request: RunRequest) -> bool:
+def is_sized(one: Mapping[str, Any], request: RunRequest) -> bool:
     """Whether a run saw images of the size that is asked for; where none is, of what backbone or method take."""
     asked = asked_size(request.image_size, resolve_preset(request)[2])
     if asked is not None:
@@ -156,7 +156,7 @@ def _is_sized(one: Mapping[str, Any], request: RunRequest) -> bool:
 def _nearest(mine: Sequence[Mapping[str, Any]], request: RunRequest) -> tuple[list[Cost], str]:
     """The costs of the runs most like the request, and what is not like it in words."""
     same = [one for one in mine if one["setting"] == request.task.setting]
-    equal = [one["cost"] for one in same if _is_same(one["config"], request)]
+    equal = [one["cost"] for one in same if is_same(one["config"], request)]
     if equal:
         return equal, ""
     if same:
@@ -164,7 +164,7 @@ def _nearest(mine: Sequence[Mapping[str, Any]], request: RunRequest) -> tuple[li
     return [one["cost"] for one in mine], f", on {request.task.name} in another setting"
 
 
-def _is_same(config: Mapping[str, Any], request: RunRequest) -> bool:
+def is_same(config: Mapping[str, Any], request: RunRequest) -> bool:
     """Whether a record's configuration is the one asked for; an option that it does not state is at its default."""
     asked, usual = _plain(options_of(request)), _plain(defaults_of(request))
     return config.keys() <= asked.keys() and all(

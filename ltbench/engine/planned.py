@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ltbench.data.progress import SILENT, Reporter
+from ltbench.engine.cells import Cell, expand, request_of
 from ltbench.engine.expected import is_recorded
 from ltbench.engine.how import SweepOptions
 from ltbench.engine.lacks import Look
 from ltbench.engine.preflight import Preflight, preflight
-from ltbench.engine.sweep import Cell, expand, request_of
 from ltbench.engine.sweep_plan import SweepPlan
 from ltbench.engine.whole import Whole, whole_of
 from ltbench.plugin.errors import UserError

@@ -130,13 +130,17 @@ def _finished(request: RunRequest, facts: dict[str, Any]) -> bool:
     return False
 
 
-def run_one(request: RunRequest, reporter: Reporter = SILENT, ranks: Ranks = ALONE) -> Finished:
+def run_one(
+    request: RunRequest, reporter: Reporter = SILENT, ranks: Ranks = ALONE, wait: float = 24 * 3600.0
+) -> Finished:
     """Run one request, or return the record of its key when that is finished.
 
     Args:
         ranks: who works on it together; each calls this with the same request, and all return the same record.
+        wait: seconds to wait for another process that runs the same key.
 
     Raises:
+        RunBusyError: another process still runs it.
         UserError: what the user asked for cannot be run; nothing is recorded.
         PeerFailed: another process raised it.
     """
@@ -148,9 +152,7 @@ def run_one(request: RunRequest, reporter: Reporter = SILENT, ranks: Ranks = ALO
         opened: list[AttemptFolder] = []
 
         def begin() -> tuple[RunRecord, Path] | None:
-            attempt = held.enter_context(
-                store.begin(request.task.address, request.method, facts.key, 24 * 3600.0, facts.code)
-            )
+            attempt = held.enter_context(store.begin(request.task.address, request.method, facts.key, wait, facts.code))
             opened.append(attempt)
             # Checked under the lock: another process may have finished the key while this one waited.
             done = store.finished(facts.key, Overwrite(request.overwrite), facts.code)

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Literal, NoReturn
 
 from ltbench.method.config import MethodConfig, Needs
-from ltbench.method.words import WordVectorConfig
 
 CAPTIONS: Final = "captions"
 GROUPS: Final = "label groups"
@@ -41,6 +40,9 @@ def found_extras(
         validation: what a method that asks is given, see :func:`ltbench.tasks.views.validation_labels`.
         selects: the epoch that counts is chosen on these rows.
     """
+    # Imported here because it brings torch, and the names above are asked for without.
+    from ltbench.method.words import WordVectorConfig
+
     found = set(needs.extras)
     if needs.captions and captions == "given":
         found.add(CAPTIONS)

@@ -2,12 +2,13 @@
 
 from ltbench.plugin.errors import PluginError, UnknownName, UserError
 from ltbench.plugin.hooks import CONTRACT, hookimpl
-from ltbench.plugin.specs import BackboneSpec, DatasetSpec, MethodSpec, MetricSpec, RowNote, TaskSpec
+from ltbench.plugin.specs import BackboneSpec, DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, RowNote, TaskSpec
 
 __all__ = [
     "CONTRACT",
     "BackboneSpec",
     "DatasetSpec",
+    "ExecutorSpec",
     "MethodSpec",
     "MetricSpec",
     "PluginError",

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import pluggy
 
-from ltbench.plugin.specs import BackboneSpec, DatasetSpec, MethodSpec, MetricSpec, TaskSpec
+from ltbench.plugin.specs import BackboneSpec, DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, TaskSpec
 
 #: Version of the contract with plugins, and the oldest that is still spoken; docs/reference/stability.md.
 CONTRACT = 1
@@ -88,6 +88,16 @@ class Hooks:
                 return [MetricSpec(name="mAP", target="ltbench.metrics.contract:MAP", summary="…")]
         """
 
+    @hookspec
+    def ltbench_executors(self) -> list[ExecutorSpec]:  # type: ignore[empty-body]
+        """Register executors, which take the jobs of ``ltbench sweep``.
+
+        Example:
+            @hookimpl
+            def ltbench_executors():
+                return [ExecutorSpec(name="acme-grid", target="acme.grid:open_grid", summary="the grid of Acme")]
+        """
+
 
 HOOK_KINDS: dict[str, type] = {
     "ltbench_methods": MethodSpec,
@@ -95,4 +105,5 @@ HOOK_KINDS: dict[str, type] = {
     "ltbench_datasets": DatasetSpec,
     "ltbench_backbones": BackboneSpec,
     "ltbench_metrics": MetricSpec,
+    "ltbench_executors": ExecutorSpec,
 }

@@ -17,14 +17,15 @@ import pluggy
 
 from ltbench.plugin.errors import PluginError, UnknownName, UserError
 from ltbench.plugin.hooks import CONTRACT, GROUP, HOOK_KINDS, OLDEST_CONTRACT, Hooks
-from ltbench.plugin.specs import BackboneSpec, DatasetSpec, MethodSpec, MetricSpec, Spec, TaskSpec
+from ltbench.plugin.specs import BackboneSpec, DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, Spec, TaskSpec
 
 S = TypeVar("S", bound=Spec)
 
 ALLOW_LIST = "LTBENCH_PLUGINS"
 CORE_DISTRIBUTION = "ltbench"
 CORE_PREFIX = "core-"
-_HOW_TO_LIST = {"metric": "ltbench plugins"}
+_HOW_TO_LIST = {"metric": "ltbench plugins", "executor": "ltbench plugins"}
+_KINDS = ("method", "task", "dataset", "backbone", "metric", "executor")
 #: Names of methods that no plugin registers, see :mod:`ltbench.method.local`.
 LOCAL_PREFIX = "local."
 
@@ -134,12 +135,13 @@ class Registry:
     datasets: Catalogue[DatasetSpec] = field(default_factory=lambda: Catalogue("dataset"))
     backbones: Catalogue[BackboneSpec] = field(default_factory=lambda: Catalogue("backbone"))
     metrics: Catalogue[MetricSpec] = field(default_factory=lambda: Catalogue("metric"))
+    executors: Catalogue[ExecutorSpec] = field(default_factory=lambda: Catalogue("executor"))
     reports: list[PluginReport] = field(default_factory=list)
     unmatched: tuple[str, ...] = ()
     """Names of the allow-list that fit no installed plugin."""
 
     def catalogue(self, kind: str) -> Catalogue[Any]:
-        """The catalogue of one kind (``method``, ``task``, ``dataset``, ``backbone``, ``metric``)."""
+        """The catalogue of one kind (``method``, ``task``, ``dataset``, ``backbone``, ``metric``, ``executor``)."""
         found: Catalogue[Any] = getattr(self, f"{kind}s")
         return found
 
@@ -147,7 +149,7 @@ class Registry:
         """One line for every name that two distributions claim."""
         return [
             f"{kind} {name!r} is claimed by {' and '.join(owners)}"
-            for kind in ("method", "task", "dataset", "backbone", "metric")
+            for kind in _KINDS
             for name, owners in sorted(self.catalogue(kind).conflicts.items())
         ]
 
@@ -312,8 +314,7 @@ def extra_specs(specs: Iterable[Spec], distribution: str = "extra", version: str
             run_one(RunRequest(task=task, method="toy", backbone="tiny-clip"))
     """
     found = registry()
-    kinds = ("method", "task", "dataset", "backbone", "metric")
-    before = {kind: (dict(found.catalogue(kind).entries), dict(found.catalogue(kind).conflicts)) for kind in kinds}
+    before = {kind: (dict(found.catalogue(kind).entries), dict(found.catalogue(kind).conflicts)) for kind in _KINDS}
     try:
         for spec in specs:
             found.catalogue(spec.kind).add(Registered(spec, distribution, version, distribution))

@@ -243,3 +243,15 @@ class MetricSpec(Spec):
 
     kind: ClassVar[str] = "metric"
     pattern: ClassVar[re.Pattern[str]] = re.compile(r"^[A-Za-z][\w@.-]*$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorSpec(Spec):
+    """Where jobs of a sweep run; ``target`` is a function ``(ExecutorOptions) -> Executor``.
+
+    Args:
+        addressed: it needs the address of a scheduler.
+    """
+
+    kind: ClassVar[str] = "executor"
+    addressed: bool = False

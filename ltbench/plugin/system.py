@@ -6,6 +6,7 @@ Nothing else in the package asks the system for these (``tests/plugin/test_sourc
 * hard links: a copy where the file system has none;
 * the mode of new files, and syncing of folders: nothing where the system knows neither;
 * two folders changing places at once: nothing where the system or the file system cannot;
+* graphics processors: ``CUDA_VISIBLE_DEVICES``, else ``/proc``, else not told;
 * a time limit: an alarm, else an exception that Python raises in the thread;
 * signals: asked to end, a program is interrupted as by Ctrl-C, where it can be told;
 * what a terminal's encoding cannot print is replaced;
@@ -187,6 +188,22 @@ def usable_cores() -> int:
     if granted.isdigit() and int(granted) > 0:
         cores = min(cores, int(granted))
     return max(1, min(cores, _container_share(cores)))
+
+
+def graphics_processors(known: Path = Path("/proc/driver/nvidia/gpus")) -> list[str] | None:
+    """What ``CUDA_VISIBLE_DEVICES`` calls the graphics processors that this process may use, asked without any library.
+
+    Returns:
+        Their numbers or names; None where nobody can tell (Windows).
+    """
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if shown is not None:
+        # As CUDA reads it, what follows a negative number is not there.
+        names = [name.strip() for name in shown.split(",") if name.strip()]
+        return names[: next((place for place, name in enumerate(names) if name.startswith("-")), len(names))]
+    if known.is_dir():
+        return [str(number) for number in range(len(list(known.iterdir())))]
+    return None if os.name == "nt" or Path("/dev/kfd").exists() or Path("/dev/dxg").exists() else []
 
 
 def _container_share(cores: int, limits: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:

@@ -217,7 +217,7 @@ def test_a_plan_has_shares_and_the_choice_of_epoch(tmp_path: Path) -> None:
     assert ["share 0.5" in cell.label for cell in cells] == [True, False]
     found = []
     for cell in cells:
-        result = sweeping._work(cell, plan, sweeping.SweepOptions(out=tmp_path))
+        result = sweeping.work(cell, plan, sweeping.SweepOptions(out=tmp_path))
         assert result.record is not None, result.reason
         found.append(load_record(result.record))
     assert [record.share for record in found] == [0.5, 0.25]

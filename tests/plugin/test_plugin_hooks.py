@@ -8,7 +8,7 @@ import typing
 
 import pytest
 
-from ltbench.plugin import BackboneSpec, DatasetSpec, MethodSpec, MetricSpec, TaskSpec, hookimpl
+from ltbench.plugin import BackboneSpec, DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, TaskSpec, hookimpl
 from ltbench.plugin.hooks import GROUP, HOOK_KINDS, Hooks
 from ltbench.plugin.manager import load_entry_points
 from tests.conftest import Distribute
@@ -21,6 +21,7 @@ NAMES = {
     "DatasetSpec": DatasetSpec,
     "BackboneSpec": BackboneSpec,
     "MetricSpec": MetricSpec,
+    "ExecutorSpec": ExecutorSpec,
 }
 
 

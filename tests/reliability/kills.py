@@ -86,7 +86,7 @@ def _sweep(folder: Path) -> None:
     )
     options = SweepOptions(out=folder, device="cpu")
     for cell in sweep.expand(plan):
-        result = sweep._work(cell, plan, options)
+        result = sweep.work(cell, plan, options)
         assert result.status == "completed", sweep.describe(result)
 
 

@@ -188,7 +188,7 @@ def test_any_error_is_one_runs_of_a_sweep(tmp_path: Path, monkeypatch: pytest.Mo
         raise KeyError("whatever")
 
     monkeypatch.setattr(running, "run_one", fails)
-    result = sweep._work(cell, plan, SweepOptions(out=tmp_path))
+    result = sweep.work(cell, plan, SweepOptions(out=tmp_path))
     assert (result.status, result.reason) == ("failed", "KeyError: 'whatever'")
 
 

@@ -36,8 +36,9 @@ from ltbench.cli.output import say
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
-    from ltbench.engine.sweep import CellResult
+    from ltbench.engine.cells import CellResult
     from ltbench.engine.sweep_plan import SweepPlan
+    from ltbench.engine.where import Where
 
 OPTIONS = [
     click.option("--plan", "plan_file", type=PATH, default=None, help="YAML with tasks, methods, seeds, backbone."),
@@ -67,6 +68,24 @@ OPTIONS = [
     selection_option,
     validation_option,
     overwrite_option,
+    click.option(
+        "--executor",
+        metavar="NAME",
+        default="local",
+        show_default=True,
+        help="Where runs are made: local, slurm, dask.",
+    ),
+    click.option("--scheduler", metavar="ADDRESS", default=None, help="Of dask: tcp://HOST:8786."),
+    click.option(
+        "--resources",
+        type=PATH,
+        metavar="FILE",
+        default=None,
+        help="YAML: CPUs, memory, GPUs, time of a job, by method.",
+    ),
+    click.option("--detach", is_flag=True, help="Submit the jobs and come back; they go on by themselves."),
+    click.option("--status", is_flag=True, help="Say how each run stands, and run nothing."),
+    click.option("--cancel", is_flag=True, help="Give up the jobs of this sweep; what is recorded stays."),
     click.option("--audit-selection", is_flag=True, help="Also report the best epoch on test: shown, never ranked."),
     click.option("--dry-run", is_flag=True, help="List the runs, and run nothing."),
     offline_option,
@@ -93,20 +112,34 @@ def sweep(
     overwrite: Any,
     audit_selection: bool,
     workers: int | None,
+    executor: str,
+    scheduler: str | None,
+    resources: Path | None,
+    detach: bool,
+    status: bool,
+    cancel: bool,
     **rest: Any,
 ) -> None:
     """Run many: tasks x methods x seeds.
 
-    Runs that are recorded already are not run again, so a stopped sweep goes on where it stopped.
+    Runs that are recorded already are not run again, so a stopped sweep goes on where it stopped, and two sweeps of one
+    plan share its runs.
     """
     from ltbench.cli.output import note, print_json
     from ltbench.cli.reporting import reporter
 
     go_offline(offline)
+    asked = [
+        name
+        for name, given in (("--dry-run", dry_run), ("--detach", detach), ("--status", status), ("--cancel", cancel))
+        if given
+    ]
+    if len(asked) > 1:
+        raise UserError(f"{asked[0]} and {asked[1]} are two commands", f"leave {asked[1]} out")
     plan = _plan(ctx, plan_file, tasks, methods, rest)
     from ltbench.cli.planned import begin, show
+    from ltbench.engine.cells import chosen_backbones, expand, run_once
     from ltbench.engine.how import SweepOptions
-    from ltbench.engine.sweep import chosen_backbones, expand, run_once
 
     options = SweepOptions(
         out=out,
@@ -118,6 +151,12 @@ def sweep(
         workers=workers,
     )
     named = "the sweep" if plan_file is None else f"plan {plan_file.name}"
+    where = _where(executor, scheduler, resources)
+    if status or cancel:
+        from ltbench.cli import jobs as following
+
+        following.cancel(plan, options, where, as_json) if cancel else following.show(plan, options, where, as_json)
+        return
     if dry_run:
         for line in [*run_once(plan), *chosen_backbones(plan)]:
             note(line)
@@ -127,9 +166,14 @@ def sweep(
         return
     says = reporter()
     begin(plan, options, says, named)
+    if detach:
+        from ltbench.cli import jobs as following
+
+        following.submit(plan, options, where, says, as_json)
+        return
     from ltbench.engine.sweep import sweep as run_sweep
 
-    results = run_sweep(plan, options, says)
+    results = run_sweep(plan, options, says, where)
     if as_json:
         print_json([_json(result) for result in results])
     else:
@@ -168,6 +212,19 @@ def _plan(
     for item in plan.items:
         check_names(item.method, item.backbone or plan.backbone)
     return plan
+
+
+def _where(executor: str, scheduler: str | None, resources: Path | None) -> Where:
+    """Where runs are made; an unknown executor is refused before anything else."""
+    from ltbench.engine.executors.resources import ResourcesFile
+    from ltbench.engine.where import LOCAL, Where
+    from ltbench.plugin.manager import registry
+
+    if executor != LOCAL:
+        registry().executors.get(executor)
+    elif scheduler is not None:
+        raise UserError("executor local has no scheduler to give an address of", "--executor dask")
+    return Where(executor, scheduler, ResourcesFile() if resources is None else ResourcesFile.read(resources))
 
 
 def _json(result: CellResult) -> dict[str, Any]:

@@ -1,0 +1,130 @@
+"""Sweeps on a Slurm cluster: nothing is lost and nothing made twice, whatever becomes of jobs.
+
+Skipped where no cluster answers; ``tests/cluster/run.sh`` starts one on this machine and runs them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from click.testing import CliRunner
+
+from ltbench.cli.root import cli
+from ltbench.records.read import all_records
+
+pytestmark = pytest.mark.slow
+EPOCHS = 6000
+#: Seconds within which a loaded machine of two cores has done what is waited for.
+PATIENCE = 240.0
+
+
+def listed() -> str:
+    return subprocess.run(["squeue", "--noheader", "--array", "--format=%i %T"], capture_output=True, text=True).stdout
+
+
+@pytest.fixture(autouse=True)
+def cluster() -> None:
+    pytest.importorskip("submitit", reason="needs the extra slurm")
+    if shutil.which("sinfo") is None or subprocess.run(["sinfo"], capture_output=True).returncode != 0:
+        pytest.skip("no Slurm cluster answers; bash tests/cluster/run.sh starts one here")
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """``ltbench sweep`` of a plan on the cluster, with its JSON."""
+    monkeypatch.chdir(tmp_path)
+    Path("resources.yaml").write_text("default: {cpus: 1, time: 30m}\n", encoding="utf-8")
+
+    def typed(*words: str) -> Any:
+        command = ["sweep", "--plan", "plan.yaml", "--executor", "slurm", "--resources", "resources.yaml", "--json"]
+        result = CliRunner().invoke(cli, [*command, *words], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    return typed
+
+
+def plan(method: str, seeds: str) -> None:
+    text = f"tasks: [shapes-micro]\nmethods: [{method}]\nseeds: {seeds}\nweights: random\nbackbone: tiny-clip\n"
+    Path("plan.yaml").write_text(text, encoding="utf-8")
+
+
+def until(true: Callable[[], Any], what: str) -> Any:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if found := true():
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"{what} did not happen in {PATIENCE:.0f} s; the queue is {listed()!r}")
+
+
+def test_jobs_are_left_alone_asked_for_and_followed(sweep: Callable[..., Any]) -> None:
+    plan("zero-shot", "[0, 1]")
+    submitted = sweep("--detach")
+    assert (submitted["runs"], submitted["recorded"], len(submitted["jobs"])) == (2, 0, 2)
+    assert {each["state"] for each in sweep("--status")} <= {"waiting", "running", "completed"}
+    # The jobs of the call before are followed; none is submitted for the same runs.
+    results = sweep()
+    assert [result["status"] for result in results] == ["completed", "completed"]
+    assert len(list(Path("ltbench-runs/sweeps").glob("*/jobs/*.json"))) == 2
+    assert len(all_records([Path("ltbench-runs")]).records) == 2
+    assert [result["reused"] for result in sweep()] == [True, True]
+    assert sweep("--detach")["jobs"] == []
+    assert [each["state"] for each in sweep("--status")] == ["completed", "completed"]
+
+
+def test_a_killed_requeued_and_cancelled_run_makes_each_epoch_once(sweep: Callable[..., Any]) -> None:
+    plan(f"{{method: linear-probe, options: {{epochs: {EPOCHS}}}}}", "[0]")
+
+    def epochs() -> list[int]:
+        found = [path.read_text(encoding="utf-8") for path in Path("ltbench-runs").rglob("log.jsonl")]
+        lines = [json.loads(line) for text in found for line in text.splitlines()]
+        return [line["epoch"] for line in lines if "epoch" in line]
+
+    def running() -> psutil.Process | None:
+        """The process that makes the run: a child of the job's."""
+        for process in psutil.process_iter():
+            try:
+                above = process.parent()
+                if (
+                    above is not None
+                    and "submitit.core._submit" in above.cmdline()
+                    and "--multiprocessing-fork" in (process.cmdline())
+                ):
+                    return process
+            except psutil.Error:
+                continue
+        return None
+
+    (job,) = sweep("--detach")["jobs"]
+    until(lambda: len(epochs()) > 20, "the run's beginning")
+    worker = running()
+    assert worker is not None
+    os.kill(worker.pid, signal.SIGKILL)
+    before = len(epochs())
+    until(lambda: len(epochs()) > before + 20, "another try in the same job")
+    subprocess.run(["scontrol", "requeue", job], check=True)
+    before = len(epochs())
+    until(lambda: len(epochs()) > before + 20, "the requeued job's going on")
+    assert sweep("--cancel")["cancelled"] == [job]
+    until(lambda: job not in listed(), "the end of the cancelled job")
+    assert [each["state"] for each in sweep("--status")] == ["open"]
+    assert not all_records([Path("ltbench-runs")]).records
+    cut = len(epochs())
+    assert cut < EPOCHS, "the run had ended before it was cancelled: give it more epochs"
+    (result,) = sweep()
+    assert (result["status"], result["reused"]) == ("completed", False)
+    # A process that was killed between an epoch's checkpoint and its line in the log leaves that line out.
+    assert sorted(set(epochs())) == sorted(epochs())
+    assert len(epochs()) >= EPOCHS - 3
+    assert len(all_records([Path("ltbench-runs")]).records) == 1

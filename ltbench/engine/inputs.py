@@ -143,34 +143,67 @@ class Rowset:
 
     Attributes:
         observed: int8 [N, C] after the unknown policy; [N, 0] for a test view.
+        further: inputs of the further views that training shows beside the first.
     """
 
     inputs: Inputs
     observed: Tensor
     captions: Sequence[str] | None = None
+    further: tuple[Inputs, ...] = ()
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def batch(self, rows: Rows, views: Views | None = None) -> Batch:
         """One batch on the CPU."""
-        return self._batch(rows, self.inputs.get(rows, views))
+        return self._batch(rows, [each.get(rows, drawn) for each, drawn in self._shown(views)])
 
-    def _batch(self, rows: Rows, given: Input) -> Batch:
+    def _shown(self, views: Views | None) -> list[tuple[Inputs, Views | None]]:
+        """What a batch shows, and what its views are drawn by; without that the plain view, which is loaded once."""
+        if views is None:
+            return [(self.inputs, None)]
+        further = ((each, views.beside(number)) for number, each in enumerate(self.further))
+        return [(self.inputs, views), *further]
+
+    def _batch(self, rows: Rows, given: list[Input]) -> Batch:
         index = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64))
         captions = None if self.captions is None else tuple(self.captions[int(row)] for row in rows)
-        return Batch(index, given, self.observed[index], captions)
+        first, *others = given
+        further = tuple(others) if others else (first,) * len(self.further)
+        return Batch(index, first, self.observed[index], captions, further)
 
     def batches(self, wanted: Iterable[tuple[Rows, Views | None]]) -> Iterator[Batch]:
         """Batches on the CPU, in order; pictures of coming ones are loaded ahead."""
-        inputs = self.inputs
-        if not isinstance(inputs, ImageInputs | EncodedLive):
+        workers = [each.workers for each in (self.inputs, *self.further) if isinstance(each, ImageInputs | EncodedLive)]
+        if not workers:
             for rows, views in wanted:
                 yield self.batch(rows, views)
             return
-        coming = ((rows, inputs.loads(rows, views)) for rows, views in wanted)
-        for rows, pictures in loaded(coming, inputs.workers):
-            yield self._batch(rows, inputs.finish(pictures))
+        coming = (((rows, shown), self._loads(rows, shown)) for rows, shown in self._with_inputs(wanted))
+        for (rows, shown), pictures in loaded(coming, max(workers)):
+            left = iter(pictures)
+            given = [
+                each.finish([next(left) for _ in rows])
+                if isinstance(each, ImageInputs | EncodedLive)
+                else each.get(rows, drawn)
+                for each, drawn in shown
+            ]
+            yield self._batch(rows, given)
+
+    def _with_inputs(
+        self, wanted: Iterable[tuple[Rows, Views | None]]
+    ) -> Iterator[tuple[Rows, list[tuple[Inputs, Views | None]]]]:
+        for rows, views in wanted:
+            yield rows, self._shown(views)
+
+    @staticmethod
+    def _loads(rows: Rows, shown: list[tuple[Inputs, Views | None]]) -> list[Load]:
+        return [
+            load
+            for each, drawn in shown
+            if isinstance(each, ImageInputs | EncodedLive)
+            for load in each.loads(rows, drawn)
+        ]
 
     def scan(self, batch_size: int, device: torch.device) -> Iterator[Batch]:
         """All rows in order, plain views."""

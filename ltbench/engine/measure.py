@@ -226,7 +226,7 @@ def _stages(phase: Phase1, setup: Setup, rows: Rows) -> tuple[dict[str, int], di
             continue
         if stage.epochs == 0:
             continue
-        rowset = phase.training_rows(stage.augment)
+        rowset = phase.rows_of(stage)
         name = stage.name if stage.name not in steps else f"{stage.name} {number}"
         steps[name] = math.ceil(rows.train / stage.batch_size) * stage.epochs
         seconds[name] = _step(phase, setup, number, stage, log)
@@ -245,7 +245,7 @@ def _step(phase: Phase1, setup: Setup, number: int, stage: GradientStage, log: R
 
     setup.after_step = tick
     try:
-        phase.train(number, stage, phase.training_rows(stage.augment), setup.folder / f"stage-{number}.pt", None, log)
+        phase.train(number, stage, phase.rows_of(stage), setup.folder / f"stage-{number}.pt", None, log)
     except _Enough:
         pass
     finally:

@@ -96,8 +96,16 @@ class Phase1:
         """The module that predicts."""
         return self.stages[-1].module
 
-    def training_rows(self, augment: Augment = PLAIN) -> Rowset:
-        """The training view as batches are cut from it; images are encoded on first use."""
+    def training_rows(self, augment: Augment = PLAIN, further: tuple[Augment, ...] = ()) -> Rowset:
+        """The training view as batches are cut from it; images are encoded on first use.
+
+        Args:
+            augment, further: views that training shows; see :class:`~ltbench.method.GradientStage`.
+        """
+        beside = tuple(self._training_inputs(each) for each in further)
+        return Rowset(self._training_inputs(augment), self._observed, self._captions, beside)
+
+    def _training_inputs(self, augment: Augment) -> Inputs:
         if augment not in self._inputs:
             started = time.perf_counter()
             view = self.setup.train
@@ -105,7 +113,15 @@ class Phase1:
                 view.images, view.ids, augment, "encoding training images"
             )
             self._encode_seconds += time.perf_counter() - started
-        return Rowset(self._inputs[augment], self._observed, self._captions)
+        return self._inputs[augment]
+
+    def rows_of(self, stage: Stage) -> Rowset:
+        """The training view as a stage sees it."""
+        return (
+            self.training_rows(stage.augment, stage.further)
+            if isinstance(stage, GradientStage)
+            else self.training_rows()
+        )
 
     def capture(self) -> dict[str, Tensor]:
         """State of all stages' modules, ``<stage number>.<name>``, without the frozen towers they refer to."""
@@ -146,7 +162,7 @@ class Phase1:
                 # Nothing looks at the training rows, so they are not even encoded.
                 self._start_fit(stage)
                 continue
-            rowset = self.training_rows(stage.augment if isinstance(stage, GradientStage) else PLAIN)
+            rowset = self.rows_of(stage)
             started = time.perf_counter()
             if isinstance(stage, GradientStage) and (not ranks.several or stage.parallel == "rows"):
                 self.train(number, stage, rowset, path, state, log, seconds)

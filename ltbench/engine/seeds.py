@@ -48,6 +48,14 @@ class Views:
         start = _mixed(np.full(len(rows), key, dtype=np.uint64))
         return cls(_mixed(_mixed(start + rows.astype(np.uint64)) + turns.astype(np.uint64)))
 
+    def beside(self, number: int) -> Views:
+        """Those of a further view of the same rows, drawn apart from the first and from each other.
+
+        Args:
+            number: of the view, from 0.
+        """
+        return Views(_mixed(self.seeds ^ np.uint64(seed_for(number, "further"))))
+
     def integers(self, low: int, high: int) -> npt.NDArray[np.int64]:
         """One number of low … high - 1 for each row, int64 [n]."""
         # 53 bits are what a float64 holds exactly, so the share never rounds up to 1.

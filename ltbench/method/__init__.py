@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ltbench.backbones.views import RandomResizedCrop
     from ltbench.data.progress import SILENT, Reporter
     from ltbench.method.batch import Batch, Scan, Stats
     from ltbench.method.config import MethodConfig, Needs, Preset
@@ -54,6 +55,7 @@ __all__ = [
     "Preset",
     "Prompted",
     "PromptedConfig",
+    "RandomResizedCrop",
     "Reporter",
     "Sampler",
     "Scan",
@@ -74,6 +76,7 @@ __all__ = [
 ]
 
 _WHERE = {
+    "ltbench.backbones.views": ("RandomResizedCrop",),
     "ltbench.data.progress": (
         "SILENT",
         "Reporter",

@@ -21,12 +21,14 @@ class Batch:
         input: image [n, 3, H, W], global feature [n, D], or global and region features ([n, D], [n, L, R]).
         observed: int8 [n, C] in {+1, -1, 0}, after the unknown policy; empty [n, 0] when predicting.
         captions: one caption a row, or None.
+        further: inputs of the further views that a stage asked for, each as ``input``; empty when predicting.
     """
 
     rows: Tensor
     input: Tensor | tuple[Tensor, Tensor]
     observed: Tensor
     captions: tuple[str, ...] | None = None
+    further: tuple[Tensor | tuple[Tensor, Tensor], ...] = ()
 
     @property
     def features(self) -> Tensor:
@@ -35,8 +37,22 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Move the tensors to a device."""
-        moved = tuple(t.to(device) for t in self.input) if isinstance(self.input, tuple) else self.input.to(device)
-        return Batch(self.rows.to(device), moved, self.observed.to(device), self.captions)  # type: ignore[arg-type]
+        further = tuple(_moved(each, device) for each in self.further)
+        return Batch(self.rows.to(device), _moved(self.input, device), self.observed.to(device), self.captions, further)
+
+    def view(self, number: int) -> Batch:
+        """The same rows as a further view shows them, which is then the ``input``.
+
+        Raises:
+            IndexError: there is no further view of that number, counted from 0.
+        """
+        return Batch(self.rows, self.further[number], self.observed, self.captions)
+
+
+def _moved(given: Tensor | tuple[Tensor, Tensor], device: torch.device) -> Tensor | tuple[Tensor, Tensor]:
+    if isinstance(given, tuple):
+        return given[0].to(device), given[1].to(device)
+    return given.to(device)
 
 
 @dataclass(frozen=True)

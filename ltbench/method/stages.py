@@ -199,6 +199,8 @@ class GradientStage:
         sampler: order of rows; ``None`` shuffles.
         drop_last: drop an incomplete last batch.
         augment: what happens to training images.
+        further: further views of each row that a step shows beside that one, in ``batch.further``; each is drawn for
+            itself. In a scan they are the plain view.
         ema: decay of the exponential moving average of parameters, evaluated instead of them; it begins with their
             initial values; ``None`` for none.
         ema_buffers: average the module's floating-point buffers as well (batch statistics); else the last ones serve.
@@ -223,6 +225,7 @@ class GradientStage:
     sampler: Sampler | None = None
     drop_last: bool = False
     augment: Augment = Augment()
+    further: tuple[Augment, ...] = ()
     ema: float | None = None
     ema_buffers: bool = False
     clip_norm: float | None = None

@@ -119,7 +119,7 @@ def _check_stage_gradients(phase: Phase1, stage: GradientStage, names: Mapping[i
     stage.module.train()
     reached: dict[int, Tensor] = {}
     used: set[int] = set()
-    for batch in phase.training_rows().scan(BATCH, phase.setup.device):
+    for batch in phase.training_rows(further=stage.further).scan(BATCH, phase.setup.device):
         terms = stage.module.loss(batch)  # type: ignore[operator]
         for name, term in terms.items():
             reached |= {id(leaf): leaf for leaf in _leaves(term.grad_fn) if name.startswith("loss")}
@@ -138,7 +138,7 @@ def _check_stage_gradients(phase: Phase1, stage: GradientStage, names: Mapping[i
     if all(key in reached for key in declared):
         return
     # A loss may turn to a parameter in a later epoch than the kit trains; what predicts with it says so.
-    for batch in phase.training_rows().scan(BATCH, phase.setup.device):
+    for batch in phase.training_rows(further=stage.further).scan(BATCH, phase.setup.device):
         used |= {id(leaf) for leaf in _leaves(stage.module.logits(batch).grad_fn)}  # type: ignore[operator]
     for key in declared - reached.keys() - used:
         raise Failed(f"stage {stage.name!r}: {names.get(key, 'a declared tensor')} gets no gradient and moves no logit")

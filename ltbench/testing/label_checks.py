@@ -85,7 +85,7 @@ def labels_in_their_coding(bench: Bench) -> str:
         raise Skipped(SkipReason.NO_GRADIENT, "the method has no gradient stage")
     seen = 0
     for stage in stages:
-        for batch in found.phase.training_rows().scan(BATCH, found.phase.setup.device):
+        for batch in found.phase.training_rows(further=stage.further).scan(BATCH, found.phase.setup.device):
             stage.module.train()
             with _Targets():
                 stage.module.loss(batch)  # type: ignore[operator]
@@ -180,14 +180,15 @@ def _check_ignored(phase: Phase1, stage: GradientStage) -> int:
     """Gradients of the loss by the logits at unknown labels, or by the input of rows without a known label."""
     module = stage.module
     module.train()
-    batch = next(phase.training_rows().scan(BATCH, phase.setup.device))
+    batch = next(phase.training_rows(further=stage.further).scan(BATCH, phase.setup.device))
     observed = batch.observed.clone()
     observed[0] = 0
     inputs = tuple(
         t.detach().clone().requires_grad_(t.is_floating_point())
         for t in (batch.input if isinstance(batch.input, tuple) else (batch.input,))
     )
-    given = Batch(batch.rows, inputs if isinstance(batch.input, tuple) else inputs[0], observed, batch.captions)  # type: ignore[arg-type]
+    shown = inputs if isinstance(batch.input, tuple) else inputs[0]
+    given = Batch(batch.rows, shown, observed, batch.captions, batch.further)  # type: ignore[arg-type]
     caught: list[Tensor] = []
     _catch_logits(module, caught)
     try:

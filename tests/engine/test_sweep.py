@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import ltbench
 from ltbench.engine.sweep import SweepOptions, describe, expand, sweep
 from ltbench.engine.sweep_plan import PlanItem, SweepPlan
 from ltbench.plugin.errors import UnknownName, UserError
@@ -67,6 +68,21 @@ def test_cells_run_in_processes_of_their_own_and_are_found_again(tmp_path: Path)
     assert [result.reused for result in again[:2]] == [True, True]
     assert [result.score for result in again[:2]] == [result.score for result in first[:2]]
     assert len(all_records([tmp_path / "runs"]).records) == len(records)
+    # From Python the same runs are found, and another seed is run.
+    typed = ltbench.sweep(["shapes-micro"], ["zero-shot"], [0, 1], out=tmp_path / "runs", jobs=1, weights="random")
+    assert [(result.status, result.reused) for result in typed] == [("completed", True), ("completed", False)]
+    assert typed[0].score == first[0].score
+    assert all_records([tmp_path / "runs"]).records[-1].record.task.name == "shapes-micro"
+    assert len(all_records([tmp_path / "runs"]).records) == len(records) + 1
+
+
+def test_a_class_of_this_session_is_no_cell_of_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ltbench.method.local.use", lambda method: "local.typed")
+    monkeypatch.setattr("ltbench.method.local.in_session", lambda name: True)
+    with pytest.raises(
+        UserError, match=r"local\.typed was typed into this session, and a sweep's processes do not see it"
+    ):
+        ltbench.sweep(["shapes-micro"], ["typed"], [0])
 
 
 def test_an_item_may_have_a_backbone_and_tasks_of_its_own(tmp_path: Path) -> None:

@@ -186,3 +186,52 @@ def test_a_whole_run_shows_rows_alike_whatever_the_batch_size(tmp_path: Path) ->
     assert heads[0].seen == heads[1].seen
     first, second = heads[0].seen[:2]
     assert first != second
+
+
+@pytest.mark.parametrize("kind", ["cached views", "cached regions", "live crops"])
+def test_further_views_are_drawn_for_themselves_and_for_the_row_alone(kind: str) -> None:
+    first, again, plain = kinds()[kind], kinds()[kind], kinds()["cached flip"]
+    three = Rowset(first, torch.zeros((ROWS, 2), dtype=torch.int8), further=(again, plain))
+    order = np.random.default_rng(1).permutation(ROWS)
+    draws = [Draw(order[cut], 0 * order[cut], KEY) for cut in (slice(0, 7), slice(7, ROWS))]
+    cut = list(Rows(three).batches(draws))
+    (whole,) = Rows(three).batches([Draw(order, 0 * order, KEY)])
+    alone = Rows(rowset(first))[Draw(order, 0 * order, KEY)]
+    for kept, one in zip(_tensors(whole), _tensors(alone), strict=True):
+        assert torch.equal(kept, one), "the first view is what it is without further ones"
+    for number in range(2):
+        for at, tensor in enumerate(_tensors(whole.view(number))):
+            assert torch.equal(tensor, torch.cat([_tensors(part.view(number))[at] for part in cut]))
+    same = (whole.features == whole.view(0).features).flatten(1).all(dim=1).float().mean()
+    assert same < 0.6, "two views of one kind are drawn apart"
+    (scanned,) = three.scan(ROWS, torch.device("cpu"))
+    assert len(scanned.further) == 2
+    assert all(torch.equal(scanned.view(number).features, scanned.features) for number in range(2))
+
+
+class Pulled(toys.Head):
+    """A head that is also trained on the further view of each row."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.shown: list[tuple[bool, ...]] = []
+
+    def loss(self, batch: Batch) -> dict[str, torch.Tensor]:
+        assert len(batch.further) == 1
+        self.shown.append(tuple((batch.features == batch.view(0).features).all(dim=1).tolist()))
+        return super().loss(batch) | {"loss_beside": super().loss(batch.view(0))["loss"]}
+
+
+class Twice(toys.Plain):
+    """Learns from two views of an image in one step."""
+
+    def stages(self, context: toys.Context) -> list[toys.Stage]:
+        self.head = Pulled(16, len(context.class_names))
+        return [replace(self.stage(context, self.head), augment=Augment("flip"), further=(Augment("flip"),), epochs=2)]
+
+
+def test_a_stage_that_asks_for_a_further_view_is_shown_one(tmp_path: Path) -> None:
+    method = Twice(Twice.Config(batch_size=8))
+    run(method, make_world(), tmp_path, seed=2)
+    together = [alike for batch in method.head.shown for alike in batch]
+    assert 0.2 < np.mean(together) < 0.8

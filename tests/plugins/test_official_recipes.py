@@ -21,10 +21,13 @@ from ltbench_baselines.single_positive.plugin import ltbench_methods as single_p
 from ltbench_baselines.unseen.plugin import ltbench_methods as unseen
 from ltbench_comic.plain_recipes import plain_recipes
 from ltbench_comic.plugin import ltbench_methods as comic
+from ltbench_cprfl.plugin import ltbench_methods as cprfl
 from ltbench_dr.plugin import ltbench_methods as dr
 from ltbench_dualcoop.plugin import ltbench_methods as dualcoop
+from ltbench_dualcoop_plus.plugin import ltbench_methods as dualcoop_plus
 from ltbench_hspnet.plugin import ltbench_methods as hspnet
 from ltbench_lmpt.plugin import ltbench_methods as lmpt
+from ltbench_scpnet.plugin import ltbench_methods as scpnet
 
 VISUAL = {
     *("erm", "rw", "rs", "focal", "cb-focal", "r-bce-focal", "db", "db-focal", "ldam", "asl", "mls", "lsep", "zlpr"),
@@ -47,7 +50,9 @@ REGIONS = {
     "lesa",
     "biam",
     "dualcoop",
+    "dualcoop-plus",
 }
+NEWER = {"dualcoop-plus", "scpnet", "cprfl"}
 HSPNET = {"hspnet", "hspnet-cluster", "hcp", "spl-gcn", "spl"}
 PACKAGES = {
     "ltbench_baselines.clip": on_clip,
@@ -60,6 +65,9 @@ PACKAGES = {
     "ltbench_dualcoop": dualcoop,
     "ltbench_hspnet": hspnet,
     "ltbench_comic": comic,
+    "ltbench_dualcoop_plus": dualcoop_plus,
+    "ltbench_scpnet": scpnet,
+    "ltbench_cprfl": cprfl,
 }
 SPECS = {spec.name: spec for recipes in PACKAGES.values() for spec in recipes()}
 
@@ -72,7 +80,7 @@ def spec(request):
 def test_recipes_of_the_packages():
     others = {"zero-shot", "linear-probe", "linear-probe-lbfgs", "coop", "lmpt"}
     others |= {"zero-shot-ensemble", "full-fine-tuning", "cocoop", "tai-dpt", "dualcoop", "comic"}
-    assert set(SPECS) == others | VISUAL | SINGLE_POSITIVE | ZERO_SHOT | HSPNET | PLAIN | PARTIAL
+    assert set(SPECS) == others | VISUAL | SINGLE_POSITIVE | ZERO_SHOT | HSPNET | PLAIN | PARTIAL | NEWER
     assert {spec.name for spec in plain_recipes()} == PLAIN
     deterministic = {"zero-shot", "zero-shot-ensemble", "linear-probe-lbfgs", "dual-templates", "class-names"}
     assert {name for name, spec in SPECS.items() if spec.deterministic} == deterministic
@@ -84,7 +92,7 @@ def test_target_is_a_method_whose_base_configuration_is_valid(spec):
     config = build_config(method.Config, spec.name, spec.config)
     assert isinstance(config, MethodConfig)
     inputs = dict.fromkeys(
-        VISUAL | HSPNET | {"full-fine-tuning"} | set(SPML) | set(PARTIAL_LOSSES), "image"
+        VISUAL | HSPNET | {"full-fine-tuning", "scpnet", "cprfl"} | set(SPML) | set(PARTIAL_LOSSES), "image"
     ) | dict.fromkeys(REGIONS, "region")
     assert method(config).needs().input == inputs.get(spec.name, "global")
 

@@ -1,0 +1,1 @@
+"""CPRFL for ltbench."""

@@ -1,0 +1,1 @@
+"""DualCoOp++ for ltbench."""

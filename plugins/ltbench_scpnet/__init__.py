@@ -1,0 +1,1 @@
+"""SCPNet for ltbench."""

@@ -108,7 +108,7 @@ def _plan(task: Task, root: DataRoot) -> Plan:
 
 def aside(root: DataRoot, folder: Path) -> DataRoot:
     """A data root that looks where another looks, and writes into a folder of its own."""
-    return _Aside(folder, root.root, root.reporter, root.offline, root.places)
+    return _Aside(folder, root.root, root.reporter, root.offline, root.mends, root.places)
 
 
 @dataclass(frozen=True)

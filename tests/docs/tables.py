@@ -1,4 +1,4 @@
-"""Tables of the README, from what is registered: ``python tests/docs/tables.py`` writes them into it."""
+"""Tables of the README, from what is registered and from the guide: ``python tests/docs/tables.py`` writes them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ WHAT = {
     "methods": ("method", "made for", "what it does"),
     "backbones": ("backbone", "offers", "what it is"),
 }
+GUIDE = README.parent / "leaderboards" / "README.md"
+SHOWN = ("problem", "you have", "best by mean", "mAP", "over a plain recipe", "as good", "from")
 
 
 def listed(what: str) -> list[dict[str, object]]:
@@ -29,6 +31,21 @@ def table(what: str) -> str:
     found = grouped(listed(what)) if what == "methods" else listed(what)
     rows = [WHAT[what], tuple("---" for _ in WHAT[what]), *(cells(row) for row in found)]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def answers() -> str:
+    """What the guide says, in fewer columns; lines without a row, and those of features alone, are left to the guide."""
+    lines = [line for line in GUIDE.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    kept, problem = [], ""
+    for row in rows:
+        found = dict(zip(head, row, strict=True))
+        problem = found["problem"] or problem
+        if found["you have"] == "features only" or found["mAP"] in ("", "–"):
+            continue
+        found |= {"problem": problem, "from": found["from"].replace("](", "](leaderboards/")}
+        kept.append([found[name] for name in SHOWN])
+    return "\n".join("| " + " | ".join(row) + " |" for row in (SHOWN, ["---"] * len(SHOWN), *kept))
 
 
 def grouped(rows: list[dict[str, object]]) -> list[dict[str, object]]:
@@ -73,4 +90,5 @@ if __name__ == "__main__":
     text = README.read_text(encoding="utf-8")
     for name in WHAT:
         text = place(name).sub(lambda match, name=name: table(name), text)  # type: ignore[misc]
+    text = place("answers").sub(lambda match: answers(), text)
     README.write_text(text, encoding="utf-8")

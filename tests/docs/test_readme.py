@@ -12,7 +12,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tables import README, WHAT, place, table
+from tables import README, WHAT, answers, place, table
 
 ROOT = README.parent
 
@@ -22,6 +22,13 @@ def test_tables_are_current(what: str) -> None:
     found = place(what).search(README.read_text(encoding="utf-8"))
     assert found is not None, f"README.md has no place for {what}"
     assert found[0] == table(what), "out of date: python tests/docs/tables.py"
+
+
+def test_the_answers_are_those_of_the_guide() -> None:
+    found = place("answers").search(README.read_text(encoding="utf-8"))
+    assert found is not None
+    assert found[0] == answers(), "out of date: python tests/docs/tables.py"
+    assert found[0].count("\n") >= 6
 
 
 def test_the_citation_is_of_this_version() -> None:

@@ -27,6 +27,7 @@ COMMANDS = {
         "A paper's table again: published, measured, difference.",
     ),
     "predict": (f"{_AT}.predict:predict", "Apply a trained method to new pictures."),
+    "export": (f"{_AT}.export:export", "Write a trained method as one file that torch runs alone."),
     "verify": (f"{_AT}.verify:verify", "Score recorded runs again and compare."),
     "submit": (f"{_AT}.submit:submit", "Put a run on a leaderboard, and show what it changes."),
     "task": (f"{_AT}.task:group", "Make a task from your own photographs."),

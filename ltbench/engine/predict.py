@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from ltbench.backbones.base import Backbone
 from ltbench.backbones.registry import open_backbone
@@ -80,6 +80,16 @@ class Predictor:
     def calibrated(self) -> bool:
         """Whether probability = sigmoid(logit); otherwise logits order the classes, no more."""
         return self.record.method.calibrated
+
+    @property
+    def setup(self) -> Setup:
+        """What it was built with."""
+        return self._phase.setup
+
+    @property
+    def module(self) -> nn.Module:
+        """The module that answers."""
+        return self._phase.module
 
     def __enter__(self) -> Predictor:
         self._logits_of = self._open.enter_context(self._phase.answering(self.class_names))

@@ -14,7 +14,11 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--campaign", action="store_true", help="run the campaign of tests/reliability at its full length, and what takes minutes elsewhere")
+    parser.addoption(
+        "--campaign",
+        action="store_true",
+        help="run the campaign of tests/reliability at its full length, and what takes minutes elsewhere",
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

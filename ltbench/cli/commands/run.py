@@ -93,8 +93,9 @@ def run(
 ) -> None:
     """Run one method on one task and record the scores.
 
-    A task with settings runs all of them, or one: shapes-plt@mr40. What is recorded already is not run again. Started by
-    torchrun, several processes work on each run together: torchrun --nproc-per-node 2 -m ltbench run …
+    A task with settings runs all of them, or one: shapes-plt@mr40. What is recorded already is not run again.
+
+    Several processes work on a run together where torchrun starts them: torchrun --nproc-per-node 2 -m ltbench run …
     """
     from ltbench.cli.reporting import reporter
     from ltbench.engine.launched import launched

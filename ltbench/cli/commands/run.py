@@ -94,6 +94,8 @@ def run(
     """Run one method on one task and record the scores.
 
     A task with settings runs all of them, or one: shapes-plt@mr40. What is recorded already is not run again.
+
+    Several processes work on a run together where torchrun starts them: torchrun --nproc-per-node 2 -m ltbench run …
     """
     from ltbench.cli.reporting import reporter
     from ltbench.engine.launched import launched

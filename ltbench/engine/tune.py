@@ -1,4 +1,4 @@
-"""Random search on validation rows only: the same number of trials and the same time cap for every recipe.
+"""A search on validation rows only: the same number of trials and the same time cap for every recipe.
 
 The test part is never opened. Every trial is recorded as soon as it ends, so a killed search goes on where it stopped.
 """
@@ -6,10 +6,11 @@ The test part is never opened. Every trial is recorded as soon as it ends, so a 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,22 +23,27 @@ from ltbench.backbones.registry import find_backbone
 from ltbench.data.base import Labels
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.answer import Logits
+from ltbench.engine.executors.local import gpus_for
 from ltbench.engine.facts import facts_with
 from ltbench.engine.failures import Diverged, MachineFault, OutOfTime, is_the_machines
 from ltbench.engine.needs import read_task
 from ltbench.engine.phase1 import Phase1
 from ltbench.engine.prepare import Prepared, prepare, setup_for
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
+from ltbench.engine.samplers import SAMPLERS, Draws, Sampler, draws_of
 from ltbench.engine.seeds import seed_for
 from ltbench.engine.sizes import asked_size
+from ltbench.engine.trials import in_processes
 from ltbench.method import Choice, Method
 from ltbench.method.config import SEARCH_RECORD
+from ltbench.method.local import local_files
 from ltbench.method.origin import Origin
-from ltbench.method.search import SearchSpace, around, draw, parse_space
+from ltbench.method.search import SearchSpace, around, parse_space
 from ltbench.metrics.contract import evaluate
 from ltbench.plugin.code import made_by
 from ltbench.plugin.errors import Damaged, UserError
 from ltbench.plugin.files import remove_leftovers, write_atomic
+from ltbench.plugin.manager import LOCAL_PREFIX
 from ltbench.plugin.names import below
 from ltbench.plugin.reading import one_line, read_json
 from ltbench.records.canonical import sha256_of, without_paths
@@ -102,6 +108,9 @@ def tune(
     seconds_per_trial: float,
     reporter: Reporter = SILENT,
     space: SearchSpace | None = None,
+    *,
+    jobs: int = 1,
+    sampler: Sampler = "random",
 ) -> TuneReport:
     """Search around the configuration that a request resolves to.
 
@@ -109,9 +118,12 @@ def tune(
         trials: configurations tried, the unchanged one included; that alone needs nothing to tune.
         seconds_per_trial: time cap of one trial's training.
         space: in place of the method's own search space.
+        jobs: trials at a time; more than one run in processes of their own. The trials are the same.
+        sampler: what is tried after trial 0: drawn at random, or by optuna from the results of earlier blocks.
 
     Raises:
-        UserError: the method declares no search space, the task has no validation rows, or no trial completed.
+        UserError: the method declares no search space, the task has no validation rows, or no trial completed; optuna
+            is asked for and not installed.
     """
     resolved = resolve_method(request)
     chosen = space if space is not None else search_space(resolved.method, request.backbone)
@@ -145,6 +157,8 @@ def tune(
             "draws": f"{draws:016x}",
             "space": repr(sorted(chosen.items())),
             "seconds_per_trial": seconds_per_trial,
+            # Random searches are found again where they were before there was a choice.
+            **({} if sampler == "random" else {"sampler": sampler}),
         }
     )
     folder = below(request.out, "tuning", request.task.address, request.method, identity[:16])
@@ -152,8 +166,8 @@ def tune(
     try:
         with FileLock(folder / ".lock", timeout=0):
             remove_leftovers(folder)
-            search = Search(identity, draws, chosen, base, size, folder)
-            done = _search(request, trials, seconds_per_trial, search, reporter)
+            search = Search(identity, draws_of(sampler, chosen, draws), sampler, base, size, folder)
+            done = _search(request, trials, seconds_per_trial, search, reporter, jobs)
     except Timeout as error:
         raise SearchBusy(
             f"another process is tuning {request.method} here", "wait for it, or give --out DIR"
@@ -173,15 +187,15 @@ class Search:
 
     Attributes:
         identity: sha256 of everything that its trials depend on.
-        draws: seed of what is drawn from the space.
+        draws: what is drawn from the space.
         base: the configuration that nothing is changed of.
         size: of images, where it is not the backbone's own.
         folder: with the record and, while it is tried, a trial.
     """
 
     identity: str
-    draws: int
-    space: SearchSpace
+    draws: Draws
+    sampler: Sampler
     base: dict[str, Any]
     size: int | None
     folder: Path
@@ -204,45 +218,106 @@ class Search:
             trials = [Trial(**entry) for entry in document["trials"]]
             if [trial.number for trial in trials] != list(range(len(trials))):
                 raise ValueError("trials are missing")
-            return trials
+            # Those that ended before one with a smaller number.
+            ahead = [Trial(**entry) for entry in document.get("ahead", [])]
+            return [*trials, *ahead]
         except (KeyError, TypeError, ValueError) as error:
             raise Damaged(path.name, one_line(error), hint) from error
 
+    def write(self, request: RunRequest, seconds_per_trial: float, done: Mapping[int, Trial]) -> None:
+        """Record all trials that have ended; the file is replaced as a whole.
 
-def _search(
-    request: RunRequest, trials: int, seconds_per_trial: float, search: Search, reporter: Reporter
-) -> list[Trial]:
-    """The first trials, those on record taken from there; each new one is recorded before the next begins."""
-    done = search.known()
-    for number in range(len(done), trials):
-        drawn = np.random.default_rng(seed_for(search.draws, "trial", number))
-        overrides = {} if number == 0 else draw(search.space, drawn)
-        equal = _as_before(done, search.base, overrides)
-        if equal is not None:
-            trial = replace(equal, number=number, overrides=overrides, seconds=0.0, reason=f"as trial {equal.number}")
-        else:
-            trial = _try(request, number, overrides, seconds_per_trial, search.folder / f"trial-{number}", reporter)
-        score = trial.status if trial.score is None else f"{request.task.headline} {trial.score:.2f}"
-        reporter.line(f"trial {number} ({number + 1}/{trials}): {score} {overrides or '(unchanged)'}")
-        done.append(trial)
+        Raises:
+            UserError: it cannot be written.
+        """
+        trials = _before_gap(done)
+        ahead = [done[number] for number in sorted(done) if number >= len(trials)]
         document = {
-            "identity": search.identity,
+            "identity": self.identity,
             "task": request.task.address,
             "version": request.task.version,
             "method": request.method,
             "backbone": request.backbone,
-            "image_size": search.size,
+            "image_size": self.size,
             "dtype": request.dtype,
             "seed": request.seed,
             "seconds_per_trial": seconds_per_trial,
-            "base": search.base,
-            "trials": [asdict(each) for each in done],
+            "base": self.base,
+            "trials": [asdict(each) for each in trials],
+            **({} if self.sampler == "random" else {"sampler": self.sampler}),
+            **({"ahead": [asdict(each) for each in ahead]} if ahead else {}),
         }
-        write_atomic(search.folder / SEARCH_RECORD, json.dumps(document, indent=1, sort_keys=True) + "\n")
-    return done[:trials]
+        write_atomic(self.folder / SEARCH_RECORD, json.dumps(document, indent=1, sort_keys=True) + "\n")
 
 
-def _as_before(done: Sequence[Trial], base: Mapping[str, Any], overrides: Mapping[str, Any]) -> Trial | None:
+def _before_gap(done: Mapping[int, Trial]) -> list[Trial]:
+    """Trials from 0 on, up to the first that has not ended."""
+    return [done[number] for number in range(next(n for n in range(len(done) + 1) if n not in done))]
+
+
+def _search(
+    request: RunRequest, trials: int, seconds_per_trial: float, search: Search, reporter: Reporter, jobs: int = 1
+) -> list[Trial]:
+    """The first trials, those on record taken from there; each new one is recorded as soon as it ends."""
+    done = {trial.number: trial for trial in search.known()}
+    left = [number for number in range(trials) if number not in done]
+
+    def arguments(number: int) -> dict[str, Any]:
+        overrides = {} if number == 0 else search.draws.overrides(number, done)
+        return {
+            "request": request,
+            "number": number,
+            "overrides": overrides,
+            "cap": seconds_per_trial,
+            "folder": search.folder / f"trial-{number}",
+        }
+
+    def ready(number: int) -> bool:
+        block = search.draws.block
+        return block is None or number == 0 or all(each in done for each in range(1 + (number - 1) // block * block))
+
+    def tried() -> Iterator[tuple[int, Trial]]:
+        rest = left
+        if min(jobs, len(left)) > 1:
+            files = tuple(local_files()) if request.method.startswith(LOCAL_PREFIX) else ()
+            apart = _apart(left, done, search)
+            yield from in_processes(
+                apart, ready, arguments, _try, jobs=min(jobs, len(apart)), threads=request.threads,
+                gpus=gpus_for(request.device), files=files,
+            )  # fmt: skip
+            rest = [number for number in left if number not in done]
+        for number in rest:
+            asked = arguments(number)
+            equal = _as_before(done.values(), search.base, asked["overrides"])
+            if equal is None:
+                yield number, _try(**asked, reporter=reporter)
+            else:
+                reason = f"as trial {equal.number}"
+                yield number, replace(equal, number=number, overrides=asked["overrides"], seconds=0.0, reason=reason)
+
+    for number, trial in tried():
+        score = trial.status if trial.score is None else f"{request.task.headline} {trial.score:.2f}"
+        done[number] = trial
+        reporter.line(f"trial {number} ({len(done)}/{trials}): {score} {trial.overrides or '(unchanged)'}")
+        search.write(request, seconds_per_trial, done)
+    return [done[number] for number in range(trials)]
+
+
+def _apart(left: list[int], done: Mapping[int, Trial], search: Search) -> list[int]:
+    """Those of the trials left that repeat none before them; all, where what is tried depends on how others went."""
+    if search.draws.block is not None:
+        return left
+    seen = {_plain({**search.base, **trial.overrides}) for trial in done.values()}
+    apart = []
+    for number in left:
+        config = _plain({**search.base, **({} if number == 0 else search.draws.overrides(number, done))})
+        if config not in seen:
+            seen.add(config)
+            apart.append(number)
+    return apart
+
+
+def _as_before(done: Iterable[Trial], base: Mapping[str, Any], overrides: Mapping[str, Any]) -> Trial | None:
     """The completed trial of the same configuration, whose seed is the same and so its score."""
     asked = _plain({**base, **overrides})
     same = (one for one in done if one.status == "completed" and _plain({**base, **one.overrides}) == asked)
@@ -288,8 +363,15 @@ def _write_preset(request: RunRequest, resolved: Resolved, best: Trial, trials: 
 
 
 def _try(
-    request: RunRequest, number: int, overrides: dict[str, Any], cap: float, folder: Path, reporter: Reporter
+    request: RunRequest,
+    number: int,
+    overrides: dict[str, Any],
+    cap: float,
+    folder: Path,
+    reporter: Reporter = SILENT,
 ) -> Trial:
+    # Seconds to import, which a process of its own takes for its first trial, are no part of a trial's time.
+    importlib.import_module("ltbench.engine._mmengine")
     started = time.monotonic()
     # A killed process may have left a part of this trial: its time cap is for the whole.
     shutil.rmtree(folder, ignore_errors=True)
@@ -361,6 +443,6 @@ def judged_labels(observed: Labels) -> Labels:
 
 
 __all__ = [
-    "SearchBusy", "Trial", "TuneReport", "judged_labels", "parse_space", "search_space", "tune", "validation_logits",
+    "SAMPLERS", "SearchBusy", "Trial", "TuneReport", "judged_labels", "parse_space", "search_space", "tune", "validation_logits",
     "validation_score",
 ]  # fmt: skip

@@ -23,7 +23,7 @@ from ltbench.cli.root import cli
 from ltbench.records.read import all_records
 
 pytestmark = pytest.mark.slow
-EPOCHS = 6000
+EPOCHS = 1500
 #: Seconds within which a loaded machine of two cores has done what is waited for.
 PATIENCE = 240.0
 

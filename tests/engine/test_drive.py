@@ -14,7 +14,7 @@ from ltbench.engine.executors import job as jobs
 from ltbench.engine.executors.base import Job, Seen
 from ltbench.engine.executors.book import SweepBook, books
 from ltbench.engine.executors.drive import drive, new_name
-from ltbench.engine.executors.local import LocalExecutor, _begin, open_local
+from ltbench.engine.executors.local import begin_process, deal, open_local
 from ltbench.engine.executors.resources import Resources, ResourcesFile
 from ltbench.engine.how import SweepOptions
 from ltbench.engine.sweep_plan import SweepPlan
@@ -142,13 +142,13 @@ def test_a_process_of_the_pool_takes_a_graphics_processor(monkeypatch: pytest.Mo
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     executor = open_local(ExecutorOptions())
     assert (executor.room(), executor._gpus) == (min(2, executor.room()), ("3", "5"))
-    shared = LocalExecutor(3, 1, ("3", "5"))._queue()
+    shared = deal(("3", "5"), 3)
     assert shared is not None
     given = []
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
     for _ in range(3):
-        _begin(1, shared)
+        begin_process(1, shared)
         given.append(graphics_processors())
     assert given == [["3"], ["5"], ["3"]]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,-1,2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +72,77 @@ def test_a_stopped_search_goes_on_with_the_next_trial(tmp_path: Path, monkeypatc
     tried: list[int] = []
     original = tuning._try
 
-    def watched(wanted: RunRequest, number: int, *rest: object) -> tuning.Trial:
+    def watched(*, number: int, **how: Any) -> tuning.Trial:
         tried.append(number)
-        return original(wanted, number, *rest)  # type: ignore[arg-type]
+        return original(number=number, **how)
 
     monkeypatch.setattr(tuning, "_try", watched)
     again = tuning.tune(request(tmp_path), 2, 60.0, space=SPACE)
     assert tried == [1]
     assert again.trials[0] == first.trials[0]
+
+
+def test_trials_in_two_processes_are_those_of_one(tmp_path: Path) -> None:
+    alone = tuning.tune(request(tmp_path / "one"), 3, 900.0, space=SPACE)
+    together = tuning.tune(request(tmp_path / "two"), 3, 900.0, space=SPACE, jobs=2)
+    assert [replace(trial, seconds=0.0) for trial in together.trials] == [
+        replace(trial, seconds=0.0) for trial in alone.trials
+    ]
+    assert together.best.number == alone.best.number
+    assert together.preset.read_text() == alone.preset.read_text()
+    assert together.record.parent.name == alone.record.parent.name
+
+
+def test_a_trial_that_ended_before_an_earlier_one_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_order(numbers: list[int], ready: Any, arguments: Any, work: Any, **how: Any) -> Any:
+        assert (how["jobs"], numbers) == (2, [0, 1, 2])
+        yield 2, tuning.Trial(2, arguments(2)["overrides"], "completed", 50.0, 0.1)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "in_processes", out_of_order)
+        with pytest.raises(KeyboardInterrupt):
+            tuning.tune(request(tmp_path), 3, 60.0, space=SPACE, jobs=2)
+    tried: list[int] = []
+
+    def watched(*, number: int, overrides: dict[str, Any], **how: Any) -> tuning.Trial:
+        tried.append(number)
+        return tuning.Trial(number, overrides, "completed", 40.0, 0.1)
+
+    monkeypatch.setattr(tuning, "_try", watched)
+    report = tuning.tune(request(tmp_path), 3, 60.0, space=SPACE)
+    assert tried == [0, 1]
+    assert [trial.score for trial in report.trials] == [40.0, 40.0, 50.0]
+    assert "ahead" not in json.loads(report.record.read_text())
+    # What optuna finds is another search.
+    assert tuning.SAMPLERS == ("random", "optuna")
+
+
+def test_optuna_draws_a_block_from_those_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna", reason="needs the extra optuna")
+    space = {
+        "lr": Uniform(1e-4, 1e-1, log=True),
+        "epochs": Choice((1, 2)),
+        "weight_decay": Mixed(0.0, Uniform(1e-5, 1e-2, log=True)),
+    }
+
+    def good_near(*, number: int, overrides: dict[str, Any], **how: Any) -> tuning.Trial:
+        """Best at a rate of 0.01; trial 2 diverges."""
+        off = abs(np.log10(overrides.get("lr", 1.0)) + 2)
+        return tuning.Trial(number, overrides, *(("diverged", None) if number == 2 else ("completed", 90 - off)), 0.1)
+
+    monkeypatch.setattr(tuning, "_try", good_near)
+    first = tuning.tune(request(tmp_path / "a"), 21, 60.0, space=space, sampler="optuna")
+    drawn = [trial.overrides["lr"] for trial in first.trials[1:]]
+    assert np.abs(np.log10(drawn[-8:]) + 2).mean() < np.abs(np.log10(drawn[:4]) + 2).mean()
+    assert {trial.overrides["weight_decay"] == 0 for trial in first.trials[1:]} == {True, False}
+    # A search that is stopped within a block, and goes on, tries what one that is not stopped tries.
+    tuning.tune(request(tmp_path / "b"), 7, 60.0, space=space, sampler="optuna")
+    again = tuning.tune(request(tmp_path / "b"), 21, 60.0, space=space, sampler="optuna")
+    assert again.trials == first.trials
+    random = tuning.tune(request(tmp_path / "a"), 2, 60.0, space=space)
+    assert random.record.parent != first.record.parent
+    assert json.loads(first.record.read_text())["sampler"] == "optuna"
 
 
 def test_a_trial_over_its_time_cap_is_recorded_as_such(tmp_path: Path) -> None:

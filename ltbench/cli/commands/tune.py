@@ -61,6 +61,21 @@ OPTIONS = [
     device_option,
     threads_option,
     workers_option,
+    click.option(
+        "--jobs",
+        type=click.IntRange(1),
+        metavar="N",
+        default=1,
+        show_default=True,
+        help="Trials at a time, in processes of their own; the trials are the same.",
+    ),
+    click.option(
+        "--sampler",
+        type=click.Choice(["random", "optuna"]),
+        default="random",
+        show_default=True,
+        help="What is tried: drawn at random, or by optuna from earlier trials (extra optuna).",
+    ),
     data_root_option,
     out_option,
     limit_option,
@@ -85,6 +100,8 @@ def tune(
     measure: bool,
     offline: bool,
     as_json: bool,
+    jobs: int,
+    sampler: Any,
     **options: Any,
 ) -> None:
     """Search a method's options on validation data.
@@ -108,7 +125,7 @@ def tune(
     from ltbench.engine.tune import tune as search
     from ltbench.method.local import typed_words
 
-    report = search(requests[0], trials, seconds, reporter(), space or None)
+    report = search(requests[0], trials, seconds, reporter(), space or None, jobs=jobs, sampler=sampler)
     if as_json:
         print_json(_json(report))
     else:

@@ -64,17 +64,8 @@ class LocalExecutor:
         return self._pool.submit(make, job)
 
     def _new(self) -> ProcessPoolExecutor:
-        how = (self._threads, self._queue())
-        return ProcessPoolExecutor(self._jobs, mp_context=_SPAWN, initializer=_begin, initargs=how)
-
-    def _queue(self) -> SimpleQueue[str] | None:
-        """Graphics processors as the processes take them; None where they are given none."""
-        if not self._gpus:
-            return None
-        gpus: SimpleQueue[str] = _SPAWN.SimpleQueue()
-        for number in range(self._jobs):
-            gpus.put(self._gpus[number % len(self._gpus)])
-        return gpus
+        how = (self._threads, deal(self._gpus, self._jobs))
+        return ProcessPoolExecutor(self._jobs, mp_context=_SPAWN, initializer=begin_process, initargs=how)
 
     def look(self, ids: Sequence[str]) -> dict[str, Seen]:
         """How jobs stand; a job whose process died is over and has no results."""
@@ -115,7 +106,7 @@ class LocalExecutor:
 def open_local(options: ExecutorOptions) -> LocalExecutor:
     """As many processes as cores, or graphics processors where runs take one, allow."""
     cpus = max(options.threads, options.resources.cpus or 1)
-    gpus = (graphics_processors() or []) if options.device in ("auto", "cuda") else []
+    gpus = gpus_for(options.device)
     jobs = options.jobs or max(1, usable_cores() // cpus)
     if gpus and not options.jobs:
         # Two runs on one card take each other's memory, and no less time together.
@@ -123,18 +114,38 @@ def open_local(options: ExecutorOptions) -> LocalExecutor:
     return LocalExecutor(jobs, options.threads, gpus)
 
 
-def _begin(threads: int, gpus: SimpleQueue[str] | None) -> None:
-    """Threads of a worker process and its graphics processor; it ends with its parent."""
+def gpus_for(device: str) -> tuple[str, ...]:
+    """Graphics processors to deal to processes; none where one was asked for by its number, or none at all."""
+    return tuple(graphics_processors() or ()) if device in ("auto", "cuda") else ()
+
+
+def deal(gpus: Sequence[str], jobs: int) -> SimpleQueue[str] | None:
+    """Graphics processors as so many processes take them; None where they are given none."""
+    if not gpus:
+        return None
+    dealt: SimpleQueue[str] = _SPAWN.SimpleQueue()
+    for number in range(jobs):
+        dealt.put(gpus[number % len(gpus)])
+    return dealt
+
+
+def begin_process(threads: int, gpus: SimpleQueue[str] | None, files: Sequence[str] = ()) -> None:
+    """Threads of a worker process, its graphics processor, methods from files; it ends with its parent."""
     end_with_parent()
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     if gpus is not None:
         os.environ[_VISIBLE] = gpus.get()
+    _use(files)
 
 
 def make(job: Job) -> tuple[CellResult, ...]:
     """The runs of a job, in a worker process, without waiting for those that another process makes just now."""
-    for path in job.files:
+    _use(job.files)
+    return tuple(work(cell, job.plan, job.options, wait=0.0) for cell in job.cells)
+
+
+def _use(files: Sequence[str]) -> None:
+    for path in files:
         # A file that can no longer be read is told by each of its runs.
         with suppress(UserError):
             use_file(path)
-    return tuple(work(cell, job.plan, job.options, wait=0.0) for cell in job.cells)

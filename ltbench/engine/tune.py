@@ -282,7 +282,7 @@ def _search(
             files = tuple(local_files()) if request.method.startswith(LOCAL_PREFIX) else ()
             apart = _apart(left, done, search)
             yield from in_processes(
-                apart, ready, arguments, _try, jobs=min(jobs, len(apart)), threads=request.threads,
+                apart, ready, arguments, _try, jobs=max(1, min(jobs, len(apart))), threads=request.threads,
                 gpus=gpus_for(request.device), files=files,
             )  # fmt: skip
             rest = [number for number in left if number not in done]
@@ -320,6 +320,7 @@ def _apart(left: list[int], done: Mapping[int, Trial], search: Search) -> list[i
 def _as_before(done: Iterable[Trial], base: Mapping[str, Any], overrides: Mapping[str, Any]) -> Trial | None:
     """The completed trial of the same configuration, whose seed is the same and so its score."""
     asked = _plain({**base, **overrides})
+    done = sorted(done, key=lambda one: one.number)
     same = (one for one in done if one.status == "completed" and _plain({**base, **one.overrides}) == asked)
     return next(same, None)
 
@@ -443,6 +444,6 @@ def judged_labels(observed: Labels) -> Labels:
 
 
 __all__ = [
-    "SAMPLERS", "SearchBusy", "Trial", "TuneReport", "judged_labels", "parse_space", "search_space", "tune", "validation_logits",
-    "validation_score",
+    "SAMPLERS", "SearchBusy", "Trial", "TuneReport", "judged_labels", "parse_space", "search_space", "tune",
+    "validation_logits", "validation_score",
 ]  # fmt: skip

@@ -34,7 +34,7 @@ def table(what: str) -> str:
 
 
 def answers() -> str:
-    """What the guide says, in fewer columns; lines without a row, and those of features alone, are left to the guide."""
+    """What the guide says, in fewer columns; lines without a row and those of features alone are left out."""
     lines = [line for line in GUIDE.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
     head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
     kept, problem = [], ""

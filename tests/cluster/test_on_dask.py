@@ -20,7 +20,7 @@ from ltbench.plugin.errors import UserError
 from ltbench.records.read import all_records
 
 distributed = pytest.importorskip("distributed", reason="needs the extra dask")
-PLAN = SweepPlan.of(("shapes-micro",), ("zero-shot",), seeds=(0, 1), weights="random", backbone="tiny-clip")
+PLAN = SweepPlan.of(("shapes-micro",), ("linear-probe",), seeds=(0, 1), weights="random", backbone="tiny-clip")
 
 
 def kill_one(killed: list[int]) -> None:

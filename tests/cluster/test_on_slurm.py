@@ -69,7 +69,7 @@ def until(true: Callable[[], Any], what: str) -> Any:
 
 
 def test_jobs_are_left_alone_asked_for_and_followed(sweep: Callable[..., Any]) -> None:
-    plan("zero-shot", "[0, 1]")
+    plan("linear-probe", "[0, 1]")
     submitted = sweep("--detach")
     assert (submitted["runs"], submitted["recorded"], len(submitted["jobs"])) == (2, 0, 2)
     assert {each["state"] for each in sweep("--status")} <= {"waiting", "running", "completed"}

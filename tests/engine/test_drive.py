@@ -21,7 +21,7 @@ from ltbench.engine.sweep_plan import SweepPlan
 from ltbench.plugin.errors import UnknownName, UserError
 from ltbench.plugin.system import graphics_processors
 
-PLAN = SweepPlan.of(("shapes-micro",), ("zero-shot",), seeds=(0, 1, 2), weights="random", backbone="tiny-clip")
+PLAN = SweepPlan.of(("shapes-micro",), ("linear-probe",), seeds=(0, 1, 2), weights="random", backbone="tiny-clip")
 CELLS = expand(PLAN)
 
 

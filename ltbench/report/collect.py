@@ -13,7 +13,7 @@ from ltbench.plugin.reading import one_line
 from ltbench.records.facts import OVERRIDDEN
 from ltbench.records.logits import file_sha256
 from ltbench.records.marks import is_marked
-from ltbench.records.read import LoadedRecord, all_records
+from ltbench.records.read import RECORDS_FOLDER, LoadedRecord, all_records
 from ltbench.records.record import RunRecord
 from ltbench.records.verify import VerifyReport
 from ltbench.records.versions import WRITTEN
@@ -205,10 +205,18 @@ def _keep(loaded: LoadedRecord, sha256: str, folder: Path, result: Collected) ->
     target = folder / f"{sha256[:16]}.safetensors"
     if target.exists():
         return
-    source = loaded.path.parent / "logits.safetensors"
-    if not source.is_file() or file_sha256(source) != sha256:
+    source = _logits_beside(loaded.path, sha256)
+    if source is None:
         message = f"the logits of {loaded.path} are missing or not those of the record"
         result.problems.append(UserError(message, f"ltbench verify {loaded.path}"))
         return
     write_atomic(target, source.read_bytes())
     result.written.append(target)
+
+
+def _logits_beside(record: Path, sha256: str) -> Path | None:
+    """The file of logits of a record, by its content: beside it as a run leaves it, or in ``logits/`` next to the
+    folder ``records`` of a leaderboard, as records come from the hub."""
+    kept = record.parent.parent / "logits" / f"{sha256[:16]}.safetensors"
+    places = (record.parent / "logits.safetensors", *((kept,) if record.parent.name == RECORDS_FOLDER else ()))
+    return next((path for path in places if path.is_file() and file_sha256(path) == sha256), None)

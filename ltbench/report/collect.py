@@ -17,6 +17,7 @@ from ltbench.records.read import RECORDS_FOLDER, LoadedRecord, all_records
 from ltbench.records.record import RunRecord
 from ltbench.records.verify import VerifyReport
 from ltbench.records.versions import WRITTEN
+from ltbench.report.at_hand import together
 from ltbench.report.board import build_board
 from ltbench.report.evidence import write_marks
 from ltbench.report.markdown import render_markdown
@@ -83,7 +84,8 @@ def import_records(
     are on the leaderboard already stay, whatever their version.
 
     Args:
-        run_dirs: folders with runs, at any depth.
+        run_dirs: folders with runs, at any depth. Of leaderboards inside one another the outer are taken, see
+            :func:`~ltbench.report.at_hand.together`; the others are named among the problems.
         leaderboards: folder of all leaderboards.
         verify: checks a record with its logits.
         keep_logits: which logits are copied to ``logits/<first 16 digits of the hash>.safetensors``.
@@ -94,7 +96,11 @@ def import_records(
     """
     found = all_records(run_dirs)
     result = Collected(problems=list(found.problems))
-    wanted = [loaded for loaded in found.records if task is None or loaded.record.task.name == task]
+    standing = together(found.records)
+    for folder in standing.apart:
+        message = f"the boards in {folder} stand apart and were not imported"
+        result.problems.append(UserError(message, f"ltbench leaderboard --import {folder} --boards SOME-OTHER-FOLDER"))
+    wanted = [loaded for loaded in standing.records if task is None or loaded.record.task.name == task]
     known = [_is_known(loaded, leaderboards) for loaded in wanted]
     right = [
         loaded for loaded, before in zip(wanted, known, strict=True) if before or _is_right(loaded, verify, result)

@@ -34,8 +34,8 @@ def write(
 
     tasks = {(board.task, board.version) for board in boards}
     own = [entry for entry in records if (entry.record.task.name, entry.record.task.version) in tasks]
-    matrix, missing = _matrix(own)
-    done = write_site(target, Content(boards, own, matrix, missing, len(left_out)), version("ltbench"))
+    matrices, missing = _matrices(own)
+    done = write_site(target, Content(boards, own, matrices, missing, len(left_out)), version("ltbench"))
     if as_json:
         document = {
             "site": str(done.folder),
@@ -56,12 +56,13 @@ def write(
     say(f"{done.files} files, {size(done.size)}; open {done.index}")
 
 
-def _matrix(records: Sequence[LoadedRecord]) -> tuple[Matrix | None, list[str]]:
-    """Recipes by all task settings that have records, and what is not installed here and so not in it."""
+def _matrices(records: Sequence[LoadedRecord]) -> tuple[list[Matrix], list[str]]:
+    """Recipes by all task settings that have records, photographs, shapes and others apart; what is not installed here
+    is in none of them, and named."""
     from ltbench.cli.matrix import lacks_of, presets_at_hand
     from ltbench.plugin.errors import UserError
     from ltbench.plugin.manager import registry
-    from ltbench.report.matrix import build_matrix
+    from ltbench.report.matrix import OTHERS, PHOTOS, SHAPES, build_matrix
     from ltbench.report.rows import natural
     from ltbench.report.site.write import by_address
     from ltbench.tasks.registry import load_task
@@ -80,6 +81,12 @@ def _matrix(records: Sequence[LoadedRecord]) -> tuple[Matrix | None, list[str]]:
     methods = [item for item in registry().methods if (item.spec.name, item.distribution) in recorded]
     installed = {(item.spec.name, item.distribution) for item in methods}
     missing += sorted(name for name, _ in recorded - installed)
-    if not tasks or not methods:
-        return None, missing
-    return build_matrix(methods, tasks, found, lacks_of, presets_at_hand()), missing
+    matrices, presets = [], presets_at_hand()
+    for images in (PHOTOS, SHAPES, OTHERS):
+        known = (PHOTOS, SHAPES)
+        own = [task for task in tasks if next((one for one in known if task.name in one.names), OTHERS) == images]
+        ran = {(r.method.name, r.method.distribution) for task in own for r in found[task.address]}
+        some = [item for item in methods if (item.spec.name, item.distribution) in ran]
+        if own and some:
+            matrices.append(build_matrix(some, own, found, lacks_of, presets, images))
+    return matrices, missing

@@ -13,10 +13,11 @@ from ltbench.plugin.reading import one_line
 from ltbench.records.facts import OVERRIDDEN
 from ltbench.records.logits import file_sha256
 from ltbench.records.marks import is_marked
-from ltbench.records.read import LoadedRecord, all_records
+from ltbench.records.read import RECORDS_FOLDER, LoadedRecord, all_records
 from ltbench.records.record import RunRecord
 from ltbench.records.verify import VerifyReport
 from ltbench.records.versions import WRITTEN
+from ltbench.report.at_hand import together
 from ltbench.report.board import build_board
 from ltbench.report.evidence import write_marks
 from ltbench.report.markdown import render_markdown
@@ -83,7 +84,8 @@ def import_records(
     are on the leaderboard already stay, whatever their version.
 
     Args:
-        run_dirs: folders with runs, at any depth.
+        run_dirs: folders with runs, at any depth. Of leaderboards inside one another the outer are taken, see
+            :func:`~ltbench.report.at_hand.together`; the others are named among the problems.
         leaderboards: folder of all leaderboards.
         verify: checks a record with its logits.
         keep_logits: which logits are copied to ``logits/<first 16 digits of the hash>.safetensors``.
@@ -94,7 +96,11 @@ def import_records(
     """
     found = all_records(run_dirs)
     result = Collected(problems=list(found.problems))
-    wanted = [loaded for loaded in found.records if task is None or loaded.record.task.name == task]
+    standing = together(found.records)
+    for folder in standing.apart:
+        message = f"the boards in {folder} stand apart and were not imported"
+        result.problems.append(UserError(message, f"ltbench leaderboard --import {folder} --boards SOME-OTHER-FOLDER"))
+    wanted = [loaded for loaded in standing.records if task is None or loaded.record.task.name == task]
     known = [_is_known(loaded, leaderboards) for loaded in wanted]
     right = [
         loaded for loaded, before in zip(wanted, known, strict=True) if before or _is_right(loaded, verify, result)
@@ -205,10 +211,18 @@ def _keep(loaded: LoadedRecord, sha256: str, folder: Path, result: Collected) ->
     target = folder / f"{sha256[:16]}.safetensors"
     if target.exists():
         return
-    source = loaded.path.parent / "logits.safetensors"
-    if not source.is_file() or file_sha256(source) != sha256:
+    source = _logits_beside(loaded.path, sha256)
+    if source is None:
         message = f"the logits of {loaded.path} are missing or not those of the record"
         result.problems.append(UserError(message, f"ltbench verify {loaded.path}"))
         return
     write_atomic(target, source.read_bytes())
     result.written.append(target)
+
+
+def _logits_beside(record: Path, sha256: str) -> Path | None:
+    """The file of logits of a record, by its content: beside it as a run leaves it, or in ``logits/`` next to the
+    folder ``records`` of a leaderboard, as records come from the hub."""
+    kept = record.parent.parent / "logits" / f"{sha256[:16]}.safetensors"
+    places = (record.parent / "logits.safetensors", *((kept,) if record.parent.name == RECORDS_FOLDER else ()))
+    return next((path for path in places if path.is_file() and file_sha256(path) == sha256), None)

@@ -45,6 +45,11 @@ class Images:
     backbone: str
     figure: str
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Of the tasks, without settings."""
+        return frozenset(address.partition("@")[0] for address in self.tasks)
+
 
 SHAPES = Images(
     "Drawn shapes",
@@ -58,6 +63,8 @@ PHOTOS = Images(
     "lite0-minilm",
     "critical-difference-photos",
 )
+#: Any other tasks: no backbone is theirs, so each figure carries the name of its own.
+OTHERS = Images("Other tasks", (), "", "critical-difference-others")
 
 #: What keeps a recipe from running on a task, short for a cell → in words; empty when it can run.
 Lacks = Callable[[MethodSpec, Task], Mapping[str, str]]
@@ -141,7 +148,10 @@ def build_matrix(
     tables = {title: Table(title, columns, numeric, tuple(lines), keys=1) for title, lines in grouped.items()}
     shown = [row for found in rows.values() for row in found if not row.why_not]
     notes = tuple(row_notes(shown, [row.name for row in shown]))
-    return Matrix(tuple(tasks), tables, reasons, _averages(tasks, rows, images.backbone), notes, images)
+    # Of a task with many settings one counts, as every task counts once.
+    counted = [task for task in tasks if task.address in images.tasks] or list(tasks)
+    averages = _averages(counted, {task.address: rows[task.address] for task in counted}, images.backbone)
+    return Matrix(tuple(tasks), tables, reasons, averages, notes, images)
 
 
 def _averages(tasks: Sequence[Task], rows: Mapping[str, Sequence[Row]], backbone: str) -> tuple[AverageRanks, ...]:

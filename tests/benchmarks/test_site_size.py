@@ -35,7 +35,7 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
             score = 40 + recipe / 3 + seed / 10 + setting
             records.append(b.record(task=task, method=b.method_facts(name=f"recipe-{recipe}"), seed=seed, mAP=score))
     boards = [build_board(records, f"toy-{number}", 1) for number in range(TASKS)]
-    return Content(boards, on_disk(records, tmp_path_factory.mktemp("runs")), None)
+    return Content(boards, on_disk(records, tmp_path_factory.mktemp("runs")), [])
 
 
 @pytest.fixture(scope="module")

@@ -34,11 +34,11 @@ def test_tox_has_an_environment_for_each_python_and_skips_those_that_are_not_her
     assert tox["tox"]["skip_missing_interpreters"] == "true"
     environments = re.split(r",\s*(?![^{]*\})", tox["tox"]["env_list"])
     assert environments[0] == "all"
-    photos, short = environments[1:]
+    photos, site, short = environments[1:]
     assert tox[f"testenv:{photos}"]["extras"].split() == ["test", "photos"]
     names = {re.split(r"[<>=]", line)[0] for line in PYPROJECT["project"]["dependencies"]}
-    beside = {"hatchling", "hatch-fancy-pypi-readme", "pytest", "playwright"}
-    assert set(tox["testenv:site"]["deps"].split()) - names == beside
+    beside = {"editables", "hatchling", "hatch-fancy-pypi-readme", "pytest", "playwright"}
+    assert set(tox[f"testenv:{site}"]["deps"].split()) - names == beside
     numbers = re.search(r"\{([\d,]+)\}", short)
     assert numbers is not None
     assert {version.replace(".", "") for version in versions()} - {"311"} <= set(numbers[1].split(","))

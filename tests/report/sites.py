@@ -56,4 +56,4 @@ def on_disk(records: list[RunRecord], folder: Path) -> list[LoadedRecord]:
 def toy_content(folder: Path) -> Content:
     """What the site of these records is made of; the records lie in the folder."""
     records = toy_records()
-    return Content([toy_board(records)], on_disk(records, folder), None, ["toy-plt"], left_out=1)
+    return Content([toy_board(records)], on_disk(records, folder), [], ["toy-plt"], left_out=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,25 @@ def test_damaged_marks_are_named(boards: Path) -> None:
     path.write_text("[{}]")
     with pytest.raises(UserError, match=r"rerun\.json is damaged"):
         evidence(boards)
+
+
+def test_logits_come_along_from_the_layout_of_leaderboards_as_from_runs(boards: Path, tmp_path: Path) -> None:
+    # As records come from the hub: records/ and logits/ side by side.
+    theirs, ours = boards.rename(tmp_path / "from-hub"), tmp_path / "ours"
+    done = import_records([theirs], ours, checked, keep_all)
+    assert (done.problems, done.refused) == ([], [])
+    kept = [sorted(path.name for path in root.rglob("*.safetensors")) for root in (theirs, ours)]
+    assert kept[0] == kept[1]
+    assert len(kept[1]) == 4
+    ablations = theirs / "ablations" / "toy-lt" / "v1" / "records"
+    ablations.mkdir(parents=True)
+    for path in (theirs / "toy-lt" / "v1" / "records").glob("all-lmpt-*"):
+        path.rename(ablations / path.name)
+    mixed = import_records([theirs], tmp_path / "second", checked, keep_all)
+    assert len(list((tmp_path / "second").rglob("records/*.json"))) == 2, "rows of the ablations stay apart"
+    assert [problem.message for problem in mixed.problems] == [
+        f"the boards in {theirs / 'ablations'} stand apart and were not imported"
+    ]
+    shutil.rmtree(theirs / "toy-lt" / "v1" / "logits")
+    gone = import_records([theirs], tmp_path / "third", checked, keep_all)
+    assert len(gone.refused) == 2, "without them nothing is right"

@@ -13,19 +13,21 @@ from records import builders as b
 from ltbench.cli.commands.leaderboard import leaderboard
 from ltbench.plugin.errors import UserError
 from ltbench.records.read import load_record
-from ltbench.report.board import Board
+from ltbench.report.board import Board, build_board
 from ltbench.report.markdown import render_markdown
 from ltbench.report.rows import shown_metrics
-from ltbench.report.site import place
+from ltbench.report.site import pictures, place
 from ltbench.report.site.cards import to_html
 from ltbench.report.site.classes import UNKNOWN, classes_of
-from ltbench.report.site.pages import file_name
+from ltbench.report.site.pages import file_name, index_page, task_page
 from ltbench.report.site.pictures import pareto
 from ltbench.report.site.place import MARK, replaced
 from ltbench.report.site.table import SiteTable, site_table
 from ltbench.report.site.write import ASSETS, write_site
 from ltbench.report.write import load_board
+from report.matrices import LT, PLT, matrix, recipe, run
 from report.sites import HOSTILE, on_disk, toy_board, toy_content, toy_records
+from tests.cli.test_cli_reproduce import lmpt
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSET_FOLDER = ROOT / "ltbench" / "report" / "site" / "assets"
@@ -256,3 +258,45 @@ def test_the_command_names_bad_records_and_writes_the_rest(tmp_path: Path) -> No
     refused = CliRunner().invoke(leaderboard, words)
     assert isinstance(refused.exception, UserError)
     assert "mine.txt" in str(refused.exception)
+
+
+def test_the_index_has_average_ranks_with_the_critical_difference() -> None:
+    records = [run(name, 50.0 + n, task=task) for n, name in enumerate("abcd") for task in (LT, PLT)]
+    made = matrix(*records, methods=[recipe(name) for name in "abcd"])
+    text = index_page([], [made, made], {}, [], 0, "0.1.0")
+    assert text.count("critical difference 3.32, longer than the line") == 2
+    assert "4 recipes on 2 tasks: Friedman&#39;s p below 0.0001, critical difference 3.32 ranks." in text
+    names = re.findall(r'<title>(\w): average rank (\d\.\d\d)</title><polyline class="leader" points="([\d.]+),', text)
+    assert names[:4] == [("d", "1.00", "220.0"), ("c", "2.00", "333.3"), ("b", "3.00", "446.7"), ("a", "4.00", "560.0")]
+    assert text.count('class="alike"') == 2, "all four lie within it"
+    assert 'id="matrix-1"' in text
+    assert 'id="matrix-2"' in text
+
+
+def test_a_task_page_has_printed_figures_beside_measured_ones() -> None:
+    records = [lmpt(seed, value) for seed, value in enumerate((85.0, 85.2, 85.4))]
+    board = build_board(records, "voc-lt", 1)
+    text = task_page(board, site_table(board), {}).html
+    assert '<h2 id="printed">Printed and measured</h2>' in text
+    (line,) = [line for line in text.splitlines() if line.startswith("<tr><td>lmpt-rn50</td>")]
+    assert re.findall(r">([^<>]+)</td>", line)[2:5] == ["85.44", "85.20 ± 0.50", "-0.24"]
+    assert f'<p class="verdict">{board.sections[0].verdict}</p>' in text
+    assert (
+        "Printed and measured" not in task_page(toy_board(toy_records()), site_table(toy_board(toy_records())), {}).html
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ((0.0, 5e6), ["0", "100", "1 k", "10 k", "100 k", "1 M"]),
+        ((1.4, 11.8), ["2", "5", "10"]),
+        ((8.4, 9.3), ["8.4", "9.3"]),
+        ((25_600.0, 25_600.0), ["25.6 k"]),
+    ],
+)
+def test_a_scale_of_costs_has_marks_to_read_it_by(values: tuple[float, ...], texts: list[str]) -> None:
+    place, ticks = pictures._logarithmic(values, 100.0 if max(values) > 100 else 1.0, 0.0, 100.0)
+    assert [tick.text for tick in ticks] == texts
+    assert all(0 <= tick.at <= 100 for tick in ticks)
+    assert place(values[0]) <= place(values[-1])

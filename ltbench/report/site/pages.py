@@ -18,9 +18,11 @@ from ltbench.report.board import Board
 from ltbench.report.cells import Cell
 from ltbench.report.curves import curves_of, settings_of
 from ltbench.report.markdown import introduction
-from ltbench.report.matrix import PHOTOS, SHAPES, Matrix
+from ltbench.report.matrix import Matrix
+from ltbench.report.papers.beside import LEGEND, Printed, printed_beside
 from ltbench.report.published import PAPERS, published
 from ltbench.report.published_pages import comparisons, notes, published_tables
+from ltbench.report.site.average_ranks import rank_picture
 from ltbench.report.site.cards import CardPage
 from ltbench.report.site.classes import ClassFacts, class_scores, classes_of
 from ltbench.report.site.pictures import MOST, cost_pictures, curve_picture, group_picture
@@ -101,9 +103,17 @@ def task_page(board: Board, table: SiteTable, cards: Cards) -> TaskPage:
             most=MOST,
             failed=[(record, f"../{record_file(record)}") for record in board.failed],
             printed=[(paper, PAPERS[paper]) for paper in board.printed],
+            beside=_beside(board),
+            legend=LEGEND,
         )
     )
     return TaskPage(name, html, f"ltbenchMore({_json(_more(table, cards))});\n")
+
+
+def _beside(board: Board) -> list[Printed]:
+    return printed_beside(
+        board.task, [r for section in board.sections for ranked in section.ranked for r in ranked.row.records]
+    )
 
 
 def _json(document: Any) -> Markup:
@@ -187,7 +197,7 @@ def paper_page(paper: str) -> str:
 
 def index_page(
     boards: Sequence[tuple[Board, SiteTable, int]],
-    matrix: Matrix | None,
+    matrices: Sequence[Matrix],
     cards: Cards,
     missing: Sequence[str],
     left_out: int,
@@ -197,8 +207,8 @@ def index_page(
 
     Args:
         boards: each with its table, and how many records it has.
-        matrix: recipes by tasks; None where no task is installed.
-        missing: tasks and recipes with records that the matrix lacks, because they are not installed.
+        matrices: recipes by tasks; none where no task is installed.
+        missing: tasks and recipes with records that the matrices lack, because they are not installed.
         left_out: files that could not be read.
         version: of ltbench.
     """
@@ -212,8 +222,14 @@ def index_page(
                 {"board": board, "table": table, "records": count, "page": pages[board.task]}
                 for board, table, count in boards
             ],
-            matrix=matrix,
-            data=None if matrix is None else _json(_matrix_grid(matrix, cards)),
+            matrices=[
+                {
+                    "matrix": matrix,
+                    "data": _json(_matrix_grid(matrix, cards)),
+                    "ranks": [rank_picture(found) for found in matrix.averages],
+                }
+                for matrix in matrices
+            ],
             missing=missing,
             left_out=left_out,
             papers=PAPERS,
@@ -225,7 +241,7 @@ def index_page(
 def _matrix_grid(matrix: Matrix, cards: Cards) -> dict[str, Any]:
     """The matrix as a table with a part for each group of recipes; one setting of each task is shown unasked."""
     tasks = {task.name: task.address for task in reversed(matrix.tasks)}
-    tasks |= {task.name: task.address for task in matrix.tasks if task.address in (*PHOTOS.tasks, *SHAPES.tasks)}
+    tasks |= {task.name: task.address for task in matrix.tasks if task.address in matrix.images.tasks}
     named = {card.name for card in cards.values()}
     lines = [(number, line) for number, table in enumerate(matrix.groups.values()) for line in table.rows]
     return {

@@ -233,8 +233,18 @@ def _logarithmic(
         return round(start + (end - start) * (math.log10(1 + value / unit) - low) / (high - low), 1)
 
     decades = [0.0, *(unit * 10.0**power for power in range(13))]
-    inside = [tick for tick in decades if low <= math.log10(1 + tick / unit) <= high]
-    return place, tuple(Tick(place(tick), human(tick).replace(".0", "")) for tick in inside)
+    finer = [digit * decade for decade in decades for digit in (1, 2, 5)]
+    chosen: list[float] = []
+    # Without two places that are marked a scale cannot be read; the ends of the values can always be marked.
+    for ticks in (decades, finer, {min(values), max(values)}):
+        chosen = sorted({tick for tick in ticks if low <= math.log10(1 + tick / unit) <= high})
+        if len(chosen) > 1:
+            break
+    return place, tuple(Tick(place(tick), _short(tick)) for tick in chosen)
+
+
+def _short(value: float) -> str:
+    return human(value).replace(".0", "") if value >= 1000 else f"{value:.3g}"
 
 
 @dataclass(frozen=True)

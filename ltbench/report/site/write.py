@@ -36,14 +36,14 @@ class Content:
     Attributes:
         boards: one a task and version.
         records: of these tasks, and where they lie.
-        matrix: recipes by tasks, where any of the tasks is installed.
-        missing: tasks and recipes with records that the matrix lacks.
+        matrices: recipes by tasks, one for each kind of images of which any task is installed.
+        missing: tasks and recipes with records that the matrices lack.
         left_out: files that could not be read.
     """
 
     boards: Sequence[Board]
     records: Sequence[LoadedRecord]
-    matrix: Matrix | None
+    matrices: Sequence[Matrix]
     missing: Sequence[str] = ()
     left_out: int = 0
 
@@ -104,7 +104,7 @@ def write_site(target: Path, content: Content, version: str) -> WrittenSite:
             _write(folder / "cards" / f"{card.name}.html", card_page(card))
         for paper in PAPERS:
             _write(folder / "papers" / f"{paper}.html", paper_page(paper))
-        index = index_page(listed, content.matrix, cards, content.missing, content.left_out, version)
+        index = index_page(listed, content.matrices, cards, content.missing, content.left_out, version)
         _write(folder / "index.html", index)
         _copy_records(folder, content, tables)
         for name in ASSETS:

@@ -128,13 +128,13 @@ class EncodedLive:
         return self._images.loads(rows, views)
 
     def finish(self, pictures: list[Tensor]) -> Input:
-        """Loaded images float32 [3, H, W] as features of a batch."""
+        """Loaded images float32 [3, H, W] as features of a batch; they stay where the tower is."""
         images = torch.stack(pictures)
         with torch.no_grad():
             if self._region:
                 global_, regions = self._quick.encode_regions(images.to(self._device))
-                return global_.float().cpu(), regions.float().cpu()
-            return self._quick.encode_global(images.to(self._device)).float().cpu()
+                return global_.float(), regions.float()
+            return self._quick.encode_global(images.to(self._device)).float()
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Rowset:
         return len(self.inputs)
 
     def batch(self, rows: Rows, views: Views | None = None) -> Batch:
-        """One batch on the CPU."""
+        """One batch, on the CPU but for features that are made here."""
         return self._batch(rows, [each.get(rows, drawn) for each, drawn in self._shown(views)])
 
     def _shown(self, views: Views | None) -> list[tuple[Inputs, Views | None]]:
@@ -173,7 +173,7 @@ class Rowset:
         return Batch(index, first, self.observed[index], captions, further)
 
     def batches(self, wanted: Iterable[tuple[Rows, Views | None]]) -> Iterator[Batch]:
-        """Batches on the CPU, in order; pictures of coming ones are loaded ahead."""
+        """Batches as :meth:`batch` gives them, in order; pictures of coming ones are loaded ahead."""
         workers = [each.workers for each in (self.inputs, *self.further) if isinstance(each, ImageInputs | EncodedLive)]
         if not workers:
             for rows, views in wanted:

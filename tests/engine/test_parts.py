@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from engine import toys
 from engine.harness import make_world, run
+from ltbench.cli import main
 from ltbench.engine import _mmengine, parts
 from ltbench.engine.averages import average_of
 from ltbench.engine.failures import Diverged, is_the_machines
@@ -353,3 +354,9 @@ def test_a_process_that_is_gone_is_the_machine_s_fault() -> None:
     assert is_the_machines(RuntimeError("[../gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]"))
     assert is_the_machines(torch.distributed.DistBackendError("NCCL error"))
     assert not is_the_machines(RuntimeError("size mismatch"))
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:one", "cpu:0"])
+def test_a_device_that_is_none_is_refused_by_its_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--task", "shapes-micro", "--method", "coop", "--device", name]) == 2
+    assert "is none of auto, cpu, cuda, cuda:N, mps" in capsys.readouterr().err

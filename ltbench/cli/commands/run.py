@@ -165,6 +165,7 @@ def run(
 
 def _follow(ctx: click.Context, requests: list[RunRequest]) -> None:
     """What a process does that works on runs of which rank 0 speaks."""
+    from ltbench.engine.failures import is_the_machines
     from ltbench.engine.ranks import PeerFailed, joined
     from ltbench.engine.run import run_one
 
@@ -174,6 +175,11 @@ def _follow(ctx: click.Context, requests: list[RunRequest]) -> None:
                 finished = run_one(request, ranks=ranks)
             except PeerFailed:
                 ctx.exit(USER_ERROR)
+            except RuntimeError as error:
+                # The process that speaks is gone, and has said why.
+                if is_the_machines(error):
+                    ctx.exit(USER_ERROR)
+                raise
             if finished.record.status == "failed":
                 return
 

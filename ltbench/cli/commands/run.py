@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ltbench.cli.given import config_option, record_option
 from ltbench.cli.options import (
     SeedList,
     backbone_option,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from ltbench.engine.run import Finished
 
 OPTIONS = [
+    config_option,
+    record_option,
     task_option,
     method_option,
     backbone_option,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +21,39 @@ from filelock import FileLock, Timeout
 
 from ltbench.data.known_hashes import file_sha256, remember
 from ltbench.data.progress import Reporter
-from ltbench.plugin.errors import Damaged
+from ltbench.plugin.errors import Damaged, UserError
 from ltbench.plugin.files import explain_os_error, remove_leftovers, write_atomic
 from ltbench.plugin.reading import load_npy, read_json
 
 SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Share:
+    """One of several parts of some rows, dealt in whole batches.
+
+    Attributes:
+        number: from 1 on.
+        of: how many parts there are.
+    """
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Share:
+        """``3/8`` → the third of eight.
+
+        Raises:
+            UserError: it is none.
+        """
+        number, _, of = text.partition("/")
+        if number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of):
+            return cls(int(number), int(of))
+        raise UserError(f"{text!r} is no share like 1/8 or 8/8", "--shard 1/8")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
 
 
 @dataclass
@@ -59,7 +87,55 @@ class ShardFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for writing; a second process waits here and then finds the rows. A crash releases it."""
+        """Hold the folder for writing; a second process waits here and then finds the rows. A crash releases it.
+
+        Processes that encode shares of some rows (:meth:`claimed`) are waited for.
+        """
+        with self._held():
+            self._wait_for(self._claims())
+            yield
+
+    @contextmanager
+    def claimed(self, share: Share, rows: Iterable[str]) -> Iterator[None]:
+        """Write one share of some rows, beside processes that write the others; the folder is held for set-up only.
+
+        A process that encodes the same share, or cuts the folder's rows in another way, is waited for.
+
+        Args:
+            rows: keys of all rows, of which the share is one part.
+        """
+        digest = hashlib.sha256("".join(rows).encode()).hexdigest()[:16]
+        mine = f"share-{digest}-{share.of}-{share.number}.claim"
+        with self._held():
+            self.prepare(leftovers=False)
+            friends = {f"share-{digest}-{share.of}-{number}.claim" for number in range(1, share.of + 1)} - {mine}
+            self._wait_for(path for path in self._claims() if path.name not in friends)
+            claim = FileLock(self.folder / mine)
+            try:
+                claim.acquire()
+            except OSError as error:
+                raise explain_os_error(error, "the feature cache") from error
+        try:
+            yield
+        finally:
+            claim.release()
+
+    def _claims(self) -> list[Path]:
+        return sorted(self.folder.glob("share-*.claim"))
+
+    def _wait_for(self, claims: Iterable[Path]) -> None:
+        """Wait until whoever encodes these shares has ended, well or not."""
+        for path in claims:
+            lock = FileLock(path)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                self.reporter.line("feature cache: waiting for processes that encode shares with the same backbone")
+                lock.acquire()
+            lock.release()
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / "lock")
@@ -75,9 +151,14 @@ class ShardFolder:
         finally:
             lock.release()
 
-    def prepare(self) -> None:
-        """Write down the identity; clear what another schema left behind. Call it under the lock."""
-        remove_leftovers(self.folder)
+    def prepare(self, leftovers: bool = True) -> None:
+        """Write down the identity; clear what another schema left behind. Call it under the lock.
+
+        Args:
+            leftovers: also clear what killed processes were writing; not while others write shares.
+        """
+        if leftovers:
+            remove_leftovers(self.folder)
         found = self._identity_found()
         if found == self.identity:
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -75,20 +75,38 @@ def is_recorded(request: RunRequest) -> bool:
 
     The key of a run holds the fingerprints of data and weights as well, which nobody opens here.
     """
+    return request.seed in recorded_seeds(request)
+
+
+def recorded_seeds(request: RunRequest) -> frozenset[int]:
+    """The seeds with which :func:`is_recorded` holds for a request, whatever its own; records are looked at once."""
     if request.overwrite != "never":
-        return False
+        return frozenset()
     drawn = request.weights == "random"
-    made = made_by(resolve_preset(request)[0])
-    like = [
-        one
+    made, is_like = made_by(resolve_preset(request)[0]), like(request)
+    return frozenset(
+        one["seed"]
         for one in _own(request)
-        if (one["seed"], one["setting"]) == (request.seed, request.task.setting)
-        and _is_alike(one, request)
+        if one["setting"] == request.task.setting
         and (one["weights"] == "random") == drawn
         and one["made"] == made[:2]
         and made[2] in (None, one["code"])
-    ]
-    return any(is_same(one["config"], request) for one in like)
+        and is_like(one)
+        and _is_alike(one, request)
+    )
+
+
+def like(request: RunRequest) -> Callable[[Mapping[str, Any]], bool]:
+    """Tells whether a record's images and options are those of a request, which is resolved once for all records."""
+    asked, usual = _plain(options_of(request)), _plain(defaults_of(request))
+    size, own = asked_size(request.image_size, resolve_preset(request)[2]), own_size(request.backbone)
+
+    def is_like(one: Mapping[str, Any]) -> bool:
+        config = one["config"]
+        sized = one["image_size"] == size if size is not None else one["image_size"] in (own, config.get("image_size"))
+        return sized and _is_asked(config, asked, usual)
+
+    return is_like
 
 
 def _own(request: RunRequest) -> list[Mapping[str, Any]]:
@@ -140,12 +158,12 @@ def _is_alike(one: Mapping[str, Any], request: RunRequest) -> bool:
         and (one["limit"], one["share"], one["rule"]) == (request.limit, request.share, request.selection)
         and one["variant"] == resolve_preset(request)[1]
         and one["dtype"] == request.dtype
-        and is_sized(one, request)
+        and _is_sized(one, request)
         and request.device in ("auto", one["cost"].kind)
     )
 
 
-def is_sized(one: Mapping[str, Any], request: RunRequest) -> bool:
+def _is_sized(one: Mapping[str, Any], request: RunRequest) -> bool:
     """Whether a run saw images of the size that is asked for; where none is, of what backbone or method take."""
     asked = asked_size(request.image_size, resolve_preset(request)[2])
     if asked is not None:
@@ -156,7 +174,7 @@ def is_sized(one: Mapping[str, Any], request: RunRequest) -> bool:
 def _nearest(mine: Sequence[Mapping[str, Any]], request: RunRequest) -> tuple[list[Cost], str]:
     """The costs of the runs most like the request, and what is not like it in words."""
     same = [one for one in mine if one["setting"] == request.task.setting]
-    equal = [one["cost"] for one in same if is_same(one["config"], request)]
+    equal = [one["cost"] for one in same if _is_same(one["config"], request)]
     if equal:
         return equal, ""
     if same:
@@ -164,9 +182,12 @@ def _nearest(mine: Sequence[Mapping[str, Any]], request: RunRequest) -> tuple[li
     return [one["cost"] for one in mine], f", on {request.task.name} in another setting"
 
 
-def is_same(config: Mapping[str, Any], request: RunRequest) -> bool:
+def _is_same(config: Mapping[str, Any], request: RunRequest) -> bool:
     """Whether a record's configuration is the one asked for; an option that it does not state is at its default."""
-    asked, usual = _plain(options_of(request)), _plain(defaults_of(request))
+    return _is_asked(config, _plain(options_of(request)), _plain(defaults_of(request)))
+
+
+def _is_asked(config: Mapping[str, Any], asked: Mapping[str, Any], usual: Mapping[str, Any]) -> bool:
     return config.keys() <= asked.keys() and all(
         config.get(name, usual.get(name)) == value for name, value in asked.items()
     )

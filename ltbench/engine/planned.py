@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.cells import Cell, expand, request_of
-from ltbench.engine.expected import is_recorded
+from ltbench.engine.expected import recorded_seeds
 from ltbench.engine.how import SweepOptions
 from ltbench.engine.lacks import Look
 from ltbench.engine.preflight import Preflight, preflight
@@ -23,18 +23,21 @@ def look_at_plan(plan: SweepPlan, options: SweepOptions, reporter: Reporter = SI
     """
     look, found, refused = Look(), list[Preflight](), dict[str, int]()
     first: Cell | None = None
+    seeds: frozenset[int] | None = None
     known: Preflight | UserError | None = None
     for cell in expand(plan):
         # Seeds come one after the other, and differ in nothing that is looked at here.
         if first is None or (cell.pinned, id(cell.item)) != (first.pinned, id(first.item)):
-            first = cell
+            first, seeds = cell, None
             try:
                 known = preflight(request_of(cell, plan, options), reporter, look)
             except UserError as error:
                 known = error
         elif isinstance(known, Preflight):
             request = replace(known.request, seed=cell.seed)
-            known = replace(known, request=request, recorded=is_recorded(request))
+            if seeds is None:
+                seeds = recorded_seeds(request)
+            known = replace(known, request=request, recorded=cell.seed in seeds)
         if isinstance(known, Preflight):
             found.append(known)
         else:

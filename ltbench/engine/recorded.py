@@ -9,13 +9,14 @@ finds its record by its key.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ltbench.backbones.registry import find_backbone
-from ltbench.engine.expected import is_same, is_sized
+from ltbench.engine.expected import like
 from ltbench.engine.request import RunRequest, resolve_preset
 from ltbench.method.extras import CLEAN_VALIDATION, VALIDATION
 from ltbench.plugin.code import made_by
@@ -39,6 +40,7 @@ class Recorded:
 
     def __init__(self, out: Path) -> None:
         self._out = out
+        self._last: tuple[RunRequest, str, Callable[[_Document], bool]] | None = None
         self._known: dict[tuple[str, str], dict[tuple[Any, ...], list[tuple[Path, _Document]]]] = {}
 
     def of(self, request: RunRequest, device: str | None) -> tuple[RunRecord, Path] | None:
@@ -56,12 +58,12 @@ class Recorded:
         """
         if request.overwrite == "always" or device is None or not _is_told(request):
             return None
-        variant = resolve_preset(request)[1]
+        variant, is_this = self._asked(request)
         place = (
             variant, request.backbone, request.dtype, request.seed, request.threads, request.limit, request.share,
             request.selection, device,
         )  # fmt: skip
-        found = [(path, one) for path, one in self._of(request).get(place, []) if _is_this(one, request)]
+        found = [(path, one) for path, one in self._of(request).get(place, []) if is_this(one)]
         completed = [(path, one) for path, one in found if one["status"] == "completed"]
         standing = completed if completed or request.overwrite == "failed" else found
         if not standing:
@@ -71,6 +73,13 @@ class Recorded:
             return load_record(path), path
         except UserError:
             return None
+
+    def _asked(self, request: RunRequest) -> tuple[str, Callable[[_Document], bool]]:
+        """Variant of a run, and what tells its records; of seeds that come one after the other found out once."""
+        alike = replace(request, seed=0)
+        if self._last is None or self._last[0] != alike:
+            self._last = alike, resolve_preset(request)[1], _is_this(request)
+        return self._last[1:]
 
     def _of(self, request: RunRequest) -> dict[tuple[Any, ...], list[tuple[Path, _Document]]]:
         where = request.task.address, request.method
@@ -121,19 +130,23 @@ def _is_told(request: RunRequest) -> bool:
     return registered.distribution == CORE_DISTRIBUTION and registered.spec.name != "precomputed"
 
 
-def _is_this(one: _Document, request: RunRequest) -> bool:
-    registered = resolve_preset(request)[0]
-    made = made_by(registered)
-    return (
-        one["ltbench"] == version(CORE_DISTRIBUTION)
-        and (one["method"]["distribution"], one["method"]["version"]) == made[:2]
-        and made[2] in (None, one["method"].get("code_sha256"))
-        and (one["backbone"]["weights"] == "random") == (request.weights == "random")
-        and is_sized(one, request)
-        and is_same(one["config"], request)
-        and one["extras"] & {VALIDATION, CLEAN_VALIDATION} <= _labels(request)
-        and _is_of(one["task"], request.task)
-    )
+def _is_this(request: RunRequest) -> Callable[[_Document], bool]:
+    """Tells whether a record is a run's, but for its seed."""
+    made, mine = made_by(resolve_preset(request)[0]), version(CORE_DISTRIBUTION)
+    is_like, labels = like(request), _labels(request)
+
+    def is_this(one: _Document) -> bool:
+        return (
+            one["ltbench"] == mine
+            and (one["method"]["distribution"], one["method"]["version"]) == made[:2]
+            and made[2] in (None, one["method"].get("code_sha256"))
+            and (one["backbone"]["weights"] == "random") == (request.weights == "random")
+            and is_like(one)
+            and one["extras"] & {VALIDATION, CLEAN_VALIDATION} <= labels
+            and _is_of(one["task"], request.task)
+        )
+
+    return is_this
 
 
 def _labels(request: RunRequest) -> set[str]:

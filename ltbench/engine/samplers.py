@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
 from ltbench.engine.seeds import seed_for
+from ltbench.engine.trials import Trial
 from ltbench.method import Choice
 from ltbench.method.search import Mixed, SearchSpace, Uniform, draw
 from ltbench.plugin.errors import UserError
-
-if TYPE_CHECKING:
-    from ltbench.engine.tune import Trial
 
 Sampler = Literal["random", "optuna"]
 SAMPLERS: Final[tuple[Sampler, ...]] = ("random", "optuna")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,8 +98,28 @@ class SweepPlan(BaseModel):
         methods = document.get("methods", [])
         if not isinstance(methods, list):
             raise UserError(f"plan {name}: methods is no list", "ltbench sweep --help")
-        fields["items"] = [{"method": m} if isinstance(m, str) else m for m in methods]
+        fields["items"] = [item for m in methods for item in _gridded({"method": m} if isinstance(m, str) else m, name)]
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
             raise UserError(f"plan {name}: {first_problem(error)}", "ltbench sweep --help") from error
+
+
+def _gridded(item: Any, name: str) -> list[Any]:
+    """An item for each point of its ``grid``, option by option, the last one changing fastest; else the item itself.
+
+    Raises:
+        UserError: the grid is no mapping from options to lists of values, or names an option that is set as well.
+    """
+    if not isinstance(item, Mapping) or "grid" not in item:
+        return [item]
+    grid, rest = item["grid"], {key: value for key, value in item.items() if key != "grid"}
+    method, options = rest.get("method"), rest.get("options") or {}
+    lists = isinstance(grid, Mapping) and all(isinstance(values, list) and values for values in grid.values())
+    if not lists or not grid:
+        raise UserError(f"plan {name}: grid of {method} is no mapping to lists of values", "grid: {lr: [0.1, 0.01]}")
+    if isinstance(options, Mapping) and (twice := [option for option in grid if option in options]):
+        raise UserError(f"plan {name}: {twice[0]} of {method} is an option and in its grid", "leave one of them out")
+    return [
+        {**rest, "options": {**options, **dict(zip(grid, point, strict=True))}} for point in product(*grid.values())
+    ]

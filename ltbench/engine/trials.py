@@ -1,4 +1,4 @@
-"""Trials of a search in several processes: the same trials as in one, in any order, each recorded as it ends."""
+"""Trials of a search, many at a time in processes of their own: the same trials as in one, told as they end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ltbench.engine.executors.local import begin_process, deal
@@ -13,6 +14,24 @@ from ltbench.plugin.errors import UserError
 
 T = TypeVar("T")
 _SPAWN = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration tried.
+
+    Attributes:
+        overrides: what it changes against the base configuration; trial 0 changes nothing.
+        status: ``completed``, ``diverged``, ``timeout`` or ``failed``.
+        score: the task's headline metric over the validation rows, percent; None unless completed.
+    """
+
+    number: int
+    overrides: dict[str, Any]
+    status: str
+    score: float | None
+    seconds: float
+    reason: str = ""
 
 
 def in_processes(

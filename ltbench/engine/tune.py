@@ -33,7 +33,7 @@ from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.samplers import SAMPLERS, Draws, Sampler, draws_of
 from ltbench.engine.seeds import seed_for
 from ltbench.engine.sizes import asked_size
-from ltbench.engine.trials import in_processes
+from ltbench.engine.trials import Trial, in_processes
 from ltbench.method import Choice, Method
 from ltbench.method.config import SEARCH_RECORD
 from ltbench.method.local import local_files
@@ -48,24 +48,6 @@ from ltbench.plugin.names import below
 from ltbench.plugin.reading import one_line, read_json
 from ltbench.records.canonical import sha256_of, without_paths
 from ltbench.tasks.views import TrainView, open_train
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One configuration tried.
-
-    Attributes:
-        overrides: what it changes against the base configuration; trial 0 changes nothing.
-        status: ``completed``, ``diverged``, ``timeout`` or ``failed``.
-        score: the task's headline metric over the validation rows, percent; None unless completed.
-    """
-
-    number: int
-    overrides: dict[str, Any]
-    status: str
-    score: float | None
-    seconds: float
-    reason: str = ""
 
 
 class SearchBusy(UserError):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ltbench.engine.cells import Cell, CellResult, request_of, result_of
 from ltbench.engine.executors.resources import ResourcesFile
 from ltbench.engine.how import SweepOptions
 from ltbench.engine.recorded import Recorded, device_of
+from ltbench.engine.request import RunRequest
 from ltbench.engine.sweep_plan import SweepPlan
 from ltbench.method.local import local_files
 from ltbench.plugin.errors import UserError
@@ -49,9 +50,15 @@ def recorded_cells(
     """Results of those runs whose records say by themselves that nothing has to run; nothing is opened."""
     found: dict[Cell, CellResult] = {}
     recorded = Recorded(options.out)
+    # Seeds come one after the other, and differ in nothing else.
+    place: tuple[object, int] | None = None
+    request: RunRequest | None = None
     for cell in cells:
         try:
-            known = recorded.of(request_of(cell, plan, options), where.device(cell, options))
+            if place != (cell.pinned, id(cell.item)) or request is None:
+                place, request = (cell.pinned, id(cell.item)), None
+                request = request_of(cell, plan, options)
+            known = recorded.of(replace(request, seed=cell.seed), where.device(cell, options))
         except UserError:
             # It is refused when its turn comes, and says why.
             continue

@@ -23,7 +23,7 @@ from ltbench.cli.root import cli
 from ltbench.records.read import all_records
 
 pytestmark = pytest.mark.slow
-EPOCHS = 1500
+EPOCHS = 600
 #: Seconds within which a loaded machine of two cores has done what is waited for.
 PATIENCE = 240.0
 
@@ -107,15 +107,15 @@ def test_a_killed_requeued_and_cancelled_run_makes_each_epoch_once(sweep: Callab
         return None
 
     (job,) = sweep("--detach")["jobs"]
-    until(lambda: len(epochs()) > 20, "the run's beginning")
+    until(lambda: len(epochs()) > 8, "the run's beginning")
     worker = running()
     assert worker is not None
     os.kill(worker.pid, signal.SIGKILL)
     before = len(epochs())
-    until(lambda: len(epochs()) > before + 20, "another try in the same job")
+    until(lambda: len(epochs()) > before + 8, "another try in the same job")
     subprocess.run(["scontrol", "requeue", job], check=True)
     before = len(epochs())
-    until(lambda: len(epochs()) > before + 20, "the requeued job's going on")
+    until(lambda: len(epochs()) > before + 8, "the requeued job's going on")
     assert sweep("--cancel")["cancelled"] == [job]
     until(lambda: job not in listed(), "the end of the cancelled job")
     assert [each["state"] for each in sweep("--status")] == ["open"]
@@ -124,7 +124,7 @@ def test_a_killed_requeued_and_cancelled_run_makes_each_epoch_once(sweep: Callab
     assert cut < EPOCHS, "the run had ended before it was cancelled: give it more epochs"
     (result,) = sweep()
     assert (result["status"], result["reused"]) == ("completed", False)
-    # A process that was killed between an epoch's checkpoint and its line in the log leaves that line out.
-    assert sorted(set(epochs())) == sorted(epochs())
-    assert len(epochs()) >= EPOCHS - 3
+    # Whoever is stopped between an epoch's line in the log and its checkpoint makes that epoch again.
+    assert set(epochs()) == set(range(EPOCHS))
+    assert len(epochs()) <= EPOCHS + 3
     assert len(all_records([Path("ltbench-runs")]).records) == 1

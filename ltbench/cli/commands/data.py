@@ -20,6 +20,7 @@ _HERE = "ltbench.cli.commands.data"
 DATA = {
     "status": (f"{_HERE}:status", "What is here, what is missing, how large it is."),
     "prepare": (f"{_HERE}_prepare:prepare", "Bring what a task or data set needs."),
+    "encode": (f"{_HERE}_encode:encode", "Encode a task's images before any run does."),
     "verify": (f"{_HERE}_verify:verify", "Check every file and open every image."),
     "bundle": (f"{_HERE}_bundle:bundle", "Make a mirror folder for machines without a network."),
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ltbench.cli.boundary import USER_ERROR
+from ltbench.cli.given import config_option, record_option
 from ltbench.cli.options import (
     SeedList,
     accumulate_option,
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from ltbench.engine.run import Finished
 
 OPTIONS = [
+    config_option,
+    record_option,
     task_option,
     method_option,
     backbone_option,

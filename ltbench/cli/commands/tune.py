@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ltbench.cli.given import config_option
 from ltbench.cli.options import (
     backbone_option,
     data_root_option,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from ltbench.engine.tune import TuneReport
 
 OPTIONS = [
+    config_option,
     task_option,
     method_option,
     click.option("--trials", type=click.IntRange(1), metavar="K", required=True, help="Configurations to try."),

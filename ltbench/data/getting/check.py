@@ -14,6 +14,7 @@ from ltbench.data.getting.here import here
 from ltbench.data.getting.needs import Needs, Piece
 from ltbench.data.getting.notes import expected, read_manifest
 from ltbench.data.getting.sources import Source
+from ltbench.data.known_hashes import remembered
 from ltbench.data.own.folder_images import FolderImages
 from ltbench.data.own.images import undecodable
 from ltbench.plugin.errors import Harmed, UserError
@@ -133,7 +134,7 @@ def _check_files(
     others = [(label, each) for label, each in images if not isinstance(each, FileImages)]
 
     def look(path: Path) -> str:
-        return _fault(path, hashes.get(path), path in pictures)
+        return _fault(path, hashes.get(path), path in pictures, root.cache)
 
     with (
         ThreadPoolExecutor(workers) as pool,
@@ -163,10 +164,14 @@ def _check_files(
     seen.unhashed += len(pictures - set(hashes))
 
 
-def _fault(path: Path, wanted: str | None, picture: bool) -> str:
-    """What is wrong with a file; empty when nothing is."""
+def _fault(path: Path, wanted: str | None, picture: bool, cache: Path) -> str:
+    """What is wrong with a file; empty when nothing is.
+
+    A run trusts the hash that was remembered with the file's size and time stamp; here contents count.
+    """
     shown = "/".join(path.parts[-3:])
     try:
+        known = remembered(path, cache) if picture else None
         content = path.read_bytes()
     except FileNotFoundError:
         return f"{shown} is missing"
@@ -175,8 +180,10 @@ def _fault(path: Path, wanted: str | None, picture: bool) -> str:
     if not content and wanted != hashlib.sha256(b"").hexdigest():
         return f"{shown} is empty (0 bytes)"
     problems = []
-    found = hashlib.sha256(content).hexdigest() if wanted else None
-    if found != wanted:
+    found = hashlib.sha256(content).hexdigest() if wanted or known else None
+    if known is not None and found != known:
+        problems.append("has other bytes than when it was hashed, with the same size and time stamp; touch it")
+    if wanted and found != wanted:
         problems.append(f"has sha256 {found}, not {wanted} as in its archive")
     problem = undecodable(content) if picture else ""
     if problem:

@@ -1,0 +1,95 @@
+"""Encoding before any run does, in one process or in several that each take a share of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ltbench.backbones.base import Backbone
+from ltbench.backbones.cache import FeatureCache
+from ltbench.backbones.encode import Encoder, Job, Kind
+from ltbench.backbones.precomputed import PrecomputedBackbone
+from ltbench.backbones.shards import Share
+from ltbench.backbones.views import View
+from ltbench.data.base import Images, content_of
+from ltbench.data.known_hashes import remember
+from ltbench.data.progress import SILENT, Reporter
+from ltbench.plugin.errors import UserError
+
+#: Images of a forward pass, as :meth:`FeatureCache.features` has it; another number gives other bits.
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What became of a share.
+
+    Attributes:
+        rows: of all images in all views.
+        share: rows of the share.
+        new: those that were encoded; the others were there.
+    """
+
+    rows: int
+    share: int
+    new: int
+
+
+class SharedCache(FeatureCache):
+    """The feature cache, for processes that each encode a share of the images."""
+
+    def encode(
+        self,
+        backbone: Backbone,
+        images: Images,
+        share: Share,
+        *,
+        ids: Sequence[str],
+        kind: Kind = "global",
+        views: Sequence[View] = (View("identity"),),
+        device: str | torch.device | None = None,
+        reporter: Reporter = SILENT,
+        workers: int = 2,
+        label: str = "",
+    ) -> Encoded:
+        """Encode one share of the images, beside processes that encode the others; nobody waits for anybody.
+
+        Shares are dealt in whole batches, cut as one process would cut them, so that features are the same to the bit.
+
+        Args:
+            share: which one, of how many.
+            ids: row ids, as many as images.
+            views: versions of each image.
+            device: where to encode; None encodes where the image tower is.
+            workers: threads that decode images.
+
+        Raises:
+            UserError: as :meth:`FeatureCache.features`.
+        """
+        if not backbone.offers(kind):
+            offered = ", ".join(backbone.card.offers)
+            raise UserError(f"backbone {backbone.card.name} offers {offered}, not {kind}", "ltbench list backbones")
+        if isinstance(backbone, PrecomputedBackbone):
+            raise UserError(f"backbone {backbone.card.name} has its features already", "ltbench list backbones")
+        encoder = Encoder(backbone, kind, device, BATCH, workers)
+        folder = self._folder(backbone, kind, reporter)
+        keys = [[f"{content_of(images, row)}:{view.id}" for view in views] for row in range(len(images))]
+        remember()
+        jobs = {
+            key: Job(key, row, view) for row, line in enumerate(keys) for key, view in zip(line, views, strict=True)
+        }
+        with folder.claimed(share, jobs):
+            places = folder.note("regions")
+            if places is None:
+                # Each share finds the same number.
+                places = encoder.regions() if kind == "region" else 0
+                folder.set_note("regions", places)
+            index = folder.read(encoder.width(places), jobs)
+            mine = [job for number, job in enumerate(jobs.values()) if number // BATCH % share.of == share.number - 1]
+            missing = [job for job in mine if job.key not in index.where]
+            if missing:
+                self._check_disk(backbone, len(missing), len(mine), encoder.width(places), reporter, None)
+                encoder.encode(missing, images, ids, folder, reporter, label)
+        return Encoded(len(jobs), len(mine), len(missing))

@@ -22,6 +22,7 @@ from ltbench.engine.phase1 import Phase1
 from ltbench.engine.prepare import Prepared, need_images, prepare, setup_for
 from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.engine.setup import Outcome
+from ltbench.engine.spoken import doubtful_names
 from ltbench.metrics.versions import logits_dtype
 from ltbench.plugin.code import made_by
 from ltbench.plugin.errors import Damaged, UserError
@@ -134,6 +135,8 @@ def run_one(request: RunRequest, reporter: Reporter = SILENT) -> Finished:
         if done is not None:
             attempt.discard_empty()
             return Finished(done, attempt.path.parent / f"attempt-{done.attempt}", True)
+        for line in doubtful_names(prepared.backbone, prepared.resolved.method.needs(), request.task.classes):
+            reporter.line(line)
         record = _attempt(prepared, facts, attempt, reporter)
     return Finished(record, attempt.path, False)
 

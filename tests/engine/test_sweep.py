@@ -26,9 +26,10 @@ def test_a_plan_file_expands_to_cells(tmp_path: Path) -> None:
     file = tmp_path / "plan.yaml"
     file.write_text("tasks: [shapes-plt]\nmethods: [zero-shot, coop]\nseeds: [0, 1]\n", encoding="utf-8")
     cells = expand(SweepPlan.read(file))
-    assert len(cells) == 4 * 2 * 2
+    # The seed changes nothing of the first.
+    assert len(cells) == 4 * (1 + 2)
     assert cells[0].task == "shapes-plt@mr0"
-    assert [cell.seed for cell in cells[:2]] == [0, 1]
+    assert [cell.seed for cell in cells[:3]] == [0, 0, 1]
     assert cells[0].label == "shapes-plt@mr0 zero-shot seed 0"
 
 

@@ -1,4 +1,8 @@
-"""What fits into a time: trials are cut first, then methods, then seeds, then the curve over shares of the labels."""
+"""What fits into a time: trials are cut first, then the curve over shares of the labels, then methods, then seeds.
+
+The question is which method, so what is not about that goes before methods do; seeds go last, because one alone says
+nothing for sure.
+"""
 
 from __future__ import annotations
 
@@ -125,6 +129,9 @@ def fit(
         trials -= 1
     if trials < asked:
         cut.append(f"{trials} of {asked} trials a method")
+    if shares and over():
+        shares = ()
+        cut.append("no runs on shares of the labels")
     dropped = []
     while len(kept) > FEWEST and over():
         # The one whose first trial was worst on validation rows; of equals the one that is worth least.
@@ -138,7 +145,4 @@ def fit(
         seeds = seeds[:-1]
     if len(seeds) < counts:
         cut.append(f"{len(seeds)} of {counts} seeds")
-    if shares and over():
-        shares = ()
-        cut.append("no runs on shares of the labels")
     return Extent(trials, tuple(one.name for one in kept), tuple(seeds), tuple(shares), cost(), tuple(cut))

@@ -27,6 +27,7 @@ from ltbench.engine.prepare import Prepared, need_images, prepare, setup_for
 from ltbench.engine.ranks import ALONE, Ranks, device_of
 from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.engine.setup import Outcome
+from ltbench.engine.spoken import doubtful_names
 from ltbench.metrics.versions import logits_dtype
 from ltbench.plugin.code import made_by
 from ltbench.plugin.errors import Damaged, UserError
@@ -167,6 +168,8 @@ def run_one(
         if not ranks.first:
             return follow(prepared, ranks)
         (attempt,) = opened
+        for line in doubtful_names(prepared.backbone, prepared.resolved.method.needs(), request.task.classes):
+            reporter.line(line)
         record = _attempt(prepared, facts, attempt, reporter, ranks)
         if record.status != "failed":
             # Where it failed the others stand somewhere inside of the run, and are not to be spoken to.

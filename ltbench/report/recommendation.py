@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from ltbench.records.verify import OpenTruth
 
 
+#: A gain of no more than this is called little, percentage points.
+LITTLE = 1.0
+
+
 @dataclass(frozen=True)
 class Choice:
     """A method that ran.
@@ -304,8 +308,10 @@ def _labels(answer: Recommendation) -> Iterator[str]:
         yield f"{told}; as many again would bring about as much or less."
     elif pair.high is not None and pair.high < 0:
         yield f"{told}: more images of the same kind are not what it lacks."
+    elif pair.high is not None and pair.high <= LITTLE:
+        yield f"{told}: more images of the same kind would bring little."
     else:
-        yield f"{told}, which may be nothing: more images of the same kind would bring little."
+        yield f"{told}, which may be nothing; these test images are too few to tell."
 
 
 def caveats(answer: Recommendation) -> Iterator[str]:

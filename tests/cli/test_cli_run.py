@@ -168,12 +168,13 @@ def test_a_sweep_plan_and_options_exclude_each_other(cli: Cli, tmp_path: Path) -
     (tmp_path / "plan.yaml").write_text("tasks: [shapes-plt]\nmethods: [zero-shot, lmpt]\nseeds: [0, 1]\n")
     said = cli("sweep", "--plan", "plan.yaml", "--dry-run")
     assert said.code == 0, said.err
-    assert len(said.out.splitlines()) == 16
+    assert len(said.out.splitlines()) == 4 * (1 + 2)
+    assert "zero-shot is deterministic: one run in place of 2, of seed 0" in said.err
     assert said.out.splitlines()[0] == "shapes-plt@mr0 zero-shot seed 0"
     said = cli("sweep", "--plan", "plan.yaml", "--seeds", "1")
     assert said.err == "error: --seeds and --plan exclude each other → put it into plan.yaml\n"
-    said = cli("sweep", "--tasks", "shapes-lt", "--methods", "zero-shot", "--seeds", "3,4", "--dry-run", "--json")
-    assert json.loads(said.out) == ["shapes-lt zero-shot seed 3", "shapes-lt zero-shot seed 4"]
+    said = cli("sweep", "--tasks", "shapes-lt", "--methods", "coop", "--seeds", "3,4", "--dry-run", "--json")
+    assert json.loads(said.out) == ["shapes-lt coop seed 3", "shapes-lt coop seed 4"]
 
 
 def test_tune_searches_on_validation_and_says_how_to_use_what_it_found(cli: Cli, tmp_path: Path) -> None:

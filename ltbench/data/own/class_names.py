@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from ltbench.data.own.text import text_of
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.names import label_problem, shown
 from ltbench.plugin.paths import holds_path
@@ -84,19 +85,3 @@ def _words(one: str, other: str) -> bool:
 
 def _plain(name: str) -> str:
     return re.sub(r"[\s_\-]+", " ", unicodedata.normalize("NFKC", name)).casefold().strip()
-
-
-def text_of(path: Path) -> str:
-    """A text file of a user's, UTF-8 with or without a byte-order mark.
-
-    Raises:
-        UserError: it is missing, a folder, or in another encoding.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist", "ltbench task new --help") from error
-    except IsADirectoryError as error:
-        raise UserError(f"{path} is a folder, a file was expected", "ltbench task new --help") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path.name} is not UTF-8 (byte {error.start})", "save it as CSV UTF-8") from error

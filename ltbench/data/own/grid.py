@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ltbench.data.own.class_names import text_of
+from ltbench.data.own.text import text_of
 from ltbench.plugin.errors import UserError
 
 _DELIMITERS: Final = (",", ";", "\t")

@@ -3,7 +3,8 @@
 ``rows.json`` holds them with the machine they were made on. A change that should move nothing passes this test as it
 stands. One that moves rows on purpose writes the file anew, ``python tests/identity/rows.py tests/identity/rows.json``,
 and its message says which rows moved and why. On another machine the last bits differ for no fault of the code, so that
-logits are compared there by training both revisions: run the script on each and compare the two files.
+logits are compared there by training both revisions: run the script on each and compare the two files. A row that was
+made on another machine than the rest has its key alone (``null`` for the logits) until the file is written anew.
 """
 
 from __future__ import annotations
@@ -33,4 +34,5 @@ def test_rows_are_what_they_were(task: str, tmp_path: Path) -> None:
     assert keys == {name: STORED["rows"][name]["key"] for name in names}
     if rows.machine() != STORED["machine"]:
         pytest.skip(f"keys are equal; logits were stored on another machine: {STORED['machine']}")
-    assert found == {name: STORED["rows"][name] for name in names}
+    known = {name: STORED["rows"][name] for name in names if STORED["rows"][name]["logits"] is not None}
+    assert {name: found[name] for name in known} == known

@@ -90,7 +90,8 @@ class _Dice(toys.Head):
         self.register_buffer("offset", torch.zeros(()))
 
     def on_fit_start(self, stats: Any) -> None:
-        self.offset.fill_(int.from_bytes(os.urandom(2), "big") / 65536)
+        # Below 0: logits that all lie between 0 and 1 would be taken for probabilities by another check.
+        self.offset.fill_(-int.from_bytes(os.urandom(2), "big") / 65536)
 
     def logits(self, batch: Batch) -> Tensor:
         return super().logits(batch) + self.offset

@@ -264,11 +264,9 @@ def sentences(answer: Recommendation) -> Iterator[str]:
         yield "Nothing was compared with it."
     worse = [one for one in others if one.said == "worse"]
     if worse:
-        nearest = worse[0]
-        yield (
-            f"Sure: it is better than {_list(worse)}; the nearest of these is {nearest.label}, "
-            f"{_points_of(nearest.behind)} behind."
-        )
+        gap = f"{_points_of(worse[0].behind)} behind"
+        near = gap if len(worse) == 1 else f"the nearest of these is {worse[0].label}, {gap}"
+        yield f"Sure: it is better than {_list(worse)}; {near}."
     alike = [one for one in others if one.said == "may be as good"]
     for one in alike:
         yield f"Not sure: {one.label} may be as good, {_points_of(one.behind)} behind."

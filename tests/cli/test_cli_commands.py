@@ -37,6 +37,18 @@ def test_list_methods_says_what_fits_a_task(cli: Cli) -> None:
     assert cli("list", "methods", "--task", "shaps-zsl").err.startswith("error: unknown task 'shaps-zsl'")
 
 
+def test_list_methods_says_what_an_encoder_serves(cli: Cli) -> None:
+    command = ("list", "methods", "--task", "shapes-lt", "--backbone", "precomputed:features.npz")
+    rows = {row["name"]: row for row in json.loads(cli(*command, "--json").out)}
+    assert rows["linear-probe"]["fits"] is True
+    assert rows["lmpt"]["fits"] is False
+    assert rows["lmpt"]["why_not"] == "it needs text, which backbone precomputed:features.npz does not offer"
+    assert f"{sum(row['fits'] for row in rows.values())} of" in cli(*command).out.splitlines()[-1]
+    said = cli("list", "methods", "--backbone", "tiny-clip")
+    assert said.code == 2
+    assert "ltbench list methods --task NAME" in said.err
+
+
 def test_list_methods_says_what_runs_on_a_task_with_hidden_labels(cli: Cli) -> None:
     rows = {row["name"]: row for row in json.loads(cli("list", "methods", "--task", "plt-voc", "--json").out)}
     assert {"comic", "lmpt", "dualcoop", "hspnet", "dr"} <= {name for name, row in rows.items() if row["fits"]}

@@ -44,7 +44,7 @@ def test_each_claim_is_held_to_the_stricter_of_the_two() -> None:
     ]  # fmt: skip
     said = list(sentences(answer(alike, undecided, single, worse, cheap=alike)))
     assert said[0] == "Use best: mAP 80.00 ± 0.10 on 100 test images."
-    assert said[1] == "Sure: it is better than worse; the nearest of these is worse, 10.00 [8.00, 12.00] behind."
+    assert said[1] == "Sure: it is better than worse; 10.00 [8.00, 12.00] behind."
     assert said[2] == "Not sure: alike may be as good, 0.50 [-0.50, 1.50] behind."
     assert said[3].startswith("Undecided: undecided: below it")
     assert said[4] == "Nothing is sure of single: one seed says nothing about others."

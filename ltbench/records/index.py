@@ -81,11 +81,10 @@ class RecordIndex:
         try:
             with closing(self._open()) as base:
                 rows = base.execute("SELECT path, size, mtime_ns, sha256, summary FROM files").fetchall()
-            known = {path: (Stamp(size, mtime), *rest) for path, size, mtime, *rest in rows if path in wanted}
             return {
-                path: Entry(stamp, sha256, json.loads(text))
-                for path, (stamp, sha256, text) in known.items()
-                if _stands(path, stamp)
+                path: Entry(stamp, sha256, json.loads(summary))
+                for path, size, mtime, sha256, summary in rows
+                if path in wanted and _stands(path, stamp := Stamp(size, mtime))
             }
         except sqlite3.OperationalError:
             return {}  # locked by another process, or of another version

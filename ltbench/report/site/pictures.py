@@ -236,7 +236,7 @@ def _logarithmic(
     finer = [digit * decade for decade in decades for digit in (1, 2, 5)]
     chosen: list[float] = []
     # Without two places that are marked a scale cannot be read; the ends of the values can always be marked.
-    for ticks in (decades, finer, {min(values), max(values)}):
+    for ticks in (decades, finer, [min(values), max(values)]):
         chosen = sorted({tick for tick in ticks if low <= math.log10(1 + tick / unit) <= high})
         if len(chosen) > 1:
             break

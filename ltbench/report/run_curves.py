@@ -37,7 +37,7 @@ class TensorBoardCurves:
     def __init__(self, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(str(folder))
 
     def add(self, name: str, value: float, epoch: int) -> None:
         """A scalar."""

@@ -13,7 +13,7 @@ from ltbench.cli.root import cli
 from ltbench.plugin import ReporterSpec
 from ltbench.plugin.errors import UnknownName, UserError
 from ltbench.plugin.manager import extra_specs
-from ltbench.report.curves import Drawing, draw
+from ltbench.report.run_curves import Drawing, draw
 
 OPENED: dict[Path, Kept] = {}
 

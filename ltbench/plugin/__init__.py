@@ -2,7 +2,16 @@
 
 from ltbench.plugin.errors import PluginError, UnknownName, UserError
 from ltbench.plugin.hooks import CONTRACT, hookimpl
-from ltbench.plugin.specs import BackboneSpec, DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, RowNote, TaskSpec
+from ltbench.plugin.specs import (
+    BackboneSpec,
+    DatasetSpec,
+    ExecutorSpec,
+    MethodSpec,
+    MetricSpec,
+    ReporterSpec,
+    RowNote,
+    TaskSpec,
+)
 
 __all__ = [
     "CONTRACT",
@@ -12,6 +21,7 @@ __all__ = [
     "MethodSpec",
     "MetricSpec",
     "PluginError",
+    "ReporterSpec",
     "RowNote",
     "TaskSpec",
     "UnknownName",

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import pluggy
 
-from ltbench.plugin.specs import BackboneSpec, DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, TaskSpec
+from ltbench.plugin.specs import BackboneSpec, DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, ReporterSpec, TaskSpec
 
 #: Version of the contract with plugins, and the oldest that is still spoken; docs/reference/stability.md.
 CONTRACT = 1
@@ -98,6 +98,16 @@ class Hooks:
                 return [ExecutorSpec(name="acme-grid", target="acme.grid:open_grid", summary="the grid of Acme")]
         """
 
+    @hookspec
+    def ltbench_reporters(self) -> list[ReporterSpec]:  # type: ignore[empty-body]
+        """Register where curves of runs may go.
+
+        Example:
+            @hookimpl
+            def ltbench_reporters():
+                return [ReporterSpec(name="acme-board", target="acme.board:open_run", summary="the board of Acme")]
+        """
+
 
 HOOK_KINDS: dict[str, type] = {
     "ltbench_methods": MethodSpec,
@@ -106,4 +116,5 @@ HOOK_KINDS: dict[str, type] = {
     "ltbench_backbones": BackboneSpec,
     "ltbench_metrics": MetricSpec,
     "ltbench_executors": ExecutorSpec,
+    "ltbench_reporters": ReporterSpec,
 }

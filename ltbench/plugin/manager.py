@@ -17,15 +17,24 @@ import pluggy
 
 from ltbench.plugin.errors import PluginError, UnknownName, UserError
 from ltbench.plugin.hooks import CONTRACT, GROUP, HOOK_KINDS, OLDEST_CONTRACT, Hooks
-from ltbench.plugin.specs import BackboneSpec, DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, Spec, TaskSpec
+from ltbench.plugin.specs import (
+    BackboneSpec,
+    DatasetSpec,
+    ExecutorSpec,
+    MethodSpec,
+    MetricSpec,
+    ReporterSpec,
+    Spec,
+    TaskSpec,
+)
 
 S = TypeVar("S", bound=Spec)
 
 ALLOW_LIST = "LTBENCH_PLUGINS"
 CORE_DISTRIBUTION = "ltbench"
 CORE_PREFIX = "core-"
-_HOW_TO_LIST = {"metric": "ltbench plugins", "executor": "ltbench plugins"}
-_KINDS = ("method", "task", "dataset", "backbone", "metric", "executor")
+_HOW_TO_LIST = {"metric": "ltbench plugins", "executor": "ltbench plugins", "reporter": "ltbench plugins"}
+_KINDS = ("method", "task", "dataset", "backbone", "metric", "executor", "reporter")
 #: Names of methods that no plugin registers, see :mod:`ltbench.method.local`.
 LOCAL_PREFIX = "local."
 
@@ -136,12 +145,13 @@ class Registry:
     backbones: Catalogue[BackboneSpec] = field(default_factory=lambda: Catalogue("backbone"))
     metrics: Catalogue[MetricSpec] = field(default_factory=lambda: Catalogue("metric"))
     executors: Catalogue[ExecutorSpec] = field(default_factory=lambda: Catalogue("executor"))
+    reporters: Catalogue[ReporterSpec] = field(default_factory=lambda: Catalogue("reporter"))
     reports: list[PluginReport] = field(default_factory=list)
     unmatched: tuple[str, ...] = ()
     """Names of the allow-list that fit no installed plugin."""
 
     def catalogue(self, kind: str) -> Catalogue[Any]:
-        """The catalogue of one kind (``method``, ``task``, ``dataset``, ``backbone``, ``metric``, ``executor``)."""
+        """The catalogue of one kind (``method``, ``task``, ``dataset``, ``backbone``, ``metric`` …)."""
         found: Catalogue[Any] = getattr(self, f"{kind}s")
         return found
 

@@ -255,3 +255,10 @@ class ExecutorSpec(Spec):
 
     kind: ClassVar[str] = "executor"
     addressed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReporterSpec(Spec):
+    """Where curves of runs go; ``target`` is a function ``(folder: Path) -> Curves``, called once a run."""
+
+    kind: ClassVar[str] = "reporter"

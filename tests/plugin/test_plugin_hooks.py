@@ -8,7 +8,16 @@ import typing
 
 import pytest
 
-from ltbench.plugin import BackboneSpec, DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, TaskSpec, hookimpl
+from ltbench.plugin import (
+    BackboneSpec,
+    DatasetSpec,
+    ExecutorSpec,
+    MethodSpec,
+    MetricSpec,
+    ReporterSpec,
+    TaskSpec,
+    hookimpl,
+)
 from ltbench.plugin.hooks import GROUP, HOOK_KINDS, Hooks
 from ltbench.plugin.manager import load_entry_points
 from tests.conftest import Distribute
@@ -22,6 +31,7 @@ NAMES = {
     "BackboneSpec": BackboneSpec,
     "MetricSpec": MetricSpec,
     "ExecutorSpec": ExecutorSpec,
+    "ReporterSpec": ReporterSpec,
 }
 
 

@@ -34,8 +34,8 @@ def test_tox_has_an_environment_for_each_python_and_skips_those_that_are_not_her
     assert tox["tox"]["skip_missing_interpreters"] == "true"
     environments = re.split(r",\s*(?![^{]*\})", tox["tox"]["env_list"])
     assert environments[0] == "all"
-    photos, site, cluster, short = environments[1:]
-    assert tox[f"testenv:{cluster}"]["extras"].split() == ["test", "slurm", "dask", "optuna", "tensorboard"]
+    photos, site, short = environments[1:]
+    assert tox["testenv:cluster"]["extras"].split() == ["test", "slurm", "dask", "optuna", "tensorboard"]
     assert tox[f"testenv:{photos}"]["extras"].split() == ["test", "photos"]
     names = {re.split(r"[<>=]", line)[0] for line in PYPROJECT["project"]["dependencies"]}
     beside = {"editables", "hatchling", "hatch-fancy-pypi-readme", "pytest", "playwright"}

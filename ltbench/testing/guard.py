@@ -137,7 +137,11 @@ def _of_interest(things: list[object], lengths: set[int]) -> Iterator[object]:
 
 
 def _size(thing: object) -> int:
-    return thing.numel() if isinstance(thing, torch.Tensor) else int(getattr(thing, "size", -1))
+    if not isinstance(thing, torch.Tensor):
+        return int(getattr(thing, "size", -1))
+    size = thing.numel()
+    # Tensors of an exported program hold nothing, and may have a symbol for their size.
+    return size if isinstance(size, int) else -1
 
 
 def _held_by_frames() -> Iterable[object]:

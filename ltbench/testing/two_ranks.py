@@ -60,8 +60,8 @@ def compared(alone: Trained, ranks: list[tuple[Logits, list[Any]]]) -> str:
     if not largest <= TOLERANCE:
         raise Failed(
             f"two processes end {largest:.2g} of the largest logit from one (allowed {TOLERANCE:g}): a loss that "
-            "compares rows, another reduction than declared, state by row that is not named, or draws for each row; "
-            "say parallel='none' where it has to be so"
+            "compares rows, another reduction than declared, state by row that is not named, draws for each row, or "
+            "what Adam makes of rounding (with SGD it goes away); say parallel='none' where it has to be so"
         )
     if sorted(decided) != sorted(alone.outcome.decisions):
         raise Failed(f"two processes decided on {len(decided)} labels, one on {len(alone.outcome.decisions)}")

@@ -117,7 +117,7 @@ def reproduce(
 
         list_tables(chosen, _root(how["data_root"]), _shelf(records or [how["out"]]), form)
         return
-    from ltbench.report.papers.runs import count_with_seeds, planned
+    from ltbench.report.papers.runs import planned
 
     runs = planned(chosen)
     if records:
@@ -128,7 +128,7 @@ def reproduce(
         raise UserError(f"nothing of {' '.join(addresses)} can be run, for the reasons above", "ltbench reproduce")
     document = _document(runs, how)
     if plan_file is not None:
-        _write_plan(plan_file, document, count_with_seeds(runs, how["seeds"]))
+        _write_plan(plan_file, document)
     elif dry_run:
         _dry(chosen, runs, document, how, form)
     else:
@@ -178,11 +178,13 @@ def _document(runs: list[PlannedRun], how: dict[str, Any]) -> dict[str, Any]:
     return plan_document(runs, how["seeds"], weights=how["weights"], threads=how["threads"], limit=how["limit"])
 
 
-def _write_plan(file: Path, document: dict[str, Any], count: int) -> None:
+def _write_plan(file: Path, document: dict[str, Any]) -> None:
     import yaml
 
+    from ltbench.engine.cells import expand
     from ltbench.plugin.files import write_atomic
 
+    count = len(expand(_plan(document)))
     write_atomic(file, yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120))
     say(f"wrote {file}: {count} runs → ltbench sweep --plan {file}")
 

@@ -150,12 +150,6 @@ def planned(tables: Iterable[PaperTable]) -> list[PlannedRun]:
     return list(found.values())
 
 
-def count_with_seeds(runs: Iterable[PlannedRun], seeds: Sequence[int]) -> int:
-    """How many runs a sweep makes of these: one a seed, and one of a recipe whose seed changes nothing."""
-    methods = registry().methods
-    return sum(1 if methods.get(run.method).spec.deterministic else len(seeds) for run in runs)
-
-
 def plan_document(runs: Sequence[PlannedRun], seeds: Sequence[int], **rest: Any) -> dict[str, Any]:
     """The runs as a plan that ``ltbench sweep --plan`` reads; runs that differ by their task alone are one item.
 

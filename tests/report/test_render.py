@@ -56,7 +56,8 @@ def test_curves_come_before_the_ranks_of_settings_and_other_figures_after() -> N
     order = ("over all settings", "curves.svg", "## shapes-plt@mr0", "corrections-a.svg")
     places = [page.index(text) for text in order]
     assert places == sorted(places)
-    assert "\n## Figures\n" not in render_markdown(board())
+    assert "figure</summary>" in page
+    assert "figure</summary>" not in render_markdown(board())
 
 
 def test_wide_tables_are_split_and_keep_their_row_names() -> None:

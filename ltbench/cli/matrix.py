@@ -23,7 +23,7 @@ def stale_overviews(boards: Path) -> list[Path]:
     Raises:
         UserError: a record, stored comparisons or a file of presets cannot be read.
     """
-    from ltbench.report.guide import stale_guide
+    from ltbench.report.guide_page import stale_guide
     from ltbench.report.matrix import stale_matrix
 
     guide, parts = committed_overviews(boards)
@@ -36,7 +36,7 @@ def write_overviews(boards: Path) -> list[Path]:
     Raises:
         UserError: as :func:`stale_overviews`, or a file cannot be written.
     """
-    from ltbench.report.guide import write_guide
+    from ltbench.report.guide_page import write_guide
     from ltbench.report.matrix import write_matrix
 
     guide, parts = committed_overviews(boards)

@@ -18,7 +18,7 @@ from ltbench.report.ranks import Compared, Ranked, compare_rows
 from ltbench.report.row_notes import row_notes
 from ltbench.report.rows import Equals, Row, Score, failures, make_rows, shown_metrics, shown_subsets, telling_subsets
 from ltbench.report.undecided import pair_notes
-from ltbench.report.verdict import twin_notes, verdict
+from ltbench.report.verdict import in_short, twin_notes, verdict
 
 #: Compares the rows of each section.
 Compare = Callable[[Sequence[Sequence[Row]]], Comparisons]
@@ -34,6 +34,7 @@ class Section:
         notes: sentences without which the first table misleads.
         remarks: other sentences below the tables.
         verdict: what the comparisons say, in a sentence; empty where no row has a figure.
+        short: as much of it as fits a line.
     """
 
     equals: Equals
@@ -43,6 +44,7 @@ class Section:
     notes: tuple[str, ...]
     remarks: tuple[str, ...] = ()
     verdict: str = ""
+    short: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,8 @@ def _section(equals: Equals, rows: list[Row], comparisons: Comparisons) -> Secti
     tables += [_origins(rows, lead)] if corrected is None else [corrected, _origins(rows, lead)]
     notes = (*row_notes(rows, labels), *twin_notes(rows, labels))
     remarks = (*pair_notes(compared, labels), *_notes(rows, labels), *([] if corrected is None else [NOTE]))
-    return Section(equals, compared, tuple(ranked), tuple(tables), notes, remarks, verdict(compared, labels))
+    said = verdict(compared, labels), in_short(compared, labels)
+    return Section(equals, compared, tuple(ranked), tuple(tables), notes, remarks, *said)
 
 
 def labels_of(rows: Sequence[Row]) -> list[str]:

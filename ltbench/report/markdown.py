@@ -28,8 +28,9 @@ RANK = (
 def render_markdown(board: Board, pictures: Iterable[tuple[str, str]] = (), printed: Iterable[str] = ()) -> str:
     """The page of a leaderboard; the same board gives the same bytes.
 
-    What fits a screen is shown: for each section a verdict, one table with groups and cost, and notes. The rest folds,
-    and where a task has several settings, so does each of them below the table of all.
+    What fits a screen is shown: a verdict, one table with groups and cost, and notes. That is the section of most rows,
+    or where a task has several settings, the table of all of them. The rest folds; of each other section stays a line
+    that says which row is best, and how many may be as good.
 
     Args:
         pictures: caption and address of figures that lie beside the page.
@@ -94,22 +95,52 @@ def _blocks(board: Board, pictures: list[tuple[str, str]], printed: list[str]) -
             f"*{AHEAD}*: mean over the settings that a recipe shares with the fullest, best one of its backbone, minus "
             "that one's mean over the same; *on 1* says that this is one setting. Rows stand in its order."
         )
-        yield table_text(table)
+        yield from _wide(table)
     # Curves belong to the tables of all settings; what else there is of pictures may be many, and follows the ranks.
     curves = [picture for picture in pictures if board.overview and "curves" in picture[1]]
-    yield from _figures(curves)
+    if curves:
+        yield from _folded("The same as curves", _figures(curves))
+    open_section = None if board.overview else max(board.sections, key=_size, default=None)
+    if open_section is not None:
+        yield from _section(board, open_section)
     for section in board.sections:
-        yield from _section(board, section)
+        if section is not open_section:
+            backbone = " +".join(section.equals.made_with)
+            said = f"{_address(board, section)}, {backbone}, {_count(_size(section), 'row')}"
+            yield from _folded(f"{said}: {section.short}" if section.short else said, _section(board, section))
     if printed:
-        yield "## Printed and measured"
-        yield from printed
+        yield from _folded("Printed and measured", printed)
     for table in board.extra:
-        yield f"## {for_markdown(table.title)}"
-        yield from _long(table)
+        yield from _folded(f"{table.title}: {_count(len(table.rows), 'row')}", [table_text(table)])
     others = [picture for picture in pictures if picture not in curves]
     if others:
-        yield "## Figures"
         yield from _folded(_count(len(others), "figure"), _figures(others))
+
+
+def _size(section: Section) -> int:
+    return len(section.ranked)
+
+
+def _address(board: Board, section: Section) -> str:
+    setting = section.equals.setting
+    return board.task if setting is None else f"{board.task}@{setting}"
+
+
+def _wide(table: Table) -> Iterator[str]:
+    """A table; of one that is long or too wide, its upper left corner, and all of the rest folds."""
+    first, *beside = split(table)
+    below = [] if len(table.rows) <= SHOWN + 5 else first.rows[SHOWN:]
+    yield table_text(replace(first, rows=first.rows[: len(first.rows) - len(below)]))
+    more = [replace(first, rows=tuple(below))] if below else []
+    said = [f"{len(below)} more rows"] if below else []
+    if beside:
+        said.append(f"{_list([name for part in beside for name in part.columns[part.keys :]])} of all rows")
+    if said:
+        yield from _folded("; ".join(said), [table_text(part) for part in (*more, *beside)])
+
+
+def _list(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _figures(pictures: list[tuple[str, str]]) -> Iterator[str]:
@@ -128,32 +159,29 @@ def introduction(board: Board) -> str:
 
 
 def _section(board: Board, section: Section) -> Iterator[str]:
-    setting = section.equals.setting
-    address = board.task if setting is None else f"{board.task}@{setting}"
-    yield wrapped(f"## {address}: {equals_title(section.equals, board.sections)}")
+    yield wrapped(f"## {_address(board, section)}: {equals_title(section.equals, board.sections)}")
     if section.verdict:
         yield wrapped(f"**{section.verdict}**")
     first, *others = section.tables
-    pretraining = f"Pre-training: {section.equals.pretraining}."
-    headline = [f"{first.title}, %. {pretraining}", *_long(first), *section.notes]
+    yield wrapped(f"{first.title}, %. Pre-training: {section.equals.pretraining}.")
+    yield from _long(first)
+    yield from (_block(text) for text in section.notes)
     rest: list[str] = []
     for table in others:
         rest += [f"### {for_markdown(table.title)}", table_text(table)]
     rest += section.remarks
-    whole = len(board.sections) == 1 or not board.overview
-    if whole:
-        yield from (_block(text) for text in headline)
-        yield from _folded("Other metrics, how the rows were made, and what the comparisons rest on", rest)
-    else:
-        yield from _folded(f"{_count(len(first.rows), 'row')}: groups, cost, other metrics, notes", [*headline, *rest])
+    yield from _folded("Other metrics, how the rows were made, and what the comparisons rest on", rest)
 
 
 def _long(table: Table) -> Iterator[str]:
-    """A table; what comes after its first rows folds."""
-    few = len(table.rows) <= SHOWN + 5
-    yield table_text(table if few else replace(table, rows=table.rows[:SHOWN]))
+    """A table; what comes after its first rows folds, sooner where the table is too wide and stands in parts."""
+    parts = len(split(table))
+    most = SHOWN + 5 if parts == 1 else 2 * SHOWN // parts
+    few = len(table.rows) <= most
+    shown = SHOWN if parts == 1 else most
+    yield table_text(table if few else replace(table, rows=table.rows[:shown]))
     if not few:
-        below = replace(table, rows=table.rows[SHOWN:])
+        below = replace(table, rows=table.rows[shown:])
         yield from _folded(f"{len(below.rows)} more rows", [table_text(below)])
 
 

@@ -43,29 +43,42 @@ def cheapest(rows: Sequence[Row], places: Sequence[int]) -> int:
 
 def verdict(compared: Compared, labels: Sequence[str]) -> str:
     """One sentence; empty where no row has a figure."""
-    places = [place for place, row in enumerate(compared.rows) if row.headline is not None]
+    said, places = in_short(compared, labels), _known(compared)
+    if len(places) < 2:
+        return f"{said}." if said else ""
+    best, alike = places[0], as_good(compared, places)
+    if len(alike) == 1:
+        return f"{said}."
+    low = cheapest(compared.rows, alike)
+    if low == best:
+        return f"{said}, none of them cheaper to train."
+    pair = compared.pairs[best, low]
+    return (
+        f"{said}, the cheapest to train being {labels[low]} ({-pair.value:+.2f}, 95 % interval "
+        f"{-(pair.high or 0.0):.2f} to {-(pair.low or 0.0):.2f})."
+    )
+
+
+def in_short(compared: Compared, labels: Sequence[str]) -> str:
+    """The verdict as far as it fits a line, without the full stop: the best, and how many may be as good."""
+    places = _known(compared)
     if not places:
         return ""
     best = places[0]
     row = compared.rows[best]
     said = f"Best by mean: {labels[best]}, {score_cell(row.score(row.first.task.headline, TOTAL)).text}"
     if len(places) == 1:
-        return f"{said}, the only row."
+        return f"{said}, the only row"
     alike = as_good(compared, places)
-    if len(alike) == 1:
-        lower = sum(pair.separated for (upper, _), pair in compared.pairs.items() if upper == best)
-        rest = len(places) - 1
-        held = "from all others" if lower == rest else f"from {lower} of {rest} others"
-        return f"{said}, separated {held}."
-    low = cheapest(compared.rows, alike)
-    others = f"{len(alike) - 1} of {len(places) - 1} others may be as good"
-    if low == best:
-        return f"{said}; {others}, none of them cheaper to train."
-    pair = compared.pairs[best, low]
-    return (
-        f"{said}; {others}, the cheapest to train being {labels[low]} ({-pair.value:+.2f}, 95 % interval "
-        f"{-(pair.high or 0.0):.2f} to {-(pair.low or 0.0):.2f})."
-    )
+    if len(alike) > 1:
+        return f"{said}; {len(alike) - 1} of {len(places) - 1} others may be as good"
+    lower = sum(pair.separated for (upper, _), pair in compared.pairs.items() if upper == best)
+    rest = len(places) - 1
+    return f"{said}, separated {'from all others' if lower == rest else f'from {lower} of {rest} others'}"
+
+
+def _known(compared: Compared) -> list[int]:
+    return [place for place, row in enumerate(compared.rows) if row.headline is not None]
 
 
 def twin_notes(rows: Sequence[Row], labels: Sequence[str]) -> Iterator[str]:

@@ -19,11 +19,9 @@ from ltbench.report.guide import (
     Standing,
     advise,
     build_guide,
-    render_guide,
-    stale_guide,
     standing_of,
-    write_guide,
 )
+from ltbench.report.guide_page import render_guide, stale_guide, write_guide
 from ltbench.report.pairs import Comparisons, ImageSpread, record_hashes
 from ltbench.report.rows import Row, make_rows
 

@@ -18,6 +18,10 @@ from ltbench.report.write import folders_of_boards
 from report import boards as r
 from tests.cli.test_cli_reproduce import lmpt
 
+ROOT = Path(__file__).resolve().parents[2]
+#: Lines of a page before anything is opened, those between blocks not counted.
+SCREEN = 55
+
 
 def board(*rows: tuple[str, float], sd: float = 0.1) -> Board:
     records = [one for name, mean in rows for one in r.runs(name, mean - 0.1, mean, mean + 0.1)]
@@ -72,9 +76,47 @@ def test_what_is_shown_fits_and_the_rest_folds(monkeypatch: pytest.MonkeyPatch) 
 def test_settings_fold_below_the_table_of_all() -> None:
     records = [b.record(task=b.task_facts(b.task(name="shapes-plt", setting=name))) for name in ("mr0", "mr30")]
     page = render_markdown(build_board(records, "shapes-plt", 1))
-    assert page.count("<summary>1 row: groups, cost, other metrics, notes</summary>") == 2
-    heading = page.index("## shapes-plt@mr30")
-    assert page.index("**Best by mean: ", heading) < page.index("<details>", heading)
+    fold = page.index("<summary>shapes-plt@mr30, tiny-clip, 1 row: Best by mean: coop, ")
+    assert page.index("## shapes-plt@mr30", fold) < page.index("**Best by mean: ", fold)
+    assert "@mr30" not in "\n".join(line for line in unfolded(page) if "<summary>" not in line)
+
+
+def unfolded(page: str) -> list[str]:
+    """Lines with text that a reader sees before anything is opened, those that open something among them."""
+    depth, shown = 0, []
+    for line in page.splitlines():
+        depth += line.startswith("<details>")
+        if line and depth - line.startswith("<details>") == 0:
+            shown.append(line)
+        depth -= line.startswith("</details>")
+    assert depth == 0
+    return shown
+
+
+def test_every_committed_page_fits_a_screen() -> None:
+    pages = sorted((ROOT / "leaderboards").rglob("v*/README.md"))
+    assert len(pages) >= 15
+    seen = {str(path.relative_to(ROOT)): unfolded(path.read_text(encoding="utf-8")) for path in pages}
+    assert {name: len(lines) for name, lines in seen.items() if len(lines) > SCREEN} == {}
+    for name, lines in seen.items():
+        assert any(line.startswith(("**Best by mean: ", "<details><summary>")) for line in lines), name
+        assert any(line.startswith("|") for line in lines), f"{name} shows no table"
+
+
+def test_a_board_of_many_rows_and_settings_fits_a_screen() -> None:
+    records = [
+        b.record(
+            task=b.task_facts(b.task(name="shapes-partial", setting=f"p{number}0")),
+            method=b.method_facts(name=f"a-rather-long-name-{recipe}"),
+            mAP=30.0 + recipe,
+        )
+        for number in range(1, 10)
+        for recipe in range(30)
+    ]
+    page = render_markdown(build_board(records, "shapes-partial", 1))
+    assert len(unfolded(page)) <= SCREEN
+    assert "<summary>10 more rows; p" in page
+    assert page.count("| a-rather-long-name-0 ") >= 9, "the last row is on the page all the same"
 
 
 def test_printed_figures_stand_beside_measured_ones() -> None:
@@ -87,7 +129,7 @@ def test_printed_figures_stand_beside_measured_ones() -> None:
     assert any("published" in line and "measured" in line and "difference" in line for line in page.splitlines())
     assert "| coop" not in page, "rows that nothing measures are left to the table of the paper"
     page = render_markdown(board(("lmpt", 70.0)), printed=["| row | published | measured | difference |"])
-    assert "\n## Printed and measured\n\n| row | published" in page
+    assert "<summary>Printed and measured</summary>\n\n| row | published" in page
 
 
 def boards_on_disk(root: Path) -> dict[str, list[LoadedRecord]]:

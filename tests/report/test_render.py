@@ -41,10 +41,10 @@ def test_markdown_page() -> None:
     assert "## toy-lt@mr40: tiny-clip (weights tiny-v1, aaaaaaaa; float32)\n" in page
     assert re.search(r"^\|\s+1 \| lmpt_x\s+\| 71\.00 ± 2\.48 \| 76\.00 ± 2\.48 ", page, re.MULTILINE)
     assert "published(Table 1, 50%\\|full)" in page
-    assert "\n## Shown, not ranked\n" in page
-    assert "\n## Failures\n" in page
-    assert page.endswith("|\n")
-    assert max(len(line) for line in page.splitlines()) <= 120
+    assert "<summary>Shown, not ranked: " in page
+    assert "<summary>Failures: " in page
+    assert page.endswith("|\n\n</details>\n")
+    assert max(len(line) for line in page.splitlines() if "<summary>" not in line) <= 120
     assert render_markdown(board()) == page
     assert render_markdown(build_board([], "toy-lt", 1)).endswith("No records yet.\n")
 
@@ -56,7 +56,8 @@ def test_curves_come_before_the_ranks_of_settings_and_other_figures_after() -> N
     order = ("over all settings", "curves.svg", "## shapes-plt@mr0", "corrections-a.svg")
     places = [page.index(text) for text in order]
     assert places == sorted(places)
-    assert "\n## Figures\n" not in render_markdown(board())
+    assert "figure</summary>" in page
+    assert "figure</summary>" not in render_markdown(board())
 
 
 def test_wide_tables_are_split_and_keep_their_row_names() -> None:

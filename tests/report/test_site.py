@@ -5,6 +5,7 @@ import re
 from hashlib import sha256
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -19,7 +20,8 @@ from ltbench.report.rows import shown_metrics
 from ltbench.report.site import pictures, place
 from ltbench.report.site.cards import to_html
 from ltbench.report.site.classes import UNKNOWN, classes_of
-from ltbench.report.site.pages import file_name, index_page, task_page
+from ltbench.report.site.names import file_name
+from ltbench.report.site.pages import index_page, task_page
 from ltbench.report.site.pictures import pareto
 from ltbench.report.site.place import MARK, replaced
 from ltbench.report.site.table import SiteTable, site_table
@@ -113,6 +115,14 @@ def test_the_front_has_what_no_other_row_beats_at_no_more_cost() -> None:
     assert pareto([]) == []
 
 
+def loaded(site: Path, name: str) -> dict[str, Any]:
+    """A document that the task's page loads."""
+    file = f"toy-plt-v1.{name}.js"
+    text = (site / "tasks" / file).read_text(encoding="utf-8")
+    document: dict[str, Any] = json.loads(text.removeprefix(f'ltbenchLoaded("{file}",').removesuffix(");\n"))
+    return document
+
+
 def test_nothing_from_outside_becomes_markup(site: Path) -> None:
     pages = [path for path in site.rglob("*") if path.suffix in (".html", ".js") and path.parent.name != "assets"]
     texts = {path: path.read_text(encoding="utf-8") for path in pages}
@@ -123,9 +133,11 @@ def test_nothing_from_outside_becomes_markup(site: Path) -> None:
             assert text.count("</script>") == len(re.findall(r"<script[ >]", text)), path
     task = next(text for path, text in texts.items() if path.name == "toy-plt-v1.html")
     assert "{{ 7*7 }}" in task
-    data = re.search(r'<script type="application/json" class="data">(.*?)</script>', task, re.S)
-    assert data is not None
-    assert any(row[2].startswith(HOSTILE) for row in json.loads(data[1])["rows"])
+    assert any(row[2].startswith(HOSTILE) for row in loaded(site, "rows")["rows"])
+    # Pictures are markup, which the page takes as it is.
+    pictures = loaded(site, "part-0")["pictures"]
+    assert "onerror=" in pictures
+    assert "<img" not in pictures
 
 
 def test_names_from_outside_stay_inside_the_site() -> None:
@@ -150,7 +162,7 @@ def test_pages_ask_nothing_of_other_hosts_and_every_link_leads_somewhere(site: P
     for path in site.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         assert "default-src 'none'" in text
-        for name, address in re.findall(r'\s(src|href|data-more)="([^"]*)"', text):
+        for name, address in re.findall(r'\s(src|href|data-rows|data-part|data-tables)="([^"]*)"', text):
             if address == "data:," or address.startswith("#"):
                 continue
             if address.startswith("https://"):
@@ -159,9 +171,11 @@ def test_pages_ask_nothing_of_other_hosts_and_every_link_leads_somewhere(site: P
             assert (path.parent / address.partition("#")[0]).resolve().is_file(), (path, address)
             count += 1
     assert count > 30
-    script = (site / "tasks" / "toy-plt-v1.more.js").read_text(encoding="utf-8")
-    more = json.loads(script.removeprefix("ltbenchMore(").removesuffix(");\n"))
-    files = {run[3] for row in more["rows"] for run in row["runs"]}
+    parts = [part["file"] for part in loaded(site, "rows")["parts"]]
+    assert all((site / "tasks" / name).is_file() for name in parts)
+    rows = [row for number in range(len(parts)) for row in loaded(site, f"part-{number}")["rows"]]
+    assert len(rows) == len(loaded(site, "rows")["rows"])
+    files = {run[3] for row in rows for run in row["runs"]}
     assert files
     assert all((site / "tasks" / name).resolve().is_file() for name in files)
 
@@ -263,7 +277,7 @@ def test_the_command_names_bad_records_and_writes_the_rest(tmp_path: Path) -> No
 def test_the_index_has_average_ranks_with_the_critical_difference() -> None:
     records = [run(name, 50.0 + n, task=task) for n, name in enumerate("abcd") for task in (LT, PLT)]
     made = matrix(*records, methods=[recipe(name) for name in "abcd"])
-    text = index_page([], [made, made], {}, [], 0, "0.1.0")
+    text = index_page([], [made, made], {}, [], 0, "0.1.0").html
     assert text.count("critical difference 3.32, longer than the line") == 2
     assert "4 recipes on 2 tasks: Friedman&#39;s p below 0.0001, critical difference 3.32 ranks." in text
     names = re.findall(r'<title>(\w): average rank (\d\.\d\d)</title><polyline class="leader" points="([\d.]+),', text)

@@ -158,6 +158,16 @@ def test_classes_have_bars_by_group_with_seeds_as_dots(tab: Watched) -> None:
     tab.page.wait_for_selector(".by-class thead th:nth-child(5)", state="detached")
 
 
+def test_pictures_of_a_section_come_when_it_opens(tab: Watched) -> None:
+    tab.page.wait_for_selector("details[data-part][open] .pictures svg")
+    closed = tab.page.locator("details[data-part]:not([open])").first
+    assert closed.locator("svg").count() == 0
+    closed.locator("summary").first.click()
+    tab.page.wait_for_selector("details[data-part][open] >> nth=1 >> .pictures svg")
+    # Of each row with its seeds; the curves lie in the page.
+    assert tab.page.locator("details[open] .pictures circle.seed").count() > 4
+
+
 @pytest.mark.parametrize("tab", [{"color_scheme": "dark"}], indirect=True)
 def test_dark_follows_the_system_until_one_is_chosen(tab: Watched) -> None:
     paper = "getComputedStyle(document.body).backgroundColor"

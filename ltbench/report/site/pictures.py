@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ltbench.report.board import Section, human, labels_of
-from ltbench.report.curves import Curve
 from ltbench.report.rows import Row, Score, telling_subsets
 
 #: Rows of a section that its pictures show, the best first; the table has all.
@@ -245,66 +244,3 @@ def _logarithmic(
 
 def _short(value: float) -> str:
     return human(value).replace(".0", "") if value >= 1000 else f"{value:.3g}"
-
-
-@dataclass(frozen=True)
-class Line:
-    """A recipe over the settings; ``runs`` are its unbroken pieces, as points of a polyline."""
-
-    label: str
-    average: str
-    runs: tuple[str, ...]
-    dots: tuple[tuple[float, float, str], ...]
-    left: int
-    top: int
-
-
-@dataclass(frozen=True)
-class CurvePicture:
-    """Recipes over the settings of a task, each in a panel of its own before all others in grey."""
-
-    lines: tuple[Line, ...]
-    settings: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-    metric: str
-    width: int
-    height: int
-
-
-_CURVE_WIDTH, _CURVE_HEIGHT, _ACROSS = 200, 132, 4
-
-
-def curve_picture(curves: Sequence[Curve], settings: Sequence[str], metric: str) -> CurvePicture | None:
-    """The curves that have two places at least; None without such a curve."""
-    shown = [curve for curve in curves if sum(score is not None for score in curve.scores) > 1]
-    if not shown or len(settings) < 2:
-        return None
-    values = [score.mean for curve in shown for score in curve.scores if score and score.mean is not None]
-    y, y_ticks = linear(values, 100, 26)
-    step = (_CURVE_WIDTH - 56) / (len(settings) - 1)
-    at = [round(34 + step * number, 1) for number in range(len(settings))]
-    lines = []
-    for number, curve in enumerate(shown):
-        runs: list[list[str]] = [[]]
-        dots = []
-        for place, score, setting in zip(at, curve.scores, settings, strict=True):
-            if score is None or score.mean is None:
-                runs.append([])
-                continue
-            runs[-1].append(f"{place},{y(score.mean)}")
-            dots.append((place, y(score.mean), f"{curve.name}, {curve.backbone}, {setting}: {score.mean:.2f}"))
-        label = curve.name if curve.backbone.count(" +") == 0 else f"{curve.name} +{curve.backbone.split(' +', 1)[1]}"
-        lines.append(
-            Line(
-                label=label,
-                average="" if curve.average.mean is None else f"{curve.average.mean:.1f}",
-                runs=tuple(" ".join(run) for run in runs if len(run) > 1),
-                dots=tuple(dots),
-                left=(number % _ACROSS) * _CURVE_WIDTH,
-                top=(number // _ACROSS) * _CURVE_HEIGHT,
-            )
-        )
-    across = min(_ACROSS, len(lines))
-    rows = -(-len(lines) // _ACROSS)
-    first, last = Tick(at[0], settings[0]), Tick(at[-1], settings[-1])
-    return CurvePicture(tuple(lines), (first, last), y_ticks, metric, across * _CURVE_WIDTH, rows * _CURVE_HEIGHT)

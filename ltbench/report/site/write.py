@@ -15,7 +15,8 @@ from ltbench.report.board import Board
 from ltbench.report.matrix import Matrix
 from ltbench.report.published import PAPERS
 from ltbench.report.site.cards import cards_of
-from ltbench.report.site.pages import card_page, index_page, page_name, paper_page, record_file, task_page
+from ltbench.report.site.names import page_name, record_file
+from ltbench.report.site.pages import Page, card_page, index_page, paper_page, task_page
 from ltbench.report.site.place import replaced
 from ltbench.report.site.table import SiteTable, site_table
 
@@ -97,15 +98,13 @@ def write_site(target: Path, content: Content, version: str) -> WrittenSite:
         for name in ("tasks", "cards", "papers", "records", "assets"):
             (folder / name).mkdir()
         for board, table, _ in listed:
-            page = task_page(board, table, cards)
-            _write(folder / "tasks" / f"{page.name}.html", page.html)
-            _write(folder / "tasks" / f"{page.name}.more.js", page.script)
+            _write_page(folder / "tasks", task_page(board, table, cards))
         for card in cards.values():
             _write(folder / "cards" / f"{card.name}.html", card_page(card))
         for paper in PAPERS:
             _write(folder / "papers" / f"{paper}.html", paper_page(paper))
         index = index_page(listed, content.matrices, cards, content.missing, content.left_out, version)
-        _write(folder / "index.html", index)
+        _write_page(folder, index)
         _copy_records(folder, content, tables)
         for name in ASSETS:
             source = resources.files("ltbench.report.site") / "assets" / name
@@ -126,6 +125,12 @@ def _page(board: Board, table: SiteTable, records: int) -> WrittenPage:
         failed=len(board.failed),
         records=records,
     )
+
+
+def _write_page(folder: Path, page: Page) -> None:
+    _write(folder / f"{page.name}.html", page.html)
+    for name, text in page.scripts.items():
+        _write(folder / name, text)
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,8 +1,27 @@
 "use strict";
 // What Tabulator leaves to a page: its columns and filters here, the bars by class, and the window of a row.
-// Texts come from outside, so they enter the document as text, never as HTML.
+// Texts come from outside, so they enter the document as text; pictures alone are markup, escaped where they were made.
 (() => {
-  const MOST = 6;
+  const MOST = 6, FEW = 20, TABLES = document.currentScript.dataset.tables;
+
+  // What a page shows at once stands in the page; all else lies beside it and is loaded when it is looked at. Scripts,
+  // because a page that was opened from a folder may read nothing else.
+  const loads = new Map(), answers = new Map();
+  window.ltbenchLoaded = (name, document) => answers.set(name, document);
+
+  function load(file) {
+    if (!loads.has(file)) {
+      loads.set(file, new Promise((resolve, reject) => {
+        const script = make("script", "", { src: file });
+        script.addEventListener("load", () => resolve(answers.get(file)));
+        script.addEventListener("error", () => { loads.delete(file); script.remove(); reject(new Error(`${file} could not be loaded`)); });
+        document.head.append(script);
+      }));
+    }
+    return loads.get(file);
+  }
+
+  const complain = place => error => place.replaceChildren(make("p", error.message, { class: "warning" }));
 
   function make(tag, content = "", attributes = {}) {
     const element = document.createElement(tag);
@@ -55,12 +74,14 @@
     return Math.round(longest * 7.7 + 24);
   }
 
-  function grid(root) {
-    const data = JSON.parse(root.querySelector("script.data").textContent);
-    const page = root.dataset.more ? rowPage(root.dataset.more) : null;
+  async function grid(root) {
+    const [data] = await Promise.all([load(root.dataset.rows), load(TABLES)]);
+    // A matrix has nothing behind its rows.
+    const page = data.parts[0]?.file ? rowPage(data) : null;
     const narrow = matchMedia("(max-width: 40rem)").matches;
+    const counts = data.parts.map(() => 0);
     const rows = data.rows.map(([part, rank, label, notes, ...cells], id) => {
-      const row = { id, part, label, notes, rank: rank === null ? null : [String(rank), rank] };
+      const row = { id, part, place: counts[part]++, label, notes, rank: rank === null ? null : [String(rank), rank] };
       cells.forEach((cell, number) => { row[`c${number}`] = cell; });
       row.words = [label, data.parts[part].name, ...cells.filter((_, number) => !data.columns[number].numeric)].join(" ").toLowerCase();
       return row;
@@ -98,8 +119,11 @@
       });
     });
 
+    root.querySelector(".table").replaceChildren();
     const table = new Tabulator(root.querySelector(".table"), {
-      data: rows, columns, layout: "fitData", maxHeight: "70vh", rowHeight: 32, placeholder: "no row fits",
+      data: rows, columns, layout: "fitData", rowHeight: 32,
+      // Tabulator draws no more rows than are seen where the height is fixed; below a largest height it draws them all.
+      ...(rows.length + data.parts.length > FEW ? { height: "70vh" } : { maxHeight: "70vh" }), placeholder: "no row fits",
       columnHeaderSortMulti: true,
       groupBy: data.parts.length > 1 ? "part" : false,
       groupHeader: (value, count) => make("span", [data.parts[value].name, make("span", ` ${count}`, { class: "muted" })]),
@@ -135,7 +159,7 @@
       addEventListener("hashchange", follow);
       follow();
       root.classList.add("ready");
-      if (page) page.begin(rows, data, table);
+      if (page) page.begin(rows);
     });
   }
 
@@ -161,31 +185,36 @@
     }
   }
 
-  // Runs, options and scores of classes lie in a file of their own, which is loaded when it is looked at.
-  function rowPage(address) {
-    let rows, data, loading;
+  // Runs, options and scores of classes lie in a file for each part of the table.
+  function rowPage(data) {
+    let rows;
     const chosen = new Set(), section = document.getElementById("by-class");
-    const load = () => loading ??= new Promise((resolve, reject) => {
-      window.ltbenchMore = resolve;
-      const script = make("script", "", { src: address });
-      script.addEventListener("error", () => reject(new Error(`${address} could not be loaded`)));
-      document.head.append(script);
-    });
+    const facts = row => load(data.parts[row.part].file).then(part => ({ ...part.rows[row.place], classes: part.classes[part.rows[row.place].classes] }));
 
     async function draw() {
-      const more = await load(), place = section.querySelector(".bars"), sets = new Map();
-      for (const id of chosen) {
-        const set = more.rows[id].classes;
-        sets.set(set, [...(sets.get(set) ?? []), id]);
-      }
-      place.replaceChildren(...[...sets].map(([set, ids]) => bars(more.classes[set], ids.map(id => [rows[id], more.rows[id].ap]), data)));
+      const place = section.querySelector(".bars"), wanted = [...chosen], sets = new Map();
       section.hidden = false;
+      let found;
+      try {
+        found = await Promise.all(wanted.map(id => facts(rows[id])));
+      } catch (error) {
+        complain(place)(error);
+        return;
+      }
+      // Another box may have been clicked meanwhile.
+      if (wanted.join() !== [...chosen].join()) return;
+      wanted.forEach((id, at) => {
+        const { classes, ap } = found[at], key = JSON.stringify(classes);
+        if (!sets.has(key)) sets.set(key, { classes, members: [] });
+        sets.get(key).members.push([rows[id], ap]);
+      });
+      place.replaceChildren(...[...sets.values()].map(({ classes, members }) => bars(classes, members, data)));
     }
 
     return {
       chosen,
-      begin(given, all) {
-        [rows, data] = [given, all];
+      begin(given) {
+        rows = given;
         for (const row of rows.filter(row => row.part === 0).slice(0, 3)) chosen.add(row.id);
         for (const id of chosen) {
           const box = document.querySelectorAll(".row-name input")[id];
@@ -203,10 +232,26 @@
         draw();
       },
       async open(id) {
-        const more = await load();
-        show(rows[id], more.rows[id], data);
+        try {
+          show(rows[id], await facts(rows[id]), data);
+        } catch (error) {
+          tell(rows[id].label, [make("p", error.message, { class: "warning" })]);
+        }
       },
     };
+  }
+
+  // Pictures of a section, once it is open.
+  function pictures(details) {
+    const place = details.querySelector(".pictures");
+    const fill = async () => {
+      if (!details.open || place.dataset.filled) return;
+      place.dataset.filled = "yes";
+      place.innerHTML = (await load(details.dataset.part)).pictures;
+    };
+    const begin = () => fill().catch(error => { delete place.dataset.filled; complain(place)(error); });
+    details.addEventListener("toggle", begin);
+    begin();
   }
 
   function bars(classes, chosen, data) {
@@ -245,7 +290,7 @@
   }
 
   function show(row, more, data) {
-    const dialog = document.getElementById("row"), part = data.parts[row.part];
+    const part = data.parts[row.part];
     const link = (text, address) => make("a", text, { href: address });
     const facts = [["section", part.name], ...data.columns.map((column, number) => [column.title, row[`c${number}`]])
       .filter(([, cell]) => cell !== null && cell !== "")
@@ -265,12 +310,21 @@
     body.push(make("h3", "Figures and facts"), make("dl", [...facts, ["encoder", more.backbone], ["pre-training", more.pretraining], ["extras", more.extras.join(", ") || "none"]]
       .flatMap(([name, text]) => [make("dt", name), make("dd", text)]), { class: "facts" }));
     body.push(make("h3", "Options"), make("dl", Object.entries(more.config).flatMap(([name, value]) => [make("dt", name), make("dd", JSON.stringify(value))]), { class: "facts" }));
-    document.getElementById("row-title").textContent = row.label;
+    tell(row.label, body);
+  }
+
+  function tell(title, body) {
+    const dialog = document.getElementById("row");
+    document.getElementById("row-title").textContent = title;
     dialog.querySelector(".body").replaceChildren(...body);
     dialog.showModal();
     dialog.scrollTop = 0;
   }
 
   theme();
-  document.querySelectorAll(".grid").forEach(grid);
+  // Tables take longer than the first paint of the page, which shows what it is about.
+  requestAnimationFrame(() => setTimeout(() => {
+    document.querySelectorAll(".grid").forEach(root => grid(root).catch(complain(root.querySelector(".table"))));
+    document.querySelectorAll("details[data-part]").forEach(pictures);
+  }));
 })();

@@ -116,11 +116,12 @@ class RecordIndex:
                     "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size, mtime_ns, sha256, summary, seal)"
                 )
                 base.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
-                gone = [(path,) for (path,) in base.execute("SELECT path FROM files") if not os.path.exists(path)]
+                gone = [(path,) for (path,) in base.execute("SELECT path FROM files") if not os.path.exists(path or "")]
                 base.executemany("DELETE FROM files WHERE path = ?", gone)
         except sqlite3.OperationalError:
             return
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, TypeError, ValueError, OverflowError):
+            # Of damaged pages sqlite reads whatever they give.
             self._discard()
         except OSError:
             return

@@ -92,6 +92,20 @@ def test_a_changed_score_in_the_index_is_none(tmp_path: Path) -> None:
     assert index.entries([str(path)]) == {}
 
 
+def test_an_index_with_odd_entries_is_added_to(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text(record().to_json())
+    os.utime(path, (time.time() - 60,) * 2)
+    index = RecordIndex(tmp_path / "records.sqlite")
+    entries = {str(path): Entry(Stamp.of(path), "a" * 64, summary_of(record()))}
+    for odd in (None, 1.5):
+        index.add(entries)
+        with sqlite3.connect(index.path) as base:
+            base.execute("INSERT INTO files VALUES (?, 1, 1, 'a', 'b', 'c')", (odd,))
+        index.add(entries)
+        assert index.entries(entries) in (entries, {})
+
+
 def test_changed_thresholds_and_labels_that_were_kept_are_refused(tmp_path: Path) -> None:
     ones = np.ones((3, 2), np.float32)
     path = tmp_path / calibrate.NAME

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import sqlite3
@@ -31,6 +32,7 @@ from ltbench.engine.sweep_plan import SweepPlan
 from ltbench.engine.trials import Trial
 from ltbench.engine.tune import Search, _write_preset
 from ltbench.plugin.errors import Damaged, UserError
+from ltbench.plugin.files import explain_os_error
 from ltbench.plugin.sealed import read_sealed_json, write_sealed_json
 from ltbench.records.hub import fetch
 from ltbench.records.index import Entry, RecordIndex, Stamp
@@ -247,3 +249,59 @@ def test_recommend_says_that_it_goes_on(capfd: pytest.CaptureFixture[str], monke
 
     assert run_guarded(stopped, ["recommend"]) == 130
     assert "type the same command again to go on" in capfd.readouterr().err
+
+
+def test_a_cache_that_cannot_be_written_is_told_apart_from_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
+    inside = PermissionError(13, "Permission denied", str(tmp_path / "cache" / "features" / "a"))
+    assert explain_os_error(inside, "a").hint == "LTBENCH_CACHE=DIR, a folder that you may write"
+    outside = PermissionError(13, "Permission denied", str(tmp_path / "runs"))
+    assert "--out DIR" in explain_os_error(outside, "runs").hint
+
+
+def test_predictions_hold_no_formula(tmp_path: Path) -> None:
+    import pandas as pd
+
+    from ltbench.plugin.clean import csv_text
+
+    frame = pd.DataFrame({"file": ["=HYPERLINK(1)", "a.jpg"], "+cup": [0.5, -0.25], "n": [1, None]})
+    assert csv_text(frame) == "file,'+cup,n\n'=HYPERLINK(1),0.5,1.0\na.jpg,-0.25,\n"
+
+
+#: What reads bytes as something, and the places that may: those that all others call, and what reads its own package or
+#: a text of its own.
+READERS = {
+    "json.load": set[str](),
+    "json.loads": {
+        "ltbench/plugin/reading.py", "ltbench/plugin/sealed.py", "ltbench/plugin/tensors.py",
+        "ltbench/records/index.py",  # entries whose hash was compared
+        "ltbench/tasks/official/pins.py", "ltbench/tasks/official/pin.py", "ltbench/method/facts.py",
+        "ltbench/engine/shipped.py", "ltbench/testing/bench.py",
+        "ltbench/engine/tune.py", "ltbench/engine/expected.py",
+    },
+    "yaml.load": {"ltbench/plugin/yaml_text.py"},
+    "yaml.safe_load": {"ltbench/plugin/reading.py"},
+    "np.load": set[str](),
+    "torch.load": {"ltbench/backbones/weights.py", "ltbench/engine/checkpoint.py"},
+    "torch.jit.load": {"ltbench/backbones/weights.py"},
+    "Image.open": {"ltbench/engine/drawn.py", "plugins/ltbench_photos/choose.py"},
+    "image_module.open": {"ltbench/data/decode.py"},
+    "ElementTree.parse": set[str](),
+    "ElementTree.fromstring": set[str](),
+    "expat.ParserCreate": {"ltbench/plugin/reading.py"},
+    "pickle.load": set[str](),
+    "pickle.loads": set[str](),
+    "frame.to_csv": set[str](),
+}  # fmt: skip
+
+
+def test_nothing_else_reads_what_others_wrote() -> None:
+    root = Path(__file__).parents[2]
+    found: dict[str, set[str]] = {name: set() for name in READERS}
+    for path in sorted([*root.glob("ltbench/**/*.py"), *root.glob("plugins/**/*.py")]):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and (name := ast.unparse(node.func)) in found:
+                found[name].add(path.relative_to(root).as_posix())
+    assert {name: places - READERS[name] for name, places in found.items() if places - READERS[name]} == {}
+    # A place that reads nothing any more is none.
+    assert {name: READERS[name] - places for name, places in found.items() if READERS[name] - places} == {}

@@ -479,7 +479,11 @@ def jobs(folder: Path) -> list[Job]:
         Job("prepare", _prepare(source), _contents, whole=_no_other_content),
         Job("prepare, two processes on one cache", _prepare(source), _contents, 2, whole=_no_other_content),
         Job("import", _import(runs), _contents, whole=_kept_whole, begin=with_runs),
+        Job(
+            "import, two processes on one leaderboard", _import(runs), _contents, 2, whole=_kept_whole, begin=with_runs
+        ),
         Job("site", _site(runs), _pages, whole=_old_or_new(old), begin=with_site),
+        Job("site, two processes on one folder", _site(runs), _pages, 2, whole=_old_or_new(old), begin=with_site),
     ]
 
 

@@ -24,6 +24,7 @@ from ltbench.data.progress import Reporter
 from ltbench.plugin.errors import Damaged, UserError
 from ltbench.plugin.files import explain_os_error, remove_leftovers, write_atomic
 from ltbench.plugin.reading import load_npy, read_json
+from ltbench.plugin.sealed import read_sealed_json, sealed_document
 
 SCHEMA = 1
 
@@ -226,7 +227,7 @@ class ShardFolder:
         name = f"shard-{hashlib.sha256(''.join(keys).encode()).hexdigest()[:20]}"
         entry = {"schema": SCHEMA, "bytes": len(data), "sha256": digest, "keys": list(keys)}
         write_atomic(self.folder / f"{name}.npy", data)
-        write_atomic(self.folder / f"{name}.json", json.dumps(entry))
+        write_atomic(self.folder / f"{name}.json", json.dumps(sealed_document(entry)))
 
     def _identity_found(self) -> Any:
         try:
@@ -246,7 +247,7 @@ def _open_shard(
     """Keys and rows of a shard that holds wanted rows and is what was written; hashes are remembered in ``known``."""
     data = path.with_suffix(".npy")
     try:
-        entry = read_json(path, most=2**30)
+        entry = read_sealed_json(path, most=2**30)
         keys: list[str] = entry["keys"]
         if not all(isinstance(key, str) for key in keys):
             return "damaged"

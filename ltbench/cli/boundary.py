@@ -16,7 +16,7 @@ from ltbench.plugin.system import ended_politely
 
 OK, FOUND_WRONG, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 _EXPLAINED = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EFBIG}
-_CONTINUES = {"run", "sweep", "tune", "reproduce"}
+_CONTINUES = {"run", "sweep", "tune", "reproduce", "recommend"}
 
 
 def run_guarded(command: click.Command, args: Sequence[str]) -> int:
@@ -65,7 +65,7 @@ def _one_line(text: str) -> str:
 
 def _fail(line: str, code: int, error: BaseException, debug: bool) -> int:
     if debug:
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        click.echo(for_terminal("".join(traceback.format_exception(error))), err=True, nl=False)
     if line:
         click.echo(for_terminal(line), err=True)
     return code

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ltbench.plugin.clean import csv_text
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic, write_with
 
@@ -61,7 +62,7 @@ def write_predictions(
         return
     frame = table(showing, answers, bad, left_out)
     if path.suffix.lower() == ".csv":
-        write_atomic(path, frame.to_csv(index=False, lineterminator="\n"))
+        write_atomic(path, csv_text(frame))
     else:
         write_with(path, lambda file: frame.to_parquet(file, index=False))
 

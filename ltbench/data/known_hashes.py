@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from ltbench.plugin.errors import Damaged, UserError
 from ltbench.plugin.files import write_atomic
-from ltbench.plugin.reading import read_json
+from ltbench.plugin.sealed import read_sealed_json, sealed_document
 
 #: New hashes of a folder from which on they are written down.
 WORTH: Final = 256
@@ -96,7 +96,7 @@ def _folder(parent: Path, cache: Path) -> _Folder:
 
 def _read(place: Path) -> Known:
     try:
-        document = read_json(place, most=2**31)
+        document = read_sealed_json(place, most=2**31)
         return {name: (int(size), int(modified), str(digest)) for name, (size, modified, digest) in document.items()}
     except (OSError, Damaged, ValueError, OverflowError, TypeError, AttributeError):
         return {}
@@ -110,6 +110,6 @@ def _write(folder: _Folder) -> None:
         with FileLock(folder.place.with_suffix(".lock")):
             # Another process may have added to it.
             merged = {**_read(folder.place), **settled}
-            write_atomic(folder.place, json.dumps(merged, separators=(",", ":")))
+            write_atomic(folder.place, json.dumps(sealed_document(merged), separators=(",", ":")))
         folder.known = merged
         folder.new = {name: entry for name, entry in folder.new.items() if name not in settled}

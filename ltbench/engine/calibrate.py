@@ -6,16 +6,13 @@ configuration is trained once more without a share of the training rows, and jud
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
 
 from ltbench.data.base import Labels
 from ltbench.data.progress import SILENT, Reporter
@@ -27,9 +24,8 @@ from ltbench.engine.request import RunRequest
 from ltbench.engine.rerun import request_of
 from ltbench.engine.tune import judged_labels, validation_logits
 from ltbench.metrics.thresholds import Rule, Threshold, thresholds
-from ltbench.plugin.errors import UserError
-from ltbench.plugin.files import write_atomic
-from ltbench.plugin.reading import parse_json
+from ltbench.plugin.errors import Damaged, UserError
+from ltbench.plugin.tensors import read_tensors, write_tensors
 from ltbench.records.read import load_record
 from ltbench.records.record import RunRecord
 from ltbench.tasks.own.custom import features_of, folder_of
@@ -136,38 +132,29 @@ def _trained_again(request: RunRequest, reporter: Reporter) -> Judged:
 
 
 def _write(path: Path, record: RunRecord, judged: Judged) -> None:
-    from safetensors.numpy import save
-
     stated = {
         "format": FORMAT,
         "record": record.record_sha256,
         "class_names": judged.class_names,
         "own": judged.own,
     }
-    tensors: dict[str, npt.NDArray[Any]] = {
-        "logits": np.ascontiguousarray(judged.logits),
-        "labels": np.ascontiguousarray(judged.labels),
-    }
-    write_atomic(path, save(tensors, {"ltbench": json.dumps(stated, sort_keys=True, ensure_ascii=False)}))
+    write_tensors(path, {"logits": judged.logits, "labels": judged.labels}, stated)
 
 
 def _read(path: Path, record: RunRecord) -> Judged:
-    from safetensors.numpy import load
-
     again = f"rm {path}"
     try:
-        content = path.read_bytes()
-        tensors: Mapping[str, Any] = load(content)
-        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")], name=path.name)
-        stated = parse_json(header["__metadata__"]["ltbench"].encode("utf-8"), name=path.name)
+        tensors, stated = read_tensors(path)
         names = tuple(stated["class_names"])
         logits, labels = tensors["logits"], tensors["labels"]
         if stated["format"] != FORMAT or logits.shape != labels.shape or logits.shape[1:] != (len(names),):
             raise ValueError("shapes or format")
+        if logits.dtype != np.float32 or labels.dtype != np.int8 or not np.isfinite(logits).all():
+            raise ValueError("types or values")
         if stated["record"] != record.record_sha256:
             raise UserError(f"{path} is of another run", again)
         return Judged(names, logits, labels, bool(stated["own"]))
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        if isinstance(error, UserError):
-            raise
+    except Damaged as error:
+        raise UserError(f"{path} is damaged ({error.damage})", again) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise UserError(f"{path} is damaged ({error})", again) from error

@@ -6,19 +6,16 @@ no test label and no hidden one, because the training view holds none.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
 
 from ltbench.data.base import Labels
-from ltbench.plugin.errors import UserError
-from ltbench.plugin.files import write_atomic
-from ltbench.plugin.reading import parse_json
+from ltbench.plugin.errors import Damaged, UserError
+from ltbench.plugin.tensors import read_tensors, write_tensors
 from ltbench.tasks.views import TrainView
 
 if TYPE_CHECKING:
@@ -71,8 +68,6 @@ def write_kept(path: Path, view: TrainView, answers: tuple[str, ...], weights_sh
     Raises:
         UserError: the file cannot be written.
     """
-    from safetensors.numpy import save
-
     validation = view.validation
     stated = {
         "format": FORMAT,
@@ -83,9 +78,9 @@ def write_kept(path: Path, view: TrainView, answers: tuple[str, ...], weights_sh
         "answers": answers,
         "weights_sha256": weights_sha256,
     }
-    tensors = {"present": np.packbits(view.observed == 1), "absent": np.packbits(view.observed == -1)}
-    # One key only: safetensors writes several in random order.
-    write_atomic(path, save(tensors, {"ltbench": json.dumps(stated, sort_keys=True, ensure_ascii=False)}))
+    write_tensors(
+        path, {"present": np.packbits(view.observed == 1), "absent": np.packbits(view.observed == -1)}, stated
+    )
 
 
 def read_kept(path: Path) -> Kept:
@@ -94,16 +89,13 @@ def read_kept(path: Path) -> Kept:
     Raises:
         UserError: it is missing, damaged, or was written by another ltbench.
     """
-    from safetensors.numpy import load
-
     try:
-        content = path.read_bytes()
+        tensors, stated = read_tensors(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from error
+    except Damaged as error:
+        raise UserError(f"{path} is damaged ({error.damage})") from error
     try:
-        tensors = load(content)
-        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")], name=path.name)
-        stated = parse_json(header["__metadata__"]["ltbench"].encode("utf-8"), name=path.name)
         if stated["format"] != FORMAT:
             raise ValueError(f"format {stated['format']!r}, this ltbench reads {FORMAT}")
         rows, names = int(stated["rows"]), tuple(stated["class_names"])
@@ -123,7 +115,7 @@ def read_kept(path: Path) -> Kept:
             answers=tuple(stated["answers"]),
             weights_sha256=stated["weights_sha256"],
         )
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(f"{path} is damaged ({type(error).__name__}: {error})") from error
 
 

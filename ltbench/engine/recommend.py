@@ -6,7 +6,6 @@ done is in the folder of searches and that of runs, each by its key, so that a s
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,11 +25,10 @@ from ltbench.engine.suggested import Suggestion
 from ltbench.engine.tune import SearchBusy, TuneReport, search_space, tune
 from ltbench.engine.whole import bring, clear, look_at
 from ltbench.method import Augment
-from ltbench.plugin.errors import UserError
-from ltbench.plugin.files import write_atomic
+from ltbench.plugin.errors import Damaged, UserError
 from ltbench.plugin.manager import registry
 from ltbench.plugin.names import below
-from ltbench.plugin.reading import read_json
+from ltbench.plugin.sealed import read_sealed_json, write_sealed_json
 from ltbench.records.canonical import sha256_of
 from ltbench.tasks.defaults import Chosen, default_backbone
 from ltbench.tasks.task import Task
@@ -207,11 +205,12 @@ def _encode(folder: Path, requests: Sequence[RunRequest], reporter: Reporter) ->
         done.add(kind)
         _encode_one(prepare(request, reporter), folder, reporter)
     try:
-        known = float(read_json(folder / STATE)["encode_seconds"])
-    except (FileNotFoundError, UserError, KeyError, TypeError, ValueError):
+        known = float(read_sealed_json(folder / STATE)["encode_seconds"])
+    except (OSError, Damaged, KeyError, TypeError, ValueError, OverflowError):
+        # It counts against the budget alone; what was encoded is in the cache.
         known = 0.0
     seconds = max(known, time.monotonic() - started)
-    write_atomic(folder / STATE, json.dumps({"encode_seconds": round(seconds, 3)}) + "\n")
+    write_sealed_json(folder / STATE, {"encode_seconds": round(seconds, 3)})
     return seconds
 
 

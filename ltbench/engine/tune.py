@@ -45,7 +45,8 @@ from ltbench.plugin.errors import Damaged, UserError
 from ltbench.plugin.files import remove_leftovers, write_atomic
 from ltbench.plugin.manager import LOCAL_PREFIX
 from ltbench.plugin.names import below
-from ltbench.plugin.reading import one_line, read_json
+from ltbench.plugin.reading import one_line
+from ltbench.plugin.sealed import read_sealed_json, write_sealed_json
 from ltbench.records.canonical import sha256_of, without_paths
 from ltbench.tasks.views import TrainView, open_train
 
@@ -191,7 +192,7 @@ class Search:
         path = self.folder / SEARCH_RECORD
         hint = f"remove {self.folder}"
         try:
-            document = read_json(path, hint=hint)
+            document = read_sealed_json(path, hint=hint)
         except FileNotFoundError:
             return []
         try:
@@ -203,7 +204,7 @@ class Search:
             # Those that ended before one with a smaller number.
             ahead = [Trial(**entry) for entry in document.get("ahead", [])]
             return [*trials, *ahead]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Damaged(path.name, one_line(error), hint) from error
 
     def write(self, request: RunRequest, seconds_per_trial: float, done: Mapping[int, Trial]) -> None:
@@ -229,7 +230,7 @@ class Search:
             **({} if self.sampler == "random" else {"sampler": self.sampler}),
             **({"ahead": [asdict(each) for each in ahead]} if ahead else {}),
         }
-        write_atomic(self.folder / SEARCH_RECORD, json.dumps(document, indent=1, sort_keys=True) + "\n")
+        write_sealed_json(self.folder / SEARCH_RECORD, document, sort=True)
 
 
 def _before_gap(done: Mapping[int, Trial]) -> list[Trial]:
@@ -338,7 +339,8 @@ def _write_preset(request: RunRequest, resolved: Resolved, best: Trial, trials: 
         "variant": resolved.variant,
         "origin": str(Origin("tuned", task=request.task.address, trials=trials)),
         **({} if size is None else {"image_size": size}),
-        "overrides": {**before, **dict(request.overrides), **best.overrides},
+        # Sorted, as a record of trials has them: a search that went on writes the same file.
+        "overrides": {**before, **dict(request.overrides), **dict(sorted(best.overrides.items()))},
     }
     # Through JSON, because YAML has no tuples.
     write_atomic(path, yaml.safe_dump({request.method: [json.loads(json.dumps(entry))]}, sort_keys=False))

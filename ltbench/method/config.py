@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ltbench.method.origin import Origin, parse_origin
 from ltbench.plugin.errors import Damaged, UnknownName, UserError
-from ltbench.plugin.reading import read_json, read_yaml_file
+from ltbench.plugin.reading import read_yaml_file
+from ltbench.plugin.sealed import read_sealed_json
 from ltbench.plugin.specs import MethodSpec
 from ltbench.plugin.yaml_text import read_yaml
 
@@ -203,7 +204,7 @@ def unshown(preset: Preset, record: Path, recipe: str) -> str:
     if origin.kind != "tuned":
         return "a file can state tuned or default only; the rest belongs to presets of a package"
     try:
-        search = read_json(record)
+        search = read_sealed_json(record)
         done = search["trials"][: origin.trials]
         about = (search["method"], search["task"], len(done))
         scored = [trial for trial in done if trial["score"] is not None]

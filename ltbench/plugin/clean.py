@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Orders that the letters around them be shown in, and so may show a text as another.
 _TURNS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -53,3 +57,12 @@ def for_cell(value: object) -> object:
         return value
     text = plain(value)
     return f"'{text}" if text.lstrip().startswith(_STARTS_FORMULA) else text
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A frame as CSV; text that a spreadsheet would take for a formula is marked as text, in headers too."""
+    made = frame.rename(columns=for_cell)  # a copy
+    for place in range(made.shape[1]):
+        if made.dtypes.iloc[place].kind not in "iufb":
+            made.isetitem(place, made.iloc[:, place].map(for_cell).to_numpy())
+    return str(made.to_csv(index=False, lineterminator="\n"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
@@ -11,6 +12,7 @@ from ltbench.plugin.errors import UserError
 
 #: Bytes in UTF-8 of a name that is one part of a path, and of such a part, which may join several.
 LONGEST, LONGEST_PART = 100, 240
+_DRIVE: Final = re.compile(r"[A-Za-z]:/")
 #: Bytes of a name that is no part of a path.
 LONGEST_LABEL = 300
 
@@ -57,6 +59,14 @@ Label = Annotated[str, AfterValidator(_label)]
 def shown(text: str) -> str:
     """A name of anybody's making for a message: escaped, and cut where it is long."""
     return ascii(text) if len(text) <= 60 else f"{text[:60]!a}…"
+
+
+def leads_out(path: str) -> bool:
+    """Whether a path with forward slashes would lie elsewhere than below the folder that it is joined to.
+
+    Links aside, which :func:`below` follows.
+    """
+    return path.startswith("/") or ".." in path.split("/") or "\0" in path or _DRIVE.match(path) is not None
 
 
 def below(root: Path, *parts: str) -> Path:

@@ -1,4 +1,4 @@
-"""Reading files that others wrote: JSON, YAML and arrays, within bounds, whatever their bytes.
+"""Reading files that others wrote: JSON, YAML, XML, text and arrays, within bounds, whatever their bytes.
 
 Each reader gives what a sound file holds, and for every other one :class:`~ltbench.plugin.errors.Damaged`, which names
 the file and the damage. What the system says of a file (it is gone, it may not be read, there is no memory) is no
@@ -14,7 +14,7 @@ import stat
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
 
 from ltbench.plugin.errors import Damaged
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Bytes of a JSON file, unless the caller expects more; of a YAML file; of all arrays of an archive.
 LARGEST_JSON, LARGEST_YAML, LARGEST_ARRAYS = 64 * 2**20, 2**20, 64 * 2**30
+#: Bytes of an XML file, and of a text file of a user's.
+LARGEST_XML, LARGEST_TEXT = 16 * 2**20, 2 * 2**30
 #: Containers within containers.
 DEEPEST = 64
 #: Values of a YAML document, those that aliases repeat counted each time.
@@ -80,6 +82,20 @@ def parse_json(content: bytes, *, name: str, hint: str = "") -> Any:
     return document
 
 
+def read_text_file(path: Path, *, name: str = "", hint: str = "", most: int = LARGEST_TEXT) -> str:
+    """A text file in UTF-8, with or without a byte-order mark.
+
+    Raises:
+        Damaged: it is something else.
+        OSError: it cannot be read.
+    """
+    content = _content(path, name or path.name, hint, most)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Damaged(name or path.name, f"no UTF-8 from byte {error.start} on", hint) from error
+
+
 def read_yaml_file(path: Path, *, name: str = "", hint: str = "") -> Any:
     """The document of a YAML file of plain types, in UTF-8.
 
@@ -87,11 +103,7 @@ def read_yaml_file(path: Path, *, name: str = "", hint: str = "") -> Any:
         Damaged: it is something else, has too many levels, or grows by aliases.
         OSError: it cannot be read.
     """
-    content = _content(path, name or path.name, hint, LARGEST_YAML)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Damaged(name or path.name, f"no UTF-8 from byte {error.start} on", hint) from error
+    text = read_text_file(path, name=name, hint=hint, most=LARGEST_YAML)
     return parse_yaml(text, name=name or path.name, hint=hint)
 
 
@@ -113,6 +125,63 @@ def parse_yaml(text: str, *, name: str, hint: str = "") -> Any:
         # Its constructors raise what they like (a date of month 13, a key that has no hash).
         raise Damaged(name, one_line(error), hint) from error
     return document
+
+
+class XmlHandler(Protocol):
+    """What is told of an XML document, as ``xml.etree.ElementTree.TreeBuilder`` is."""
+
+    def start(self, tag: str, attributes: dict[str, str], /) -> Any:
+        """An element begins."""
+        ...
+
+    def end(self, tag: str, /) -> Any:
+        """An element ends; may raise ValueError."""
+        ...
+
+    def data(self, text: str, /) -> Any:
+        """A part of its text."""
+        ...
+
+
+def read_xml(path: Path, handler: XmlHandler, *, name: str = "", hint: str = "", most: int = LARGEST_XML) -> None:
+    """Tell a handler what an XML file holds. Nothing is expanded: a document type declaration is refused before
+    anything in it takes effect, so neither entities that grow (the "billion laughs") nor external ones can do harm.
+
+    Raises:
+        Damaged: it is something else, declares a document type, or has more than 64 levels.
+        OSError: it cannot be read.
+    """
+    from xml.parsers import expat
+
+    called = name or path.name
+    content = _content(path, called, hint, most)
+    level = 0
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal level
+        level += 1
+        if level > DEEPEST:
+            raise ValueError(f"more than {DEEPEST} levels")
+        handler.start(tag, attributes)
+
+    def end(tag: str) -> None:
+        nonlocal level
+        level -= 1
+        handler.end(tag)
+
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = handler.data
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    try:
+        parser.Parse(content, True)
+    except expat.ExpatError as error:
+        raise Damaged(called, f"broken XML: {one_line(error)}", hint) from error
+    except (ValueError, LookupError) as error:
+        # An encoding that nobody knows is a LookupError.
+        raise Damaged(called, one_line(error), hint) from error
 
 
 def load_npz(
@@ -301,6 +370,10 @@ def _finite(text: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise ValueError(f"{text[:40]} is no finite number")
     return number
+
+
+def _refuse_doctype(name: str, system: str | None, public: str | None, internal: bool) -> NoReturn:
+    raise ValueError("it declares a document type")
 
 
 def _refuse(constant: str) -> NoReturn:

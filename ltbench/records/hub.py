@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.names import below
 
 KIND = "dataset"
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
@@ -45,7 +46,7 @@ def fetch(repository: str) -> Path:
     from ltbench.data.base import default_cache
 
     # A folder of its own: in the hub's cache files are links, and lie in no folder of records.
-    place = default_cache() / "hub" / check_name(repository)
+    place = below(default_cache() / "hub", *check_name(repository).split("/"))
     with _explained(repository, "ltbench leaderboard --records DIR"):
         found = HfApi().snapshot_download(
             repository, repo_type=KIND, allow_patterns=list(_PATTERNS), local_dir=str(place)

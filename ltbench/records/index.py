@@ -1,14 +1,16 @@
 """An index of records that were read before, in the cache: what makes thousands of them quick to list.
 
-It is looked at, not believed. An entry counts only while its file has the size and the time of change that it had; a
-file without such an entry is read in full, and a damaged file never gets one. Where a whole record is wanted, its file
-is read each time: if its bytes have the hash of those that were read in full, its texts are not searched again, while
-every field is validated as ever; with any other hash it is read in full. An index that is damaged, of another version,
-locked or not writable is started again or left alone, and records are read as if there were none.
+It is looked at, not believed. An entry counts only while it has its own hash, and its file the size and the time of
+change that it had; a file without such an entry is read in full, and a damaged file never gets one. Where a whole
+record is wanted, its file is read each time: if its bytes have the hash of those that were read in full, its texts are
+not searched again, while every field is validated as ever; with any other hash it is read in full. An index that is
+damaged, of another version, locked or not writable is started again or left alone, and records are read as if there
+were none.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -21,7 +23,7 @@ from typing import Any
 
 NAME = "records.sqlite"
 #: Of the table and of what is checked before an entry is made.
-VERSION = 2
+VERSION = 3
 #: So many files are worth an index.
 WORTH = 200
 #: A file that changed so shortly before it was read may change again within the resolution of its time, nanoseconds.
@@ -80,26 +82,28 @@ class RecordIndex:
             return {}
         try:
             with closing(self._open()) as base:
-                rows = base.execute("SELECT path, size, mtime_ns, sha256, summary FROM files").fetchall()
+                rows = base.execute("SELECT path, size, mtime_ns, sha256, summary, seal FROM files").fetchall()
             return {
                 path: Entry(stamp, sha256, json.loads(summary))
-                for path, size, mtime, sha256, summary in rows
-                if path in wanted and _stands(path, stamp := Stamp(size, mtime))
+                for path, size, mtime, sha256, summary, seal in rows
+                if path in wanted
+                if _stands(path, stamp := Stamp(size, mtime)) and seal == _seal(path, size, mtime, sha256, summary)
             }
         except sqlite3.OperationalError:
             return {}  # locked by another process, or of another version
-        except (sqlite3.DatabaseError, ValueError, TypeError):
+        except (sqlite3.DatabaseError, ValueError, TypeError, OverflowError, RecursionError):
             self._discard()
             return {}
 
     def add(self, found: Mapping[str, Entry]) -> None:
         """Note files that were read in full and are right."""
         now = time.time_ns()
-        rows = [
+        plain = [
             (path, entry.stamp.size, entry.stamp.mtime_ns, entry.sha256, json.dumps(entry.summary))
             for path, entry in found.items()
             if now - entry.stamp.mtime_ns > SETTLED
         ]
+        rows = [(*row, _seal(*row)) for row in plain]
         if not rows:
             return
         try:
@@ -109,14 +113,15 @@ class RecordIndex:
                     base.execute("DROP TABLE IF EXISTS files")
                     base.execute(f"PRAGMA user_version = {VERSION}")
                 base.execute(
-                    "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size, mtime_ns, sha256, summary)"
+                    "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size, mtime_ns, sha256, summary, seal)"
                 )
-                base.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
-                gone = [(path,) for (path,) in base.execute("SELECT path FROM files") if not os.path.exists(path)]
+                base.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
+                gone = [(path,) for (path,) in base.execute("SELECT path FROM files") if not os.path.exists(path or "")]
                 base.executemany("DELETE FROM files WHERE path = ?", gone)
         except sqlite3.OperationalError:
             return
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, TypeError, ValueError, OverflowError):
+            # Of damaged pages sqlite reads whatever they give.
             self._discard()
         except OSError:
             return
@@ -138,6 +143,11 @@ class RecordIndex:
             self.path.unlink(missing_ok=True)
         except OSError:
             return
+
+
+def _seal(*row: object) -> str:
+    """Hash of an entry: sqlite compares none, and a flipped bit would become a score in a list."""
+    return hashlib.sha256(repr(row).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _stands(path: str, stamp: Stamp) -> bool:

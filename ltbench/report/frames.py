@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ltbench.plugin.clean import for_cell
+from ltbench.plugin import clean
 from ltbench.report.board import Board
 from ltbench.report.rows import Row, Score, shown_metrics, shown_subsets
 
@@ -35,11 +35,8 @@ def frame(board: Board) -> pd.DataFrame:
 
 
 def csv_text(board: Board) -> str:
-    """The frame as CSV; text that a spreadsheet would take for a formula is marked as text."""
-    made = frame(board)
-    for name in made.select_dtypes(exclude="number").columns:
-        made[name] = made[name].map(for_cell)
-    return made.to_csv(index=False, lineterminator="\n")
+    """The frame as CSV."""
+    return clean.csv_text(frame(board))
 
 
 def _facts(board: Board, row: Row, number: int | None, tied: bool) -> dict[str, Any]:

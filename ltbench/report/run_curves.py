@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from ltbench.plugin.errors import UserError
+from ltbench.plugin.errors import Damaged, UserError
 from ltbench.plugin.files import explain_os_error
 from ltbench.plugin.manager import registry
+from ltbench.plugin.reading import parse_json
 
 LOG_NAME: Final = "log.jsonl"
 #: Of an entry, what is no curve.
@@ -129,8 +129,8 @@ class Drawing:
         run.read += len(whole)
         for entry in _entries(whole):
             for name, value in entry.items():
-                if name not in _PLACES and isinstance(value, int | float) and not isinstance(value, bool):
-                    run.curves.add(f"{entry['stage']}/{name}", float(value), int(entry["epoch"]) + 1)
+                if name not in _PLACES and _is_number(value):
+                    run.curves.add(f"{entry['stage']}/{name}", float(value), entry["epoch"] + 1)
                     points += 1
         return points
 
@@ -138,12 +138,21 @@ class Drawing:
 def _entries(content: bytes) -> Iterator[Mapping[str, Any]]:
     for line in content.splitlines():
         try:
-            entry = json.loads(line)
-        except ValueError:
+            entry = parse_json(line, name=LOG_NAME)
+        except Damaged:
             # Two processes that were killed in turn may leave a line of both.
             continue
-        if isinstance(entry, dict) and "epoch" in entry and "stage" in entry:
+        if isinstance(entry, dict) and _is_place(entry.get("stage"), entry.get("epoch")):
             yield entry
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def _is_place(stage: object, epoch: object) -> bool:
+    whole = isinstance(epoch, int) and not isinstance(epoch, bool) and 0 <= epoch < 2**31
+    return whole and isinstance(stage, str)
 
 
 def draw(out: Path, into: Path, to: str, follow: float | None = None) -> Drawing:

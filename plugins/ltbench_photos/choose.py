@@ -52,7 +52,7 @@ def pooled_features(backbone: PhotoBackbone, files: Sequence[Path]) -> Tensor:
     for start in range(0, len(files), 32):
         images = []
         for path in files[start : start + 32]:
-            with Image.open(path) as image:
+            with Image.open(path, formats=("JPEG", "PNG")) as image:
                 images.append(backbone.preprocess(image.convert("RGB")))
         found.append(backbone.tower.map(torch.stack(images)).mean(dim=(2, 3)))
     return torch.cat(found)

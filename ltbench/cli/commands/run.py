@@ -190,11 +190,12 @@ def _follow(ctx: click.Context, requests: list[RunRequest]) -> None:
 def show_tracebacks(finished: list[Finished]) -> None:
     """Print the tracebacks of failed runs on stderr (``--debug``)."""
     from ltbench.cli.results import ERROR_NAME
+    from ltbench.plugin.clean import for_terminal
 
     for one in finished:
         trace = one.folder / ERROR_NAME
         if one.record.status == "failed" and trace.is_file():
-            click.echo(trace.read_text(encoding="utf-8", errors="replace"), err=True, nl=False)
+            click.echo(for_terminal(trace.read_text(encoding="utf-8", errors="replace")), err=True, nl=False)
 
 
 def build_requests(

@@ -18,6 +18,7 @@ import numpy as np
 from ltbench.data.formats.names import COCO_CATEGORY_IDS, COCO_CLASSES
 from ltbench.data.formats.parsed import Arrays
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.names import name_problem, shown
 
 HINT = "take the official file again: ltbench data prepare TASK"
 
@@ -113,8 +114,10 @@ def _checked(images: list[_Image], path: Path) -> Images:
     for image in images:
         if image.id in seen_numbers or image.file_name in seen_files:
             raise UserError(f"{path.name} lists image {image.file_name} (id {image.id}) more than once", HINT)
-        if not image.file_name or "/" in image.file_name or "\\" in image.file_name:
-            raise UserError(f"{path.name}: image {image.id} has the file name {image.file_name!r}", HINT)
+        if problem := name_problem(image.file_name):
+            raise UserError(
+                f"{path.name}: image {image.id} has the file name {shown(image.file_name)}: {problem}", HINT
+            )
         seen_numbers.add(image.id)
         seen_files.add(image.file_name)
     return Images(tuple(image.file_name for image in images), tuple(image.id for image in images))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ltbench.data.base import DataRoot, DataSet, FileImages, Labels, Part
 from ltbench.data.formats.cub_names import CUB_ATTRIBUTES, CUB_CLASSES, CUB_GROUPS
-from ltbench.data.formats.layouts import Layout, first, layout_status, locate, need, read_lines, refuse_repeated
+from ltbench.data.formats.layouts import Layout, check_ids, first, layout_status, locate, need, read_lines
 from ltbench.data.formats.parsed import Arrays, parsed
 from ltbench.data.status import DataStatus
 from ltbench.plugin.errors import UserError
@@ -39,6 +39,8 @@ LAYOUT = Layout(
 )
 
 _LABELS = "attributes/image_attribute_labels.txt"
+#: Of the number of an image; there are 11,788.
+_DIGITS = 9
 
 
 def open_cub(root: DataRoot) -> DataSet:
@@ -57,7 +59,7 @@ def _open_part(root: DataRoot, folder: Path, name: str) -> Part:
     wanted = "1" if name == "train" else "0"
     numbers = [number for number in files if split[number] == wanted]
     ids = tuple(files[number] for number in numbers)
-    refuse_repeated(ids, "images.txt", LAYOUT)
+    check_ids(ids, "images.txt", LAYOUT)
     if not ids:
         raise UserError(f"{LAYOUT.title}: train_test_split.txt has no {name} images", LAYOUT.hint)
     return Part(
@@ -73,7 +75,7 @@ def _numbered(path: Path, what: str) -> dict[int, str]:
     found: dict[int, str] = {}
     for place, line in enumerate(read_lines(path, what, LAYOUT), 1):
         number, _, text = line.partition(" ")
-        if not number.isdecimal() or not text or int(number) in found:
+        if not number.isdecimal() or len(number) > _DIGITS or not text or int(number) in found:
             raise UserError(f"{LAYOUT.title}: {path.name} line {place} is not of the form NUMBER TEXT: {line[:40]!r}")
         found[int(number)] = text.strip()
     return found
@@ -122,7 +124,7 @@ def _parse(path: Path) -> Arrays:
                 if not fields:
                     continue
                 raise UserError(f"{path.name} line {place} is broken: {line[:40]!r}", LAYOUT.hint) from None
-            if not 1 <= attribute <= width or present not in (0, 1):
+            if not 1 <= attribute <= width or present not in (0, 1) or not 0 <= image < 10**_DIGITS:
                 raise UserError(f"{path.name} line {place}: no attribute {attribute} of value {present}", LAYOUT.hint)
             row = labels.get(image)
             if row is None:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from ltbench.data.base import DataRoot
 from ltbench.data.status import DataStatus, folder_bytes
-from ltbench.plugin.errors import DataMissing, UserError
+from ltbench.plugin.errors import Damaged, DataMissing, UserError
+from ltbench.plugin.names import leads_out, shown
+from ltbench.plugin.reading import read_text_file
 
 
 @dataclass(frozen=True)
@@ -125,13 +127,27 @@ def read_lines(path: Path, what: str, layout: Layout) -> list[str]:
     """
     need(path, what, layout)
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{layout.title}: {path.name} is no text (byte {error.start})", layout.hint) from error
+        lines = [line.strip() for line in read_text_file(path).splitlines()]
+    except Damaged as error:
+        raise UserError(f"{layout.title}: {error.message}", layout.hint) from error
     kept = [line for line in lines if line]
     if not kept:
         raise UserError(f"{layout.title}: {path.name} is empty ({what})", layout.hint)
     return kept
+
+
+def check_ids(ids: Sequence[str], where: str, layout: Layout) -> None:
+    """Ids that become paths of photographs have to be unique, and to lie below their folder.
+
+    Raises:
+        UserError: names one that is not, or as :func:`refuse_repeated`.
+    """
+    stray = next((row for row in ids if leads_out(row)), None)
+    if stray is not None:
+        raise UserError(
+            f"{layout.title}: {where} lists {shown(stray)}, which is no path below the photographs", layout.hint
+        )
+    refuse_repeated(ids, where, layout)
 
 
 def refuse_repeated(names: Sequence[str], where: str, layout: Layout) -> None:

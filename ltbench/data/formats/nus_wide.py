@@ -24,7 +24,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ltbench.data.base import DataRoot, DataSet, FileImages, Labels, Part
-from ltbench.data.formats.layouts import Layout, first, first_of, layout_status, locate, read_lines, refuse_repeated
+from ltbench.data.formats.layouts import (
+    Layout,
+    check_ids,
+    first,
+    first_of,
+    layout_status,
+    locate,
+    read_lines,
+    refuse_repeated,
+)
 from ltbench.data.formats.nus_names import NUS_CLASSES, NUS_CONCEPTS, NUS_GROUPS, NUS_TAGS
 from ltbench.data.formats.parsed import Arrays, parsed
 from ltbench.data.status import DataStatus
@@ -75,12 +84,7 @@ def _open_part(root: DataRoot, folder: Path, name: str) -> Part:
 def _image_list(folder: Path, name: str) -> tuple[str, ...]:
     path = first_of(folder, [f"{place}/{name}" for place in _LISTS], "an official list of images", LAYOUT)
     ids = tuple(line.replace("\\", "/") for line in read_lines(path, "an official list of images", LAYOUT))
-    stray = [row for row in ids if row.startswith("/") or ".." in row.split("/")]
-    if stray:
-        raise UserError(
-            f"{LAYOUT.title}: {name} lists {stray[0]!r}, which is no path below the photographs", LAYOUT.hint
-        )
-    refuse_repeated(ids, name, LAYOUT)
+    check_ids(ids, name, LAYOUT)
     return ids
 
 

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from ltbench.data.base import DataRoot, DataSet, FileImages, Labels, Part
-from ltbench.data.formats.layouts import Layout, first, first_of, layout_status, locate, read_lines, refuse_repeated
+from ltbench.data.formats.layouts import Layout, check_ids, first, first_of, layout_status, locate, read_lines
 from ltbench.data.formats.names import VG200_CLASSES
 from ltbench.data.status import DataStatus
 from ltbench.plugin.errors import UserError
@@ -48,7 +48,7 @@ def _open_part(folder: Path, name: str) -> Part:
     lines = read_lines(folder / f"{name}_list_500.txt", f"the list of part {name}", LAYOUT)
     # Lists with other columns after the name, or with a folder before it, are in use as well.
     ids = tuple(line.split()[0].rpartition("/")[2] for line in lines)
-    refuse_repeated(ids, f"{name}_list_500.txt", LAYOUT)
+    check_ids(ids, f"{name}_list_500.txt", LAYOUT)
     return Part(name, ids, FileImages(_paths(folder, ids), published=True), _labels_reader(folder, ids))
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from ltbench.data.base import DataRoot, DataSet, FileImages, Labels, Part
-from ltbench.data.formats.layouts import Layout, find, first, layout_status, locate, need, read_lines, refuse_repeated
+from ltbench.data.formats.layouts import Layout, check_ids, find, first, layout_status, locate, need, read_lines
 from ltbench.data.formats.names import VOC_CLASSES, VOC_GROUPS
 from ltbench.data.formats.voc_split import PHOTOS, rows_of
 from ltbench.data.formats.voc_xml import read_objects
@@ -78,7 +78,7 @@ def _open_part(folder: Path, layout: Layout, name: str) -> Part:
     what = "VOCtest_06-Nov-2007.tar has it" if part == "test" else f"the list of part {part}"
     lines = read_lines(folder / "ImageSets" / "Main" / f"{part}.txt", what, layout)
     ids = tuple(line.split()[0] for line in lines)
-    refuse_repeated(ids, f"ImageSets/Main/{part}.txt", layout)
+    check_ids(ids, f"ImageSets/Main/{part}.txt", layout)
     for suffix in suffixes:
         ids = rows_of(suffix, ids) if suffix in PHOTOS else ids
     images = need(folder / "JPEGImages", "the photographs", layout)

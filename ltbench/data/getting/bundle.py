@@ -17,6 +17,7 @@ from ltbench.data.getting.notes import cached, expected
 from ltbench.data.getting.sources import Source
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.files import write_atomic
+from ltbench.plugin.reading import read_text_file
 
 SUMS = "SHA256SUMS"
 LICENCES = "LICENCES.txt"
@@ -114,5 +115,7 @@ def _read(path: Path, between: str, last: bool) -> dict[str, str]:
     """Path → value of the lines of a list; ``last``: the value is what comes last."""
     if not path.is_file():
         return {}
-    pairs = [line.partition(between) for line in path.read_text(encoding="utf-8").splitlines() if between in line]
+    pairs = [
+        line.partition(between) for line in read_text_file(path, hint=f"remove {path}").splitlines() if between in line
+    ]
     return {left: right for left, _, right in pairs} if last else {right: left for left, _, right in pairs}

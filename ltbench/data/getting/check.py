@@ -12,12 +12,13 @@ from ltbench.data.base import DataRoot, DataSet, FileImages, Images
 from ltbench.data.getting.hashes import likely_cause, sha256_of
 from ltbench.data.getting.here import here
 from ltbench.data.getting.needs import Needs, Piece
-from ltbench.data.getting.notes import expected, read_manifest
+from ltbench.data.getting.notes import expected, manifest, read_manifest
 from ltbench.data.getting.sources import Source
 from ltbench.data.known_hashes import remembered
 from ltbench.data.own.folder_images import FolderImages
 from ltbench.data.own.images import undecodable
 from ltbench.plugin.errors import Harmed, UserError
+from ltbench.plugin.names import leads_out, shown
 from ltbench.plugin.system import usable_cores
 
 
@@ -98,7 +99,12 @@ def _listed(piece: Piece, folder: Path, is_here: bool, seen: Checked) -> dict[Pa
         lost = [names[0] for names in piece.shows if not any((folder / name).exists() for name in names)]
         what = f"{', '.join(lost)} missing" if lost else "only partly unpacked"
         seen.faults.append(f"{piece.name} is not here ({what} in {folder})")
-    return {folder / path: digest for path, digest in read_manifest(piece, folder).items()}
+    listed = read_manifest(piece, folder)
+    stray = [path for path in listed if leads_out(path)]
+    seen.faults += [
+        f"{manifest(piece, folder).name} lists {shown(path)}, which leads out of {folder}" for path in stray
+    ]
+    return {folder / path: digest for path, digest in listed.items() if path not in stray}
 
 
 def _check_labels(data_sets: Iterable[Opened], seen: Checked) -> list[tuple[str, Images]]:

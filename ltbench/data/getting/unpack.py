@@ -17,6 +17,7 @@ from typing import IO, Literal
 
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.names import leads_out
 
 CHUNK = 1 << 20
 MB = 1_000_000
@@ -173,7 +174,7 @@ def _zip_members(archive: Path, called: str) -> Iterator[tuple[_Member, int]]:
 def _inside(path: str, called: str, limits: Limits) -> str:
     """The path below the folder, or an error where it would leave it."""
     steps = [step for step in path.split("/") if step not in ("", ".")]
-    escapes = path.startswith("/") or ".." in steps or "\\" in path or "\0" in path
+    escapes = leads_out(path) or "\\" in path
     # "C:" is a drive where this may run some day, and "name:stream" a hidden part of a file.
     if escapes or any(":" in step for step in steps):
         raise BadArchive(f"archive {called} holds the path {path!r}, which leads out of its folder")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,9 @@ from ltbench.data.own.class_names import name_problem
 from ltbench.data.own.file_paths import FilePaths
 from ltbench.data.own.pictures import SUFFIXES
 from ltbench.data.own.table import PARTS, Row, Shape, Table, read_table
-from ltbench.plugin.errors import UserError
+from ltbench.data.own.text import text_of
+from ltbench.plugin.errors import Damaged, UserError
+from ltbench.plugin.reading import LARGEST_TEXT, read_json, read_xml
 
 Format = Literal["csv", "matrix", "coco", "voc", "folder"]
 #: Beginnings of names that say a part.
@@ -158,9 +159,11 @@ def _is_field(error: KeyError) -> bool:
 
 def _json(file: Path) -> Mapping[str, Any]:
     try:
-        document = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file.name} is no JSON ({error})", "--labels FILE.json") from error
+        document = read_json(file, hint="--labels FILE.json", most=LARGEST_TEXT)
+    except Damaged as error:
+        raise UserError(f"{file.name} is no JSON ({error.damage})", "--labels FILE.json") from error
+    except OSError as error:
+        raise UserError(f"{file.name} cannot be read ({error.strerror})", "--labels FILE.json") from error
     if not isinstance(document, dict):
         raise UserError(f"{file.name} is not laid out as COCO's", "images, annotations and categories, with their ids")
     return document
@@ -189,11 +192,15 @@ def _voc(path: Path, paths: FilePaths) -> Table:
             left += 1
             continue
         problems: list[str] = []
+        tree = ElementTree.TreeBuilder()
         try:
-            root = ElementTree.parse(file).getroot()
-        except ElementTree.ParseError as error:
-            table.problems.append((0, f"{file.name} is no XML ({error})"))
+            read_xml(file, tree)
+        except (Damaged, OSError) as error:
+            table.problems.append(
+                (0, error.message if isinstance(error, Damaged) else f"{file.name}: {error.strerror}")
+            )
             continue
+        root = tree.close()
         objects = [(one.findtext("name") or "").strip() for one in root.iter("object")]
         if not all(objects):
             problems.append("an object has no name")
@@ -215,7 +222,7 @@ def _voc_parts(lists: Path, table: Table) -> dict[str, str]:
         named["train"] = lists / "trainval.txt"
     for part, file in named.items():
         if file.is_file():
-            for line in file.read_text(encoding="utf-8-sig").splitlines():
+            for line in text_of(file).splitlines():
                 if (words := line.split()) and found.setdefault(words[0], part) != part:
                     table.problems.append((0, f"{words[0]!r} is in {part}, and in {found[words[0]]}"))
     return found

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from ltbench.plugin.names import shown
+from ltbench.plugin.names import leads_out, shown
 
 _ENDINGS: Final = tuple(
     form for ending in (".jpg", ".jpeg", ".png", ".webp", ".tif", ".bmp") for form in (ending, ending.upper())
 )
 #: Characters of a path below the folder of images.
 LONGEST: Final = 1000
-_DRIVE: Final = re.compile(r"^[A-Za-z]:/")
 
 
 class FilePaths:
@@ -39,8 +37,7 @@ class FilePaths:
             return text
         plain = text.replace("\\", "/") if self._images is not None else text
         path = PurePosixPath(plain)
-        absolute = path.is_absolute() or _DRIVE.match(plain) is not None
-        outside = absolute or ".." in path.parts
+        outside = leads_out(plain)
         if self._images is None or (not outside and (self._images / path).is_file()):
             if outside:
                 problems.append(f"file {text!r} is not a path below the folder of images")

@@ -5,7 +5,7 @@ What lies in a task folder is said in ``ltbench.data.own.content``.
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ltbench.data.base import DataRoot, DataSet, Images, Part
@@ -14,7 +14,7 @@ from ltbench.data.own.folder_images import FolderImages, NoImages
 from ltbench.data.own.places import task_folders
 from ltbench.data.status import DataStatus, folder_bytes
 from ltbench.plugin.errors import Damaged, UserError
-from ltbench.plugin.names import name_problem, shown
+from ltbench.plugin.names import leads_out, name_problem, shown
 
 
 def open_folder(folder: Path, images: Path | None = None, fallback: Path | None = None) -> DataSet:
@@ -77,7 +77,7 @@ def _content(document: dict[str, Any], name: str) -> tuple[tuple[str, ...], _Row
         if problem := name_problem(part):
             raise Damaged(f"task folder {name}: rows.json", f"a part has no name: {problem}", _again(name))
         ids, hashes = texts(rows.get("ids"), f"ids of {part}"), texts(rows.get("sha256"), f"hashes of {part}")
-        stray = next((row for row in ids if PurePosixPath(row).is_absolute() or ".." in PurePosixPath(row).parts), None)
+        stray = next((row for row in ids if leads_out(row)), None)
         if stray is not None:
             raise Damaged(f"task folder {name}: rows.json", f"{shown(stray)} leads out of the folder", _again(name))
         if len(hashes) not in (0, len(ids)):

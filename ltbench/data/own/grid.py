@@ -94,6 +94,8 @@ def _frame(path: Path, kind: str) -> tuple[list[str], list[tuple[int, list[str]]
         raise UserError(
             f"{path.name} needs a library that is not installed", f"pip install 'ltbench[{kind}]'"
         ) from error
+    except MemoryError:
+        raise
     except Exception as error:  # each engine of pandas raises what it likes
         line = " ".join(str(error).split())
         raise UserError(f"{path.name} cannot be read ({line})", "save it as CSV UTF-8") from error

@@ -23,7 +23,8 @@ from ltbench.engine.how import SweepOptions
 from ltbench.engine.sweep_plan import SweepPlan
 from ltbench.plugin.errors import Damaged
 from ltbench.plugin.files import write_atomic
-from ltbench.plugin.reading import one_line, read_json
+from ltbench.plugin.reading import one_line
+from ltbench.plugin.sealed import read_sealed_json, write_sealed_json
 from ltbench.records.canonical import sha256_of
 from ltbench.tasks.registry import PinnedTask
 from ltbench.tasks.task import Fingerprints
@@ -77,7 +78,7 @@ class SweepBook:
             self.environment = {str(name): str(value) for name, value in document["environment"].items()}
             self.working = Path(document["working"])
             self.cells = tuple(_cell(entry, self.plan) for entry in document["cells"])
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise Damaged("plan.json", one_line(error), hint) from error
         self._numbers = {cell: number for number, cell in enumerate(self.cells)}
 
@@ -112,7 +113,7 @@ class SweepBook:
             "environment": _environment(),
             "working": str(Path.cwd()),
         }
-        write_atomic(folder / "plan.json", json.dumps(document, indent=1))
+        write_sealed_json(folder / "plan.json", document)
         book = cls(folder)
         # Those of the caller, whose options may hold tuples where JSON has lists.
         book.cells = tuple(cells)
@@ -149,7 +150,7 @@ class SweepBook:
                 Resources.model_validate(document["resources"]),
                 is_cancelled(self.folder, name),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise Damaged(path.name, one_line(error), f"remove {path}") from error
 
     def entries(self, executor: str = "") -> list[Entry]:
@@ -178,7 +179,7 @@ class SweepBook:
             "machine": socket.gethostname(),
             "ended": time.time(),
         }
-        write_atomic(self.folder / "told" / f"{number}.json", json.dumps(document, indent=1))
+        write_sealed_json(self.folder / "told" / f"{number}.json", document)
 
     def told(self, cell: Cell, job: str = "") -> CellResult | None:
         """How a run ended, by the word of this job, or of any; None where there is none."""
@@ -212,11 +213,11 @@ class SweepBook:
             "labels": [self.cells[number].label for number in entry.cells],
             "resources": entry.resources.model_dump(mode="json", exclude_unset=True),
         }
-        write_atomic(self.folder / "jobs" / f"{entry.name}.json", json.dumps(document, indent=1))
+        write_sealed_json(self.folder / "jobs" / f"{entry.name}.json", document)
 
     @staticmethod
     def _read(path: Path) -> Any:
-        return read_json(path, hint=f"remove {path.parent}", most=2**28)
+        return read_sealed_json(path, hint=f"remove {path.parent}", most=2**28)
 
 
 def is_cancelled(folder: Path, name: str) -> bool:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ltbench.plugin.errors import UserError
+from ltbench.plugin.errors import Damaged, UserError
 from ltbench.plugin.files import explain_os_error
+from ltbench.plugin.reading import read_json
 from ltbench.plugin.system import exchange, new_file_mode, sync_folder
 
 #: Lies in every site and lists its files.
@@ -50,9 +51,9 @@ def check_place(target: Path) -> None:
 
 def _listed(mark: Path) -> set[str] | None:
     try:
-        document = json.loads(mark.read_text(encoding="utf-8"))
+        document = read_json(mark)
         return {str(name) for name in document["files"]} if document["schema"] == SCHEMA else None
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, Damaged, TypeError, KeyError):
         return None
 
 

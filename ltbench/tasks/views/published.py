@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.reading import read_text_file
 
+#: Digits of a number that is read as one.
+DIGITS = 18
 _FLICKR = re.compile(r"^\d+_(\d+)_[0-9a-f]+_m$")
 
 
@@ -33,10 +36,7 @@ def read_lines(path: Path) -> list[Line]:
     Raises:
         UserError: the file is no text or holds no line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path.name} is no text (byte {error.start})", f"remove {path} and type it again") from error
+    text = read_text_file(path, hint=f"remove {path} and type it again")
     found = []
     for line in text.splitlines():
         if line.strip():
@@ -62,7 +62,7 @@ def class_numbers(lines: Sequence[Line], classes: int, name: str) -> list[tuple[
     found = []
     for place, line in enumerate(lines, 1):
         words = line.rest.split()
-        if not all(word.isdecimal() and int(word) < classes for word in words):
+        if not all(word.isdecimal() and len(word) <= DIGITS and int(word) < classes for word in words):
             raise UserError(
                 f"{name} line {place} has other things than class numbers below {classes}: {line.rest[:40]!r}"
             )
@@ -76,7 +76,7 @@ def keys_of(image: str) -> tuple[str, ...]:
     stem = base.rpartition(".")[0] or base
     # COCO's images are called by a number: plain in lists, padded in 2017, padded and prefixed in 2014.
     number = stem.removeprefix("COCO_train2014_").removeprefix("COCO_val2014_")
-    padded = (f"{number}.jpg", f"{int(number):012d}.jpg") if number.isdecimal() else ()
+    padded = (f"{number}.jpg", f"{int(number):012d}.jpg") if number.isdecimal() and len(number) <= DIGITS else ()
     flickr = _FLICKR.match(stem)
     return (image, base, stem, *padded, *([f"flickr:{flickr[1]}"] if flickr else []))
 

@@ -160,14 +160,14 @@ OUTSIDE = (
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("<annotation><object>", r"000001\.xml is broken XML \(no element found: line 1"),
-        ("", r"000001\.xml is broken XML"),
-        ("\0\1\2", r"000001\.xml is broken XML"),
-        (LAUGHS, r"000001\.xml cannot be used \(it declares a document type"),
-        (OUTSIDE, r"000001\.xml cannot be used \(it declares a document type"),
-        ("<annotation>&nbsp;</annotation>", r"000001\.xml is broken XML \(undefined entity"),
+        ("<annotation><object>", r"000001\.xml is damaged \(broken XML: no element found: line 1"),
+        ("", r"000001\.xml is damaged \(broken XML"),
+        ("\0\1\2", r"000001\.xml is damaged \(broken XML"),
+        (LAUGHS, r"000001\.xml is damaged \(it declares a document type"),
+        (OUTSIDE, r"000001\.xml is damaged \(it declares a document type"),
+        ("<annotation>&nbsp;</annotation>", r"000001\.xml is damaged \(broken XML: undefined entity"),
         ("<html></html>", r"000001\.xml is no VOC annotation \(its root is <html>\)"),
-        ("<annotation><object></object></annotation>", r"000001\.xml cannot be used \(an object without a name\)"),
+        ("<annotation><object></object></annotation>", r"000001\.xml is damaged \(an object without a name\)"),
         (f"<annotation>{OBJECT.format('unicorn')}</annotation>", "names 'unicorn', which is no class of Pascal VOC"),
     ],
 )
@@ -183,14 +183,14 @@ def test_every_broken_annotation_is_told(tree: Tree, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         open_voc2007(rooted(tree, tmp_path)).part("train").read_labels()
     told = "\n".join([caught.value.message, *caught.value.details])
-    assert all(f"{name}.xml is broken XML" in told for name in tree.ids["train"][:5])
+    assert all(f"{name}.xml is damaged (broken XML" in told for name in tree.ids["train"][:5])
 
 
 def test_an_annotation_as_large_as_an_archive_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "large.xml"
     with path.open("wb") as file:
         file.truncate(17 * 2**20)
-    with pytest.raises(UserError, match=r"large\.xml is too large"):
+    with pytest.raises(UserError, match=r"large\.xml is damaged \(it has 17825792 bytes"):
         read_objects(path)
 
 

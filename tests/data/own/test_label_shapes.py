@@ -259,7 +259,7 @@ def test_pascal_voc_is_read_with_its_parts(tmp_path: Path, photos: Path) -> None
     assert [row.split for row in table.rows] == ["train", "test"]
     assert "1 annotations are in no list of ImageSets/Main and were left out" in table.notes
     (voc / "Annotations" / "a.xml").write_text("<annotation>")
-    assert read_labels(voc, images=photos).problems[0][1].startswith("a.xml is no XML")
+    assert read_labels(voc, images=photos).problems[0][1].startswith("a.xml is damaged (broken XML")
 
 
 @pytest.mark.parametrize(("prefix", "parts"), [(("", ""), [None, None]), (("train/", "valid/"), ["test", "train"])])

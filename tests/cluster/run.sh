@@ -9,4 +9,4 @@ if "$here/slurm.sh" start "$folder"; then
     export SLURM_CONF=$folder/slurm.conf
 fi
 cd "$here/../.."
-python -m pytest -q "${@:-$here}"
+python -m pytest -q "$here" "$@"

@@ -24,7 +24,7 @@ from ltbench.backbones.views import View, flip, identity, seeded_view
 from ltbench.data.base import Images, content_of
 from ltbench.data.known_hashes import remember
 from ltbench.data.progress import SILENT, Reporter
-from ltbench.plugin.errors import UserError
+from ltbench.plugin.errors import DiskFull, UserError
 from ltbench.plugin.system import slug
 
 __all__ = ["FeatureCache", "Features", "Kind", "View", "flip", "identity", "limit_bytes", "seeded_view"]
@@ -156,7 +156,7 @@ class FeatureCache:
             )
         free = shutil.disk_usage(self.root).free
         if need + _SPARE > free:
-            raise UserError(
+            raise DiskFull(
                 f"the features of {missing} rows need {human(need)} on disk, {human(free)} are free",
                 "set LTBENCH_CACHE to a folder on another disk, or free space",
             )

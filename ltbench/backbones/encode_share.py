@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,30 @@ from ltbench.plugin.errors import UserError
 
 #: Images of a forward pass, as :meth:`FeatureCache.features` has it; another number gives other bits.
 BATCH = 32
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images that a run encodes together.
+
+    Attributes:
+        ids: row ids, as many as images.
+        views: versions of each image.
+        label: what the progress bar says.
+    """
+
+    images: Images
+    ids: Sequence[str]
+    views: Sequence[View] = (View("identity"),)
+    label: str = ""
+
+    def jobs(self) -> dict[str, Job]:
+        """Rows by their keys; identical images are one row."""
+        keys = [(row, view, f"{content_of(self.images, row)}:{view.id}") for row, view in self._all()]
+        return {key: Job(key, row, view) for row, view, key in keys}
+
+    def _all(self) -> Iterator[tuple[int, View]]:
+        return ((row, view) for row in range(len(self.images)) for view in self.views)
 
 
 @dataclass(frozen=True)
@@ -43,25 +67,21 @@ class SharedCache(FeatureCache):
     def encode(
         self,
         backbone: Backbone,
-        images: Images,
+        parts: Sequence[Part],
         share: Share,
         *,
-        ids: Sequence[str],
         kind: Kind = "global",
-        views: Sequence[View] = (View("identity"),),
         device: str | torch.device | None = None,
         reporter: Reporter = SILENT,
         workers: int = 2,
-        label: str = "",
     ) -> Encoded:
         """Encode one share of the images, beside processes that encode the others; nobody waits for anybody.
 
-        Shares are dealt in whole batches, cut as one process would cut them, so that features are the same to the bit.
+        Shares are dealt in whole batches of a part, cut as one process would cut them, so that features are the same to
+        the bit. They are shares of all parts, since one process is still at the first when another is at the last.
 
         Args:
             share: which one, of how many.
-            ids: row ids, as many as images.
-            views: versions of each image.
             device: where to encode; None encodes where the image tower is.
             workers: threads that decode images.
 
@@ -75,21 +95,22 @@ class SharedCache(FeatureCache):
             raise UserError(f"backbone {backbone.card.name} has its features already", "ltbench list backbones")
         encoder = Encoder(backbone, kind, device, BATCH, workers)
         folder = self._folder(backbone, kind, reporter)
-        keys = [[f"{content_of(images, row)}:{view.id}" for view in views] for row in range(len(images))]
+        dealt = [(part, part.jobs()) for part in parts]
         remember()
-        jobs = {
-            key: Job(key, row, view) for row, line in enumerate(keys) for key, view in zip(line, views, strict=True)
-        }
-        with folder.claimed(share, jobs):
+        total = Encoded(0, 0, 0)
+        with folder.claimed(share, (key for _, jobs in dealt for key in jobs)):
             places = folder.note("regions")
             if places is None:
                 # Each share finds the same number.
                 places = encoder.regions() if kind == "region" else 0
                 folder.set_note("regions", places)
-            index = folder.read(encoder.width(places), jobs)
-            mine = [job for number, job in enumerate(jobs.values()) if number // BATCH % share.of == share.number - 1]
-            missing = [job for job in mine if job.key not in index.where]
-            if missing:
-                self._check_disk(backbone, len(missing), len(mine), encoder.width(places), reporter, None)
-                encoder.encode(missing, images, ids, folder, reporter, label)
-        return Encoded(len(jobs), len(mine), len(missing))
+            for part, jobs in dealt:
+                index = folder.read(encoder.width(places), jobs)
+                numbered = enumerate(jobs.values())
+                mine = [job for number, job in numbered if number // BATCH % share.of == share.number - 1]
+                missing = [job for job in mine if job.key not in index.where]
+                if missing:
+                    self._check_disk(backbone, len(missing), len(mine), encoder.width(places), reporter, None)
+                    encoder.encode(missing, part.images, part.ids, folder, reporter, part.label)
+                total = Encoded(total.rows + len(jobs), total.share + len(mine), total.new + len(missing))
+        return total

@@ -92,8 +92,7 @@ class ShardFolder:
 
         Processes that encode shares of some rows (:meth:`claimed`) are waited for.
         """
-        with self._held():
-            self._wait_for(self._claims())
+        with self._held_after(friends=frozenset()):
             yield
 
     @contextmanager
@@ -106,11 +105,10 @@ class ShardFolder:
             rows: keys of all rows, of which the share is one part.
         """
         digest = hashlib.sha256("".join(rows).encode()).hexdigest()[:16]
-        mine = f"share-{digest}-{share.of}-{share.number}.claim"
-        with self._held():
+        names = {number: f"share-{digest}-{share.of}-{number}.claim" for number in range(1, share.of + 1)}
+        mine = names.pop(share.number)
+        with self._held_after(friends=frozenset(names.values())):
             self.prepare(leftovers=False)
-            friends = {f"share-{digest}-{share.of}-{number}.claim" for number in range(1, share.of + 1)} - {mine}
-            self._wait_for(path for path in self._claims() if path.name not in friends)
             claim = FileLock(self.folder / mine)
             try:
                 claim.acquire()
@@ -121,19 +119,21 @@ class ShardFolder:
         finally:
             claim.release()
 
+    @contextmanager
+    def _held_after(self, friends: Container[str]) -> Iterator[None]:
+        """Hold the folder when nobody encodes shares but friends; it is free for those while others are waited for."""
+        while True:
+            with self._held():
+                busy = next((path for path in self._claims() if path.name not in friends and _taken(path)), None)
+                if busy is None:
+                    yield
+                    return
+            self.reporter.line("feature cache: waiting for processes that encode shares with the same backbone")
+            with FileLock(busy):
+                pass
+
     def _claims(self) -> list[Path]:
         return sorted(self.folder.glob("share-*.claim"))
-
-    def _wait_for(self, claims: Iterable[Path]) -> None:
-        """Wait until whoever encodes these shares has ended, well or not."""
-        for path in claims:
-            lock = FileLock(path)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                self.reporter.line("feature cache: waiting for processes that encode shares with the same backbone")
-                lock.acquire()
-            lock.release()
 
     @contextmanager
     def _held(self) -> Iterator[None]:
@@ -236,6 +236,17 @@ class ShardFolder:
             return None
         except (OSError, Damaged):
             return {}
+
+
+def _taken(claim: Path) -> bool:
+    """Whether a process, which may be this one, has a share claimed."""
+    lock = FileLock(claim)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
 
 
 _Opened = tuple[list[str], npt.NDArray[np.float32]]

@@ -32,6 +32,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
+from ltbench.engine.ahead import Waited
 from ltbench.engine.averages import Swapped, average_of, float_buffers
 from ltbench.engine.checkpoint import State
 from ltbench.engine.events import StageEvents
@@ -199,6 +200,7 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         restore: Callable[[dict[str, Tensor]], None],
         frozen: Sequence[nn.Module],
         terms: Terms,
+        waited: Waited,
     ) -> None:
         self._stage = stage
         self._frozen = frozen
@@ -211,6 +213,7 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         self._capture = capture
         self._restore = restore
         self._terms = terms
+        self._waited = waited
         self._started = 0.0
         self.average: AveragedModel | None = None
         self._buffers: list[str] = []
@@ -252,6 +255,7 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         rng = reseed(self._seed, self._name, epoch)
         self._order.start(epoch, rng)
         self._terms.start()
+        self._waited.start()
         self._started = time.perf_counter()
         start = getattr(self._stage.module, "on_epoch_start", None)
         if callable(start):
@@ -286,7 +290,8 @@ class _Lifecycle(Hook):  # type: ignore[misc]
         means = self._terms.means()
         seconds = time.perf_counter() - self._started
         with self.averaged():
-            self._events.on_epoch(runner.epoch, means, float(optimizer.param_groups[0]["lr"]), seconds)
+            lr = float(optimizer.param_groups[0]["lr"])
+            self._events.on_epoch(runner.epoch, means, lr, seconds, self._waited.seconds)
         self._events.save(state)
 
     def _check_parameters(self, step: int) -> None:
@@ -304,16 +309,16 @@ class _Lifecycle(Hook):  # type: ignore[misc]
 class _Ahead(DataLoader[Batch]):
     """Steps in the sampler's order on the device, their pictures loaded by the rowset's threads."""
 
-    def __init__(self, data: Rows, order: EpochOrder, cut: Cut, device: torch.device) -> None:
+    def __init__(self, data: Rows, order: EpochOrder, cut: Cut, device: torch.device, waited: Waited) -> None:
         # batch_size=None: the sampler yields whole batches, so mmengine's list-making collate never runs.
         super().__init__(data, batch_size=None, sampler=order, num_workers=0)
-        self._ours = data, cut, device
+        self._ours = data, cut, device, waited
 
     def __iter__(self) -> Any:
         # Asked for and let go: it draws a number from torch's generator, as it did when all records were made.
         super().__iter__()
-        data, cut, device = self._ours
-        return on_device(steps(self.sampler, cut, data.batches), device)
+        data, cut, device, waited = self._ours
+        return waited.each(on_device(steps(self.sampler, cut, data.batches), device))
 
 
 class _QuietRunner(Runner):  # type: ignore[misc]
@@ -379,11 +384,12 @@ def run_gradient_stage(
         _check_owned(stage)
     data = Rows(rowset)
     order = EpochOrder(stage, len(rowset), seed)
-    loader = _Ahead(data, order, Cut(stage, rowset.observed, ranks, accumulation), device)
+    waited = Waited()
+    loader = _Ahead(data, order, Cut(stage, rowset.observed, ranks, accumulation), device, waited)
     terms = Terms(stage.name, reads_every(device, ranks), ranks)
     optimizer = optimizer_of(stage, fused=device.type == "cuda")
     lifecycle = _Lifecycle(
-        stage, order, data, (seed, stage.name), device, events, resume, capture, restore, frozen, terms
+        stage, order, data, (seed, stage.name), device, events, resume, capture, restore, frozen, terms, waited
     )
     logging.getLogger("mmengine").setLevel(logging.ERROR)
     runner = _QuietRunner(

@@ -8,6 +8,7 @@ bit for any number of threads.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -42,6 +43,34 @@ def workers_of(asked: int | None, threads: int, side: int | None) -> int:
     if side is None or side < SMALL:
         return 0
     return min(MOST, max(0, usable_cores() - threads))
+
+
+class Waited:
+    """How long whoever takes things waited for the next one.
+
+    Attributes:
+        seconds: since :meth:`start`.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def start(self) -> None:
+        """Begin to count anew."""
+        self.seconds = 0.0
+
+    def each(self, things: Iterable[D]) -> Iterator[D]:
+        """The same things."""
+        coming = iter(things)
+        while True:
+            began = time.perf_counter()
+            try:
+                thing = next(coming)
+            except StopIteration:
+                return
+            finally:
+                self.seconds += time.perf_counter() - began
+            yield thing
 
 
 def loaded(batches: Iterable[tuple[D, Sequence[Load]]], workers: int) -> Iterator[tuple[D, list[Tensor]]]:

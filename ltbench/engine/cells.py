@@ -12,11 +12,11 @@ from typing import Any
 
 from ltbench.data.progress import SILENT
 from ltbench.engine.choose import choose_backbone
-from ltbench.engine.failures import MachineFault
+from ltbench.engine.failures import MachineFault, is_the_machines
 from ltbench.engine.how import SweepOptions
 from ltbench.engine.request import RunRequest
 from ltbench.engine.sweep_plan import PlanItem, SweepPlan
-from ltbench.plugin.errors import UserError
+from ltbench.plugin.errors import DiskFull, UserError
 from ltbench.plugin.manager import registry
 from ltbench.plugin.reading import one_line
 from ltbench.records.read import RECORD_NAME
@@ -187,11 +187,13 @@ def work(cell: Cell, plan: SweepPlan, options: SweepOptions, wait: float = 24 * 
         finished = run_one(request_of(cell, plan, options), SILENT, wait=wait)
     except RunBusyError as error:
         return CellResult(cell, "busy", time.monotonic() - started, reason=str(error))
-    except MachineFault as error:
+    except (MachineFault, DiskFull) as error:
         return CellResult(cell, "crashed", time.monotonic() - started, reason=str(error))
     except UserError as error:
         return CellResult(cell, "refused", time.monotonic() - started, reason=str(error))
     except Exception as error:  # whatever it is, it is this run's, and the others go on
+        if is_the_machines(error):
+            return CellResult(cell, "crashed", time.monotonic() - started, reason=str(MachineFault.of(error)))
         reason = f"{type(error).__name__}: {one_line(error)}"
         return CellResult(cell, "failed", time.monotonic() - started, reason=reason)
     path = finished.folder / RECORD_NAME

@@ -72,6 +72,7 @@ class Elsewhere:
             before=self._before,
             after=self._after,
             again=True,
+            at=book.machine,
         )
 
     def _recorded(self, cell: Cell) -> CellResult | None:

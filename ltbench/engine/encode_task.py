@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ltbench.backbones.encode_share import Encoded, SharedCache
+from ltbench.backbones.encode_share import Encoded, Part, SharedCache
 from ltbench.backbones.options import EncodeDtype
 from ltbench.backbones.registry import open_backbone
 from ltbench.backbones.released import bring_weights
@@ -70,16 +70,14 @@ def encode_task(request: EncodeRequest, root: DataRoot, reporter: Reporter = SIL
         offline=default_offline(),
     )
     data = open_data_set(request.task, root)
-    cache = SharedCache(root.cache / "features")
-    total = Encoded(0, 0, 0)
+    parts = []
     for label, view, views in _views(request, data):
         need_images(request.task, view)
-        found = cache.encode(
-            backbone, view.images, request.share, ids=view.ids, kind=request.kind, views=views, device=device,
-            reporter=reporter, workers=max(2, usable_cores() - request.threads), label=f"encoding {label} images",
-        )  # fmt: skip
-        total = Encoded(total.rows + found.rows, total.share + found.share, total.new + found.new)
-    return total
+        parts.append(Part(view.images, view.ids, views, f"encoding {label} images"))
+    return SharedCache(root.cache / "features").encode(
+        backbone, parts, request.share, kind=request.kind, device=device, reporter=reporter,
+        workers=max(2, usable_cores() - request.threads),
+    )  # fmt: skip
 
 
 def _views(request: EncodeRequest, data: DataSet) -> Iterator[tuple[str, TrainView | TestView, list[View]]]:

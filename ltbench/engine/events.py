@@ -14,10 +14,11 @@ class StageEvents:
 
     Attributes:
         on_step: called with the number of steps done (1 each time).
-        on_epoch: called with (epoch just finished, mean loss terms, learning rate, seconds).
+        on_epoch: called with (epoch just finished, mean loss terms, learning rate, seconds, those of them in which it
+            waited for its batches).
         save: called with the state after each epoch; the engine decides where it goes.
     """
 
     on_step: Callable[[int], None]
-    on_epoch: Callable[[int, dict[str, float], float, float], None]
+    on_epoch: Callable[[int, dict[str, float], float, float, float], None]
     save: Callable[[State], None]

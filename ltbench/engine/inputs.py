@@ -154,6 +154,14 @@ class Rowset:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    @property
+    def workers(self) -> int:
+        """Threads that load pictures ahead; 0 where there are none."""
+        return max(
+            (each.workers for each in (self.inputs, *self.further) if isinstance(each, ImageInputs | EncodedLive)),
+            default=0,
+        )
+
     def batch(self, rows: Rows, views: Views | None = None) -> Batch:
         """One batch, on the CPU but for features that are made here."""
         return self._batch(rows, [each.get(rows, drawn) for each, drawn in self._shown(views)])

@@ -28,6 +28,8 @@ from ltbench.method.extras import NotAskedFor
 from ltbench.tasks.views import TestView, TrainView
 
 PREDICT_ROWS = 256
+#: A stage that took more than so many seconds, and more than this share of them waited for pictures, says so.
+LONG, WAITS = 30.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -288,7 +290,10 @@ class Phase1:
         # A stage that rank 0 trains alone is no business of the others.
         ranks = self.setup.ranks if stage.parallel == "rows" else ALONE
 
-        def on_epoch(epoch: int, means: dict[str, float], lr: float, took: float) -> None:
+        spans: list[tuple[float, float]] = []
+
+        def on_epoch(epoch: int, means: dict[str, float], lr: float, took: float, waited: float) -> None:
+            spans.append((took, waited))
             decide = getattr(stage.module, "decisions", None)
             if callable(decide):
                 pairs = [(int(row), int(column)) for row, column in decide()]
@@ -297,7 +302,7 @@ class Phase1:
                 self.decisions.extend((row, column, epoch) for row, column in (merged if ranks.several else pairs))
             if not ranks.first:
                 return
-            log.write({"stage": stage.name, "epoch": epoch, "lr": lr, "seconds": took, **means})
+            log.write({"stage": stage.name, "epoch": epoch, "lr": lr, "seconds": took, "waited": waited, **means})
             if self.setup.after_epoch and number == len(self.stages) - 1:
                 with KeptRandomState():
                     for look in self.setup.after_epoch:
@@ -335,6 +340,10 @@ class Phase1:
                 restore=self.restore,
                 frozen=checkpoint.frozen_towers(self.setup.backbone, parameters.addresses(self.stages)),
             )
+        took, waited = (sum(span[number] for span in spans) for number in (0, 1))
+        if ranks.first and rowset.workers and took > LONG and waited > WAITS * took:
+            found = f"training {stage.name} waited for pictures in {100 * waited / took:.0f} % of {took:.0f} s"
+            self.setup.reporter.line(f"{found}; {rowset.workers} workers load them (--workers)")
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Take over the final state of a finished run, as :meth:`capture` gave it, in place of training.

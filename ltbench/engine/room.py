@@ -11,7 +11,7 @@ from ltbench.data.base import DataRoot
 from ltbench.data.getting.disk import SPARE, in_words
 from ltbench.engine.encoded import Encoded, begun
 from ltbench.engine.lacks import Lack
-from ltbench.plugin.errors import UserError
+from ltbench.plugin.errors import DiskFull
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ def check_rooms(rooms: Sequence[Room], whose: str) -> None:
         whose: what needs the room, for the error.
 
     Raises:
-        UserError: less is free on a disk than what all folders on it need, and some to spare.
+        DiskFull: less is free on a disk than what all folders on it need, and some to spare.
     """
     needed: dict[int, int] = {}
     for room in rooms:
         disk = _standing(room.folder).stat().st_dev
         needed[disk] = needed.get(disk, 0) + room.needed
         if room.needed and room.free < needed[disk] + SPARE:
-            raise UserError(
+            raise DiskFull(
                 f"{whose} needs {in_words(needed[disk])} on the disk of {room.folder}, "
                 f"where {in_words(room.free)} are free; nothing was downloaded",
                 "free some space, or name another disk: LTBENCH_CACHE=DIR, --data-root DIR",

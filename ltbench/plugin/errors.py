@@ -52,6 +52,10 @@ class PluginError(UserError):
     """A plugin that cannot be used: it raises on import, misspells a hook, or claims a taken name."""
 
 
+class DiskFull(UserError):
+    """A disk has no room for what is to be written; another machine's may have."""
+
+
 class Damaged(UserError):
     """A file whose bytes are not what they have to be.
 

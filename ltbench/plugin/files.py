@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import platformdirs
 
-from ltbench.plugin.errors import UserError
+from ltbench.plugin.errors import DiskFull, UserError
 from ltbench.plugin.system import new_file_mode, sync_folder
 
 _PREFIX, _SUFFIX = ".", ".tmp"
@@ -24,7 +24,7 @@ _LONG = {errno.ENAMETOOLONG}
 def explain_os_error(error: OSError, what: str) -> UserError:
     """Turn an operating-system error into one line with the next thing to do."""
     if error.errno in _FULL:
-        return UserError(f"the disk is full: {what} was not written, nothing already written was touched", "free space")
+        return DiskFull(f"the disk is full: {what} was not written, nothing already written was touched", "free space")
     if error.errno in _DENIED:
         return UserError(f"no permission to write {what}", _another_folder(error))
     if error.errno in _LONG:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from click.testing import CliRunner
 from filelock import FileLock
 
 from ltbench.backbones import encode_share
+from ltbench.backbones.encode import Encoder
 from ltbench.backbones.shards import ShardFolder, Share
 from ltbench.cli.root import cli
+from ltbench.data.base import DataRoot
 from ltbench.data.progress import SILENT
+from ltbench.engine.encode_task import EncodeRequest, encode_task
 from ltbench.engine.request import RunRequest
 from ltbench.engine.run import run_one
 from ltbench.plugin.errors import UserError
@@ -93,6 +97,50 @@ def test_a_writer_waits_for_shares_and_shares_for_none_of_theirs(tmp_path: Path)
     with folder.claimed(Share(1, 3), ["x", "y"]):
         assert len(said) == 2
     assert second.exists()
+
+
+def test_a_share_goes_to_its_end_while_another_is_at_a_later_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an array whose jobs begin one after the other; a run that wants to write waits, and holds nobody up."""
+    monkeypatch.setattr(encode_share, "BATCH", 4)
+    root, reached, go = DataRoot(cache=tmp_path), threading.Event(), threading.Event()
+    request = EncodeRequest(load_task("shapes-micro"), "tiny-clip", weights="random")
+    encode_as_before = Encoder.encode
+
+    def stopped(self: Encoder, *given: Any) -> None:
+        if threading.current_thread().name == "1/2" and given[-1] == "encoding training images":
+            reached.set()
+            assert go.wait(120)
+        encode_as_before(self, *given)
+
+    monkeypatch.setattr(Encoder, "encode", stopped)
+    new: dict[str, int] = {}
+
+    def share(text: str) -> threading.Thread:
+        def work() -> None:
+            new[text] = encode_task(replace(request, share=Share.parse(text)), root).new
+
+        thread = threading.Thread(target=work, name=text, daemon=True)
+        thread.start()
+        return thread
+
+    def write() -> None:
+        with folder.lock():
+            new["by others when it may write"] = sum(new.values())
+
+    first = share("1/2")
+    assert reached.wait(120)
+    (path,) = (tmp_path / "features").iterdir()
+    folder = ShardFolder(path, {}, SILENT)
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    share("2/2").join(120)
+    assert new.keys() == {"2/2"}
+    go.set()
+    first.join(120)
+    writer.join(120)
+    assert new["by others when it may write"] == new["1/2"] + new["2/2"] == len(rows(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/2/3", ""])

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from ltbench.cli import main
-from ltbench.engine.ahead import AHEAD, MOST, Load, loaded, workers_of
+from ltbench.engine import phase1
+from ltbench.engine.ahead import AHEAD, MOST, Load, Waited, loaded, workers_of
 
 RUN = ("run", "--task", "shapes-micro", "--weights", "random")
 SMALL = ("--backbone", "timm:test_resnet", "--image-size", "64")
@@ -25,6 +26,7 @@ def _logits(capfd: pytest.CaptureFixture[str], *args: str) -> str:
     code = main([*RUN, *args, "--json"])
     out, err = capfd.readouterr()
     assert code == 0, err
+    assert ("waited for pictures in " in err) == ("seed" in args[-1])
     (run,) = json.loads(out)
     assert run["reused"] is False
     return f"{run['record']['key']} {run['record']['logits']['sha256']}"
@@ -39,15 +41,40 @@ def _logits(capfd: pytest.CaptureFixture[str], *args: str) -> str:
     ids=["a trained tower", "a frozen tower that sees fresh views"],
 )
 def test_no_result_depends_on_the_number_of_threads(
-    capfd: pytest.CaptureFixture[str], tmp_path: Path, options: tuple[str, ...]
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
     found = {
         _logits(capfd, *options, *SHORT, "--workers", str(workers), "--out", str(tmp_path / str(workers)))
         for workers in (0, 1, 3)
     }
     assert len(found) == 1
+    monkeypatch.setattr(phase1, "LONG", 0.0)
+    monkeypatch.setattr(phase1, "WAITS", 0.0)
     other = _logits(capfd, *options, *SHORT, "--seed", "1", "--workers", "3", "--out", str(tmp_path / "seed"))
     assert other not in found
+    (log,) = (tmp_path / "seed").rglob("log.jsonl")
+    epochs = [json.loads(line) for line in log.read_text().splitlines()[:-1]]
+    assert len(epochs) == 2
+    assert all(0 < epoch["waited"] < epoch["seconds"] for epoch in epochs)
+
+
+def test_what_is_waited_for_is_counted_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("ltbench.engine.ahead.time.perf_counter", lambda: now[0])
+
+    def slow() -> Iterator[int]:
+        yield 0
+        now[0] += 2
+        yield 1
+
+    waited = Waited()
+    things = waited.each(slow())
+    assert next(things) == 0
+    now[0] += 50
+    assert list(things) == [1]
+    assert waited.seconds == 2
+    waited.start()
+    assert waited.seconds == 0
 
 
 def test_a_picture_that_cannot_be_loaded_is_named_in_one_line(

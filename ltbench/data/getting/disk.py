@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ltbench.data.base import DataRoot
-from ltbench.plugin.errors import UserError
+from ltbench.plugin.errors import DiskFull
 from ltbench.plugin.files import explain_os_error
 
 SPARE = 100_000_000
@@ -25,7 +25,7 @@ def writable(target: Path, hint: str) -> Iterator[None]:
         yield
     except OSError as error:
         explained = explain_os_error(error, str(error.filename or target))
-        raise UserError(explained.message, hint if error.errno in _DENIED else explained.hint) from error
+        raise type(explained)(explained.message, hint if error.errno in _DENIED else explained.hint) from error
 
 
 @contextmanager
@@ -52,13 +52,13 @@ def check_room(folder: Path, needed: int, what: str) -> None:
     """Refuse to begin what the disk cannot hold.
 
     Raises:
-        UserError: less than ``needed`` bytes, and some to spare, are free.
+        DiskFull: less than ``needed`` bytes, and some to spare, are free.
     """
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if free < needed + SPARE:
-        raise UserError(
+        raise DiskFull(
             f"{what} needs {in_words(needed)} on the disk of {folder}, where {in_words(free)} are free",
             "free some space, or name another disk: LTBENCH_CACHE=DIR, --data-root DIR",
         )

@@ -34,6 +34,7 @@ class Job:
         resources: what the job is to be granted.
         folder: of the sweep's book, from which another machine learns all of this; None where the job goes to a child
             of this process, which is given it.
+        avoid: machines that failed its runs before, as the executor calls them; one that can choose takes others.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Job:
     files: tuple[str, ...] = ()
     resources: Resources = DEFAULT
     folder: Path | None = None
+    avoid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,9 @@ class Executor(Protocol):
         ...
 
     def submit(self, jobs: Sequence[Job]) -> list[str]:
-        """Take jobs that need the same resources; one identity each, by which any process can ask for it.
+        """Take jobs that need the same resources and avoid the same machines; one identity each.
+
+        Any process can ask for a job by its identity.
 
         Raises:
             UserError: the executor cannot be reached, or refuses them.

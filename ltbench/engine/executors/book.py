@@ -30,6 +30,8 @@ from ltbench.tasks.registry import PinnedTask
 from ltbench.tasks.task import Fingerprints
 
 FOLDER: Final = "sweeps"
+#: Variable with the name of the node that a job runs on, as Slurm sets it.
+NODE: Final = "SLURMD_NODENAME"
 SCHEMA: Final = 1
 #: What jobs elsewhere are to be told of this process: where data lie, what is off limits, which plugins load.
 _TOLD: Final = ("LTBENCH_", "HF_HUB_OFFLINE")
@@ -176,7 +178,7 @@ class SweepBook:
             "reused": result.reused,
             "reason": result.reason,
             "record": None if result.record is None else str(result.record),
-            "machine": socket.gethostname(),
+            "machine": os.environ.get(NODE) or socket.gethostname(),
             "ended": time.time(),
         }
         write_sealed_json(self.folder / "told" / f"{number}.json", document)
@@ -200,6 +202,13 @@ class SweepBook:
         except (Damaged, OSError, KeyError, TypeError, ValueError):
             # It saves asking the store; the run is made again at worst, which finds its record.
             return None
+
+    def machine(self, cell: Cell) -> str:
+        """Where a run was made that a job has told of, as the cluster calls that machine; empty where none has."""
+        try:
+            return str(self._read(self.folder / "told" / f"{self._numbers[cell]}.json")["machine"])
+        except (Damaged, OSError, KeyError, TypeError):
+            return ""
 
     def _numbered(self, cells: Sequence[Cell]) -> tuple[int, ...]:
         return tuple(self._numbers[cell] for cell in cells)

@@ -11,9 +11,12 @@ from typing import Final
 
 from ltbench.engine.cells import Cell, CellResult
 from ltbench.engine.executors.base import Executor, Job, Seen
+from ltbench.engine.executors.resources import Resources
 
 #: Tells a run whose job is over and left no word of it: from the store, or the book; None where neither has any.
 Ask = Callable[[Job, Cell], CellResult | None]
+#: Tells on which machine a run was tried last; empty where nobody knows.
+At = Callable[[Cell], str]
 
 #: Seconds between two looks at an executor that cannot say by itself that a job has ended.
 EVERY: Final = 5.0
@@ -61,6 +64,7 @@ def drive(
     after: Callable[[Sequence[Job], Sequence[str]], None] = lambda jobs, ids: None,
     until_busy: bool = False,
     again: bool = False,
+    at: At = lambda cell: "",
     settles: float = SETTLES,
 ) -> Iterator[CellResult]:
     """Results of all runs as they come.
@@ -74,7 +78,9 @@ def drive(
         after: told of jobs that were, and what the executor calls them.
         until_busy: a run that another process makes is a result, ``busy``; else it is tried again until that one has
             ended.
-        again: a run that the machine failed (its disk is full) is tried once more, which may be on another one.
+        again: a run that the machine failed (its disk is full) is tried once more, on another one where the
+            executor can choose: what is submitted next would go first to the one that is free again.
+        at: tells which machine that was.
         settles: seconds for which what a job wrote may be on its way here.
     """
     waiting, flights, later = deque(groups), Flights(dict(flying or {})), list[Later]()
@@ -104,7 +110,8 @@ def drive(
                 result = results.get(cell)
                 if result is not None and result.status == "crashed" and again and cell not in died:
                     died.add(cell)
-                    waiting.append(_renamed(replace(job, cells=(cell,))))
+                    avoid = tuple(name for name in (at(cell),) if name)
+                    waiting.append(_renamed(replace(job, cells=(cell,), avoid=avoid)))
                 elif result is None and cell in died:
                     why = "its process died twice" if seen.why in ("", "its process died") else f"{seen.why}, twice"
                     yield CellResult(cell, "crashed", 0.0, reason=why)
@@ -134,13 +141,17 @@ def _send(
     room = min(rooms) - len(flights.jobs) if rooms else len(waiting)
     while waiting and room > 0:
         jobs = [waiting.popleft()]
-        while waiting and len(jobs) < room and waiting[0].resources == jobs[0].resources:
+        while waiting and len(jobs) < room and _kind(waiting[0]) == _kind(jobs[0]):
             jobs.append(waiting.popleft())
         before(jobs)
         ids = executor.submit(jobs)
         after(jobs, ids)
         flights.jobs.update(zip(ids, jobs, strict=True))
         room -= len(jobs)
+
+
+def _kind(job: Job) -> tuple[Resources, tuple[str, ...]]:
+    return job.resources, job.avoid
 
 
 def _results(job: Job, seen: Seen, ask: Ask) -> dict[Cell, CellResult]:

@@ -10,6 +10,7 @@ import math
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -100,16 +101,19 @@ class SlurmExecutor:
             executor = submitit.SlurmExecutor(folder=self._logs, max_num_timeout=_RENEWALS)
         except RuntimeError as error:
             raise _no_slurm(one_line(error)) from error
-        executor.update_parameters(**self._parameters(jobs[0].resources, len(jobs)))
+        executor.update_parameters(**self._parameters(jobs[0].resources, len(jobs), jobs[0].avoid))
         calls = [RunJob(_folder(job), job.name) for job in jobs]
         try:
             with executor.batch():
                 made = [executor.submit(call) for call in calls]
         except (utils.FailedJobError, utils.FailedSubmissionError, subprocess.SubprocessError, OSError) as error:
+            if jobs[0].avoid:
+                # No other node could take them, or none has this name.
+                return self._submit([replace(job, avoid=()) for job in jobs])
             raise UserError(f"Slurm refused the jobs: {one_line(error)}", "mend the resources file") from error
         return [str(job.job_id) for job in made]
 
-    def _parameters(self, resources: Resources, count: int) -> dict[str, Any]:
+    def _parameters(self, resources: Resources, count: int, avoid: Sequence[str] = ()) -> dict[str, Any]:
         cpus = resources.cpus or self._threads
         found: dict[str, Any] = {
             "job_name": "ltbench",
@@ -131,6 +135,8 @@ class SlurmExecutor:
         if resources.memory:
             # Not as submitit's own parameter, which takes whole gigabytes.
             more["mem"] = f"{resources.memory // 2**20}M"
+        if avoid:
+            mine["exclude"] = ",".join(filter(None, [mine.get("exclude"), *avoid]))
         return {**found, **mine, "additional_parameters": more}
 
     def look(self, ids: Sequence[str]) -> dict[str, Seen]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
+import time
 
+import pytest
+from PIL import Image
 from small_web import Web
 from toy_pieces import FILES, TEST, TRAIN, home, photograph, prepare
 
+from ltbench.data import known_hashes
 from ltbench.data.base import DataRoot, DataSet, FileImages, Labels, Part
 from ltbench.data.getting.check import Opened, check
 from ltbench.data.getting.fetch import fetch
@@ -88,3 +94,41 @@ def test_nothing_here_is_a_fault_for_each_thing(web: Web, root: DataRoot, needs:
     assert faults[1].startswith("train.tar is not here (images, lists/train.txt missing in ")
     assert faults[3:] == ["the toy set is not here", "line 3 is bad"]
     assert web.asked == []
+
+
+def test_bytes_that_changed_behind_size_and_time_stamp_are_found(
+    root: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs go by what was noted when a photograph was hashed; contents are compared with it here."""
+    monkeypatch.setenv("LTBENCH_CACHE", str(root.cache))
+    monkeypatch.setattr(known_hashes, "WORTH", 1)
+
+    def another_process() -> DataSet:
+        known_hashes.remember()
+        monkeypatch.setattr(known_hashes, "_folders", {})
+        return open_toy(root)
+
+    def faults() -> list[str]:
+        return check(Needs("toy-task", (), ()), [Opened("toy", another_process, ("train",))], root).faults
+
+    content = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(content, "BMP")
+    red = content.getvalue()
+    path = home(root) / "images" / "000.jpg"
+    for name, data in (("lists/train.txt", b"000\n"), ("images/000.jpg", red)):
+        (home(root) / name).parent.mkdir(parents=True, exist_ok=True)
+        (home(root) / name).write_bytes(data)
+    then = int(time.time() - 60) * 10**9
+    os.utime(path, ns=(then, then))
+    assert another_process().part("train").images.sha256(0) == hashlib.sha256(red).hexdigest()
+    assert faults() == []
+    other = red[:-1] + bytes([red[-1] ^ 255])
+    path.write_bytes(other)
+    os.utime(path, ns=(then, then))
+    assert another_process().part("train").images.sha256(0) == hashlib.sha256(red).hexdigest()
+    assert faults() == [
+        "TOY/images/000.jpg has other bytes than when it was hashed, with the same size and time stamp; touch it"
+    ]
+    path.touch()
+    assert another_process().part("train").images.sha256(0) == hashlib.sha256(other).hexdigest()
+    assert faults() == []

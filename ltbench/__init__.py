@@ -10,6 +10,7 @@ The public API in one screen; everything is imported on first use, so ``import l
     done[0].record.scores["mAP"]["total"]
     ltbench.leaderboard("ltbench-runs", "shapes-lt")  # a pandas frame, one row a metric and subset
     ltbench.predict(done[0], ["photo.jpg"])           # a pandas frame, one row a picture
+    ltbench.recommend("shapes-lt").verdict            # which method to use, in sentences
 
 :func:`sweep` runs many, :func:`compare` sets two rows against each other, :func:`verify` scores records again.
 """
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         load_task,
         methods,
         predict,
+        recommend,
         run,
         sweep,
         tasks,
@@ -42,6 +44,7 @@ __all__ = [
     "load_task",
     "methods",
     "predict",
+    "recommend",
     "run",
     "sweep",
     "tasks",

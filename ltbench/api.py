@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.plugin.manager import registry
+from ltbench.recommending import recommend as recommend
 
 if TYPE_CHECKING:
     import pandas as pd

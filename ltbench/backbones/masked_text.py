@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ltbench.backbones.base import TextTower
 from ltbench.backbones.options import EncodeDtype
 from ltbench.backbones.precision import arithmetic
-from ltbench.backbones.tokens import end_positions, names_that_do_not_fit
+from ltbench.backbones.tokens import end_positions, length_up_to, names_that_do_not_fit
 
 Pool = Callable[[Any, Tensor], Tensor]
 
@@ -121,9 +121,7 @@ class MaskedTextTower(TextTower):
         """What the encoder gives, and the mask [n, length]."""
         if embeddings.shape[1] > self.context_length:
             raise ValueError(f"prompts of {embeddings.shape[1]} tokens exceed the context of {self.context_length}")
-        length = int(ends.max()) + 1
-        if length > embeddings.shape[1]:
-            raise ValueError(f"end-of-text position {length - 1} lies outside of {embeddings.shape[1]} tokens")
+        length = length_up_to(ends, embeddings)
         mask = (torch.arange(length, device=ends.device) <= ends[:, None]).long()
         with arithmetic(self.dtype, embeddings.device):
             return self.encoder(inputs_embeds=embeddings[:, :length], attention_mask=mask), mask

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ltbench.backbones.base import TextTower
 from ltbench.backbones.options import EncodeDtype
 from ltbench.backbones.precision import arithmetic, cast_matrices
-from ltbench.backbones.tokens import names_that_do_not_fit
+from ltbench.backbones.tokens import length_up_to, names_that_do_not_fit
 
 
 def text_part(model: nn.Module) -> nn.Module | None:
@@ -123,7 +123,7 @@ class ClipTextTower(OpenClipTextTower):
         """
         x = self._hidden(embeddings, ends)
         # The layer norm works on each token alone, so that only the one that is read needs it.
-        return self._projected(x[torch.arange(len(x), device=x.device), ends])
+        return self._projected(x[torch.arange(x.shape[0], device=x.device), ends])
 
     @property
     def shares(self) -> bool:
@@ -139,7 +139,9 @@ class ClipTextTower(OpenClipTextTower):
         Raises:
             ValueError: see :meth:`encode_embeddings`.
         """
-        count, alike = len(embeddings), min(alike, int(ends.min()))
+        count = len(embeddings)
+        # A traced program cannot look at the ends; what it computes is the same.
+        alike = 0 if torch.compiler.is_compiling() else min(alike, int(ends.min()))
         if not self.shares or count < 2 or alike < 2:
             return self.encode_embeddings(embeddings, ends)
         x = self._placed(embeddings, ends)
@@ -183,9 +185,7 @@ class ClipTextTower(OpenClipTextTower):
         """Embeddings up to the last end [n, length, width], with their positions added."""
         if embeddings.shape[1] > self.context_length:
             raise ValueError(f"prompts of {embeddings.shape[1]} tokens exceed the context of {self.context_length}")
-        length = int(ends.max()) + 1
-        if length > embeddings.shape[1]:
-            raise ValueError(f"end-of-text position {length - 1} lies outside of {embeddings.shape[1]} tokens")
+        length = length_up_to(ends, embeddings)
         return embeddings[:, :length] + self.positional_embedding[:length].to(embeddings.dtype)
 
     def _blocks(self) -> nn.Module:

@@ -102,6 +102,27 @@ def end_positions(tokens: Tensor, end: int, padding: int) -> Tensor:
     return positions
 
 
+def length_up_to(ends: Tensor, embeddings: Tensor) -> int:
+    """How many tokens stand up to the last of some ends.
+
+    A program that ``torch.export`` traces holds no numbers to look at: it takes all tokens, of which those behind the
+    last end change nothing in a tower that asks.
+
+    Args:
+        ends: positions of end-of-text tokens, int64 [n].
+        embeddings: [n, length, width].
+
+    Raises:
+        ValueError: an end lies outside of the tokens.
+    """
+    if torch.compiler.is_compiling():
+        return embeddings.shape[1]
+    length = int(ends.max()) + 1
+    if length > embeddings.shape[1]:
+        raise ValueError(f"end-of-text position {length - 1} lies outside of {embeddings.shape[1]} tokens")
+    return length
+
+
 def names_that_do_not_fit(tokenizer: Any, names: Sequence[str], context_length: int, starts: int) -> dict[str, str]:
     """Names that a tokenizer cuts off, or that hold words without a token of their own, with the reason.
 

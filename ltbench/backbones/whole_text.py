@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ltbench.backbones.options import EncodeDtype
 from ltbench.backbones.precision import arithmetic
 from ltbench.backbones.text import OpenClipTextTower, project
-from ltbench.backbones.tokens import end_positions, names_that_do_not_fit
+from ltbench.backbones.tokens import end_positions, length_up_to, names_that_do_not_fit
 
 _READ: Final = ("first", "last", "argmax", "eos")
 
@@ -99,13 +99,12 @@ class WholeTextTower(OpenClipTextTower):
         """Embeddings [n, context_length, width] with padding behind each end; whether a place is text, bool [n, L]."""
         if embeddings.shape[1] > self.context_length:
             raise ValueError(f"prompts of {embeddings.shape[1]} tokens exceed the context of {self.context_length}")
-        if int(ends.max()) >= embeddings.shape[1]:
-            raise ValueError(f"end-of-text position {int(ends.max())} lies outside of {embeddings.shape[1]} tokens")
+        length_up_to(ends, embeddings)  # Raises.
         filler = torch.tensor([[self.padding]], device=embeddings.device)
         with torch.no_grad():
             blank = self.embed_tokens(filler).to(embeddings)
         missing = self.context_length - embeddings.shape[1]
-        whole = torch.cat([embeddings, blank.expand(len(embeddings), missing, -1)], dim=1)
+        whole = torch.cat([embeddings, blank.expand(embeddings.shape[0], missing, -1)], dim=1)
         text = torch.arange(self.context_length, device=ends.device) <= ends[:, None]
         return torch.where(text[:, :, None], whole, blank), text
 
@@ -114,7 +113,7 @@ class WholeTextTower(OpenClipTextTower):
         part = self.part
         x, text = self._filled(embeddings, ends)
         if self._class_token:
-            x = torch.cat([x, part.cls_emb.to(x).expand(len(x), 1, -1)], dim=1)
+            x = torch.cat([x, part.cls_emb.to(x).expand(x.shape[0], 1, -1)], dim=1)
         length = x.shape[1]
         mask: Tensor | None = part.attn_mask
         mask = None if mask is None else mask[:length, :length].to(x.dtype)
@@ -134,7 +133,7 @@ class WholeTextTower(OpenClipTextTower):
         elif self._pool == "first":
             read = hidden[:, 0]
         else:
-            read = hidden[torch.arange(len(hidden), device=hidden.device), ends]
+            read = hidden[torch.arange(hidden.shape[0], device=hidden.device), ends]
         return self._projected(read)
 
     def _each(self, hidden: Tensor, ends: Tensor) -> Tensor:

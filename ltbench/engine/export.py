@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import io
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,11 +27,13 @@ from ltbench.engine.calibrate import judged_rows
 from ltbench.engine.predict import Predictor, open_run
 from ltbench.method import Batch
 from ltbench.metrics.thresholds import Rule
-from ltbench.nn import PromptClassifier, PromptLearner
+from ltbench.nn import ConditionalPrompts, PromptClassifier, PromptLearner
+from ltbench.plugin.blame import place_of
 from ltbench.plugin.errors import DataMissing, UnknownName, UserError
 from ltbench.plugin.files import write_with
 from ltbench.plugin.reading import one_line
 from ltbench.records.logits import read_logits
+from ltbench.records.read import load_record
 from ltbench.tasks.protocols import fingerprint
 from ltbench.tasks.registry import load_task, open_data_set
 from ltbench.tasks.views import TestView, open_test
@@ -104,6 +109,11 @@ def export(
     Raises:
         UserError: the run cannot be built again, torch cannot export it, or the program gives other logits.
     """
+    if features is None and "image" not in load_record(record).backbone.offers:
+        raise UserError(
+            "the run is on features that were computed elsewhere; some are needed to check the program",
+            "--features FILE.npz",
+        )
     predictor = open_run(record, weights=weights, device="cpu", features=features)
     setup = predictor.setup
     needs = setup.method.needs()
@@ -113,11 +123,14 @@ def export(
         reporter.line("exporting")
         try:
             batch = torch.export.Dim("batch", min=1, max=4096)
-            with _texts_kept(whole, example):
+            with _texts_kept(whole, example), _quiet():
                 program = torch.export.export(whole, (example,), dynamic_shapes=({0: batch},), strict=False)
         except Exception as error:  # of torch's tracing, whatever a method does that it cannot follow
+            name, place = predictor.record.method.name, place_of(error)
+            where = f" at {place}" if place else ""
             raise UserError(
-                f"torch cannot export {predictor.record.method.name} ({type(error).__name__}: {one_line(error)[:160]})",
+                f"torch cannot export {name}: it does not follow what it does{where} "
+                f"({type(error).__name__}: {one_line(error)[:160]})",
                 "ltbench predict, which needs no export",
             ) from error
         inputs, expected, checked = _known(predictor, record.parent, data_root)
@@ -137,29 +150,68 @@ def export(
 
 
 @contextmanager
-def _texts_kept(whole: Whole, example: Tensor) -> Iterator[None]:
-    """Features of learned prompts as numbers: they are the same for all images, and the program needs no text tower."""
-    prompted = [part for part in whole.module.modules() if isinstance(part, PromptLearner | PromptClassifier)]
-    kept: dict[int, Tensor] = {}
-
-    def keeping(part: PromptLearner | PromptClassifier) -> Callable[..., Tensor]:
-        compute = part.class_features
-
-        def class_features(*args: Any, **how: Any) -> Tensor:
-            if id(part) not in kept:
-                kept[id(part)] = compute(*args, **how)
-            return kept[id(part)]
-
-        return class_features
-
+def _quiet() -> Iterator[None]:
+    """Where torch cannot follow a method it prints the whole program so far; the error that it raises says enough."""
+    log = logging.getLogger("torch")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     try:
-        for part in prompted:
-            part.class_features = keeping(part)  # type: ignore[method-assign]
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        log.setLevel(level)
+
+
+@contextmanager
+def _texts_kept(whole: Whole, example: Tensor) -> Iterator[None]:
+    """What is the same for all images as numbers, so that the program needs no text tower: features of learned prompts,
+    and whatever else a module gives that is called without an input.
+
+    Prompts that an image changes go through the tower image by image; of these, the part that no image changes.
+    """
+    kept: dict[tuple[int, str], Any] = {}
+
+    def keeping(part: nn.Module, name: str) -> Callable[..., Any]:
+        compute = getattr(part, name)
+
+        def known(*args: Any, **how: Any) -> Any:
+            if name == "forward" and (args or how):
+                return compute(*args, **how)
+            if (id(part), name) not in kept:
+                kept[id(part), name] = compute(*args, **how)
+            return kept[id(part), name]
+
+        return known
+
+    parts = list(whole.module.modules())
+    constant: list[tuple[nn.Module, str]] = [
+        (part, "class_features") for part in parts if isinstance(part, PromptLearner | PromptClassifier)
+    ]
+    constant += [(part, "forward") for part in parts if _takes_nothing(part)]
+    conditional = [part for part in parts if isinstance(part, ConditionalPrompts)]
+    chunks = [part.chunk for part in conditional]
+    try:
+        for part, name in constant:
+            setattr(part, name, keeping(part, name))
+        for prompts in conditional:
+            # A number of images that is not known yet cannot be cut into chunks.
+            prompts.chunk = None
         whole(example)
         yield
     finally:
-        for part in prompted:
-            del part.class_features
+        for part, name in constant:
+            delattr(part, name)
+        for prompts, chunk in zip(conditional, chunks, strict=True):
+            prompts.chunk = chunk
+
+
+def _takes_nothing(part: nn.Module) -> bool:
+    """Whether a module can be called without an input."""
+    try:
+        inspect.signature(part.forward).bind()
+    except TypeError:
+        return False
+    return True
 
 
 def _example(backbone: Backbone) -> Tensor:

@@ -157,7 +157,12 @@ def tune(
         ) from error
     scored = [trial for trial in done if trial.score is not None]
     if not scored:
-        raise UserError(f"none of {trials} trials of {request.method} completed", "read trials.json below --out")
+        last = done[-1]
+        why = f"{last.status}: {last.reason}" if last.reason else last.status
+        limit = f" of {seconds_per_trial:g} s" if last.status == "timeout" else ""
+        raise UserError(
+            f"none of {trials} trials of {request.method} completed ({why}{limit})", "read trials.json below --out"
+        )
     best = max(scored, key=lambda trial: (trial.score or 0.0, -trial.number))
     return TuneReport(
         tuple(done), best, folder / SEARCH_RECORD, _write_preset(request, resolved, best, len(done), folder)

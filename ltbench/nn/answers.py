@@ -19,7 +19,7 @@ def log_softmax(logits: Tensor) -> Tensor:
     alone has p = 1 everywhere.
     """
     values = logits.float()
-    if values.shape[1] < 2 or not len(values):
+    if values.shape[1] < 2 or values.shape[0] == 0:
         return torch.zeros_like(values)
     top, leader = values.max(dim=1, keepdim=True)
     shares = (values - top).exp()

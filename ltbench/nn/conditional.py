@@ -79,12 +79,15 @@ class ConditionalPrompts(nn.Module):
         shifts, tower = self._shifts(conditions), self.prompts.tower
         count = len(base)
         # Without gradients nothing but the features is kept, so that embeddings need not exist for all rows at once.
-        rows = len(shifts) if self.chunk is None or torch.is_grad_enabled() else max(1, self.chunk // count)
+        if self.chunk is None or torch.is_grad_enabled():
+            parts: Sequence[Tensor] = [shifts]
+        else:
+            parts = torch.split(shifts, max(1, self.chunk // count))
         found = [
-            encode_in_chunks(tower, self._shifted(base, part).flatten(0, 1), ends.repeat(len(part)), self.chunk)
-            for part in torch.split(shifts, max(1, rows))
+            encode_in_chunks(tower, self._shifted(base, part).flatten(0, 1), ends.repeat(part.shape[0]), self.chunk)
+            for part in parts
         ]
-        return normalize(torch.cat(found), dim=-1).reshape(len(shifts), count, -1)
+        return normalize(torch.cat(found), dim=-1).reshape(shifts.shape[0], count, -1)
 
     def set_classes(self, names: Sequence[str]) -> None:
         """Put the context in front of other class names; see :meth:`PromptLearner.set_classes`."""
@@ -101,7 +104,7 @@ class ConditionalPrompts(nn.Module):
         """Embeddings [n, C, length, W] of prompts [C, length, W] with a shifted context."""
         first, size = self.prompts.tower.starts, self.prompts.context_tokens
         context = base[None, :, first : first + size] + shifts
-        start, tail = (part.expand(len(shifts), -1, -1, -1) for part in (base[:, :first], base[:, first + size :]))
+        start, tail = (part.expand(shifts.shape[0], -1, -1, -1) for part in (base[:, :first], base[:, first + size :]))
         return torch.cat([start, context, tail], dim=2)
 
 

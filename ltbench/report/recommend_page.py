@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ltbench.report.head_to_head import HeadToHead, head_to_head
 from ltbench.report.pairs import at_hand, read_checked, truth_of
-from ltbench.report.recommendation import Choice, Recommendation, caveats, predict_command, sentences
+from ltbench.report.recommendation import Choice, Recommendation, caveats, predict_command
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -134,7 +134,7 @@ def render_page(answer: Recommendation, differing: Differences | None = None) ->
         classes = sorted(known, key=lambda gap: -abs(gap.value or 0.0))[:10]
     return environment.get_template("recommendation.html.j2").render(
         answer=answer,
-        verdict=list(sentences(answer)),
+        verdict=answer.verdict,
         caveats=list(caveats(answer)),
         command=predict_command(answer),
         differing=differing,

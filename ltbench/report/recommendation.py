@@ -104,6 +104,8 @@ class Recommendation:
         notes: whatever else a reader has to know, one sentence each.
         run: folder of the run to predict with.
         has_thresholds: it keeps what thresholds of classes follow from.
+        report: where the HTML page lies; None where none was written.
+        seconds: that all of it took.
     """
 
     address: str
@@ -118,6 +120,13 @@ class Recommendation:
     cut: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     has_thresholds: bool = False
+    report: Path | None = None
+    seconds: float = 0.0
+
+    @property
+    def verdict(self) -> list[str]:
+        """What to use, what is sure and what is not, what is cheaper, what more labels would bring: sentences."""
+        return list(sentences(self))
 
     @property
     def best(self) -> Choice:
@@ -157,7 +166,7 @@ class Recommendation:
             "curve_of": self.learner or None,
             "cut": list(self.cut),
             "notes": list(self.notes),
-            "verdict": list(sentences(self)),
+            "verdict": self.verdict,
             "run": str(self.run),
             "predict": predict_command(self),
         }

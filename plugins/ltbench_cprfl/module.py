@@ -97,7 +97,7 @@ class PromptedRegions(nn.Module):
     def forward(self, regions: Tensor) -> Tensor:
         """Logits float32 [n, C] of regions [n, L, R]."""
         prompts = self.prompt(self.texts)
-        shown = prompts.expand(len(regions), -1, -1)
+        shown = prompts.expand(regions.shape[0], -1, -1)
         refined = self.blocks(torch.cat([self.place(regions), shown], dim=1))[:, -len(prompts) :]
         if self.paths == "prompts":
             refined = refined.detach()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import ltbench
 from ltbench.engine import recommend as engine
 from ltbench.engine.tune import Trial
 from ltbench.tasks.views import truth
@@ -102,6 +103,13 @@ def test_the_best_is_named_a_spoiled_method_is_last_and_a_second_call_repeats_no
     assert "Use local.good: mAP" in table.out
     assert max(map(len, table.out.splitlines()[:12])) <= 80
     assert table.out.splitlines()[-1].startswith("Predict: ltbench predict --run ltbench-runs/mine/local.good/")
+    # So does Python, which the command calls.
+    found_out = ltbench.recommend("mine", methods=["good.py", "spoiled.py"], trials=2, seeds=[0, 1], report="own.html")
+    assert sorted(Path("ltbench-runs").rglob("record.json")) == records
+    assert found_out.verdict == answer["verdict"]
+    assert (found_out.best.label, found_out.run) == ("local.good", Path(answer["run"]))
+    assert found_out.report == Path("own.html")
+    assert found_out.report.is_file()
     # The command that it ends with works, without the task's data, and decides by thresholds.
     (mine / "labels.csv").unlink()
     words = answer["predict"].replace("FEATURES.npz", "features.npz").split()

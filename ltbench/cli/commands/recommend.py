@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -69,9 +68,7 @@ OPTIONS = [
 
 @click.command()
 @stack(OPTIONS)
-def recommend(
-    address: str, budget: str | None, report: Path | None, offline: bool, as_json: bool, **options: Any
-) -> None:
+def recommend(address: str, offline: bool, as_json: bool, **options: Any) -> None:
     """Find out which method to use for a task.
 
     Each method is tuned by the same number of trials on validation rows, then trained with several seeds; test labels
@@ -79,49 +76,35 @@ def recommend(
     """
     from ltbench.cli.output import print_json
     from ltbench.cli.reporting import reporter
+    from ltbench.recommending import recommend as find_out
     from ltbench.tasks.registry import resolve
 
     go_offline(offline)
-    from ltbench.engine.budget import parse_budget
-
-    seconds = None if budget is None else parse_budget(budget)
     tasks = resolve(address)
     if len(tasks) > 1:
         raise UserError(f"{address} stands for {len(tasks)} settings", f"--task {tasks[0].address}")
-    if options["backbone"] is not None:
-        from ltbench.backbones.registry import find_backbone
-
-        find_backbone(options["backbone"])
-    from ltbench.cli.recommending import answer_of, write_report
-    from ltbench.engine.recommend import Wish
-    from ltbench.engine.recommend import recommend as find_out
-
-    says = reporter()
-    outcome = find_out(Wish(task=tasks[0], budget=seconds, **options), says)
-    answer = answer_of(outcome)
-    place = write_report(outcome, answer, report)
+    answer = find_out(tasks[0], reporter=reporter(), **options)
     if as_json:
-        print_json({**answer.document(), "report": str(place), "seconds": round(outcome.seconds, 1)})
+        print_json({**answer.document(), "report": str(answer.report), "seconds": round(answer.seconds, 1)})
         return
-    _print(answer, outcome.seconds, place)
+    _print(answer)
 
 
-def _print(answer: Recommendation, took: float, report: Path) -> None:
+def _print(answer: Recommendation) -> None:
     from ltbench.cli.output import Column, fold, print_table, seconds
-    from ltbench.report.recommendation import caveats, predict_command, sentences
+    from ltbench.report.recommendation import caveats, predict_command
 
     rows = []
     for one in answer.choices:
         pair = one.behind
-        ends = "" if pair is None or pair.low is None or pair.high is None else f"[{pair.low:.2f}, {pair.high:.2f}]"
-        gap = "" if pair is None else f"{pair.value:.2f}"
-        rows.append([one.label, one.mean, gap, ends, one.said, "" if one.seconds is None else seconds(one.seconds)])
+        ends = "" if pair is None or pair.low is None or pair.high is None else f" [{pair.low:.2f}, {pair.high:.2f}]"
+        gap = "" if pair is None else f"{pair.value:.2f}{ends}"
+        rows.append([one.label, one.mean, gap, one.said, "" if one.seconds is None else seconds(one.seconds)])
     print_table(
         [
             Column("method", whole=True),
             Column(answer.metric, right=True, whole=True),
-            Column("behind", right=True),
-            Column("95 %", right=True, whole=True),
+            Column("behind, 95 %", right=True, whole=True),
             "verdict",
             Column("training", right=True),
         ],
@@ -129,10 +112,10 @@ def _print(answer: Recommendation, took: float, report: Path) -> None:
         f"{answer.address}, {answer.encoder}: {answer.metric} in %",
     )
     say()
-    for line in sentences(answer):
+    for line in answer.verdict:
         say(fold(line))
     say()
     for line in caveats(answer):
         say(fold(f"Note: {line}"))
-    say(f"Took {seconds(took)}. Report: {report}")
+    say(f"Took {seconds(answer.seconds)}. Report: {answer.report}")
     say(f"Predict: {predict_command(answer)}")

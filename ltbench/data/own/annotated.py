@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from ltbench.data.own.class_names import name_problem
 from ltbench.data.own.file_paths import FilePaths
-from ltbench.data.own.pictures import SUFFIXES
+from ltbench.data.own.pictures import pictures_below
 from ltbench.data.own.table import PARTS, Row, Shape, Table, read_table
 from ltbench.data.own.text import text_of
 from ltbench.plugin.errors import Damaged, UserError
@@ -236,9 +236,13 @@ def _folders(path: Path, paths: FilePaths) -> Table:
     table = Table(path.name)
     if not path.is_dir():
         raise UserError(f"{path} is no folder", "--format folder --images DIR")
-    pictures = [
-        each.relative_to(path) for each in sorted(path.rglob("*")) if each.suffix.lower() in SUFFIXES and each.is_file()
-    ]
+    inside, others = pictures_below(path)
+    pictures = [each.relative_to(path) for each in inside]
+    if others:
+        first = others[0].relative_to(path).as_posix()
+        table.notes.append(
+            f"{len(others)} file{'s' if len(others) > 1 else ''} without a picture left out (first: {first})"
+        )
     tops = {each.parts[0] for each in pictures if len(each.parts) > 1}
     split = bool(tops) and all(top.lower() in _FOLDERS for top in tops)
     for each in pictures:

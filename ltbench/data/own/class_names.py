@@ -46,6 +46,8 @@ def name_problem(name: str) -> str:
         return "'*' is no class; in the column unknown it stands for all classes that are not named"
     if name.casefold() in _NOTHING:
         return f"label {name!r} is what programs write for an empty cell, not a class; leave the cell empty"
+    if len(name) > 1 and name[0] in "'\"`" and name[-1] == name[0]:
+        return f"label {shown(name)} stands in quotes; take them away"
     if holds_path(name):
         return f"label {name!r} reads like a file path, which no record may hold; give it a name of words"
     if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name):

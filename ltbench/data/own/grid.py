@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from ltbench.plugin.errors import UserError
 
 _DELIMITERS: Final = (",", ";", "\t")
 _EXCEL: Final = (".xlsx", ".xlsm", ".xls", ".ods")
+#: What Excel is told in a first line of its own.
+_SAID: Final = re.compile(r"sep=(?P<sign>[,;\t])(?=\r?\n)", re.I)
 _PARQUET: Final = (".parquet", ".pq")
 
 
@@ -48,7 +51,16 @@ def read_grid(path: Path) -> Grid:
         notes: list[str] = []
     else:
         text = text_of(path)
-        delimiter = _delimiter(text)
+        if text.lstrip()[:1] == "{":
+            raise UserError(
+                f"{path.name} holds JSON, one object a line or several",
+                "save it as CSV, e.g. pandas.read_json(FILE, lines=True).to_csv(…), or name COCO's file .json",
+            )
+        said = _SAID.match(text)
+        delimiter = said["sign"] if said else _delimiter(text)
+        if said:
+            # The line stays, empty: numbers of lines are those of the file.
+            text = text[said.end() :]
         notes = [] if delimiter == "," else [f"columns of {path.name} are separated by {_shown(delimiter)}"]
         cells = _csv(path.name, text, delimiter)
         first = next(cells, None)

@@ -19,6 +19,9 @@ SUFFIXES: Final = frozenset(
     {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 )
 
+#: Folders with small copies and notes of systems, which archives and network drives bring along.
+_MACHINES: Final = frozenset({"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN"})
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -83,7 +86,7 @@ def find_pictures(given: Sequence[Path]) -> Found:
     problems: list[UserError] = []
     for path in given:
         if path.is_dir():
-            inside, others = _sorted_out(path)
+            inside, others = pictures_below(path)
             if not inside:
                 problems.append(UserError(f"folder {path} has no images{_of(others)}", f"ls {path}"))
             left_out.extend(others)
@@ -98,12 +101,12 @@ def find_pictures(given: Sequence[Path]) -> Found:
     return Found(list(found.values()), left_out, problems)
 
 
-def _sorted_out(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Pictures in a folder, and other files."""
+def pictures_below(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Pictures in a folder at any depth, sorted, and other files; what is hidden, or a machine's own, is neither."""
     pictures: list[Path] = []
     others: list[Path] = []
     for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        hidden = any(part.startswith(".") or part in _MACHINES for part in path.relative_to(folder).parts)
         if hidden or not path.is_file():
             continue
         kept = path.suffix.lower() in SUFFIXES or looks_like_picture(path)

@@ -23,9 +23,9 @@ PARTS = ("train", "val", "test")
 #: Other words for the parts.
 _PARTS: Final = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 Minus = Literal["absent", "unknown"]
-_ONE: Final = frozenset({"1", "1.0", "+1", "true", "yes"})
-_ZERO: Final = frozenset({"0", "0.0", "false", "no"})
-_MINUS: Final = frozenset({"-1", "-1.0"})
+_ONE: Final = frozenset({"1", "1.0", "1,0", "+1", "true", "yes"})
+_ZERO: Final = frozenset({"0", "0.0", "0,0", "false", "no"})
+_MINUS: Final = frozenset({"-1", "-1.0", "-1,0"})
 
 
 @dataclass(frozen=True)

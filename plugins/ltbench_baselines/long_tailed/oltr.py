@@ -30,6 +30,9 @@ from ltbench.method import (
 from ltbench.nn import LinearHead, ModulatedAttention, ShuffleSampler
 from ltbench.plugin import UserError
 
+#: Of ``torch.cdist``: its default.
+_EITHER = "use_mm_for_euclid_dist_if_necessary"
+
 
 class MetaEmbedding(nn.Module):
     """Logits of a feature v that is joined by memory: ``s w_c · u / (|w_c| (1 + |u|)) + b_c``.
@@ -59,7 +62,9 @@ class MetaEmbedding(nn.Module):
         """Logits [n, C] of features [n, D] and centroids [C, D]."""
         recalled = self.hallucinator(features).softmax(dim=1) @ centroids
         joined = features + torch.tanh(self.selector(features)) * recalled
-        nearest = torch.cdist(features, centroids).amin(dim=1, keepdim=True)
+        # torch's own choice between two ways goes by the number of rows, which a traced program must not hang on.
+        way = "donot_use_mm_for_euclid_dist" if torch.compiler.is_compiling() else _EITHER
+        nearest = torch.cdist(features, centroids, compute_mode=way).amin(dim=1, keepdim=True)
         joined = self.reach / nearest.clamp(min=1e-6) * joined
         squashed = joined / (1.0 + joined.norm(dim=1, keepdim=True))
         logits: Tensor = self.scale * squashed @ normalize(self.weight, dim=1).T + self.bias

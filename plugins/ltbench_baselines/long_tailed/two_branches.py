@@ -120,7 +120,9 @@ class TwoBranches(FineTuned):
             features = self.features(batch)
             return features, features
         with self.branches.every():
-            first, second = self.features(batch).chunk(2)
+            features = self.features(batch)
+        # No chunks: a program that torch traces does not know how many rows come.
+        first, second = features.reshape(2, -1, features.shape[1])
         return first, second
 
     def apart(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -81,7 +81,7 @@ class Directions(Head):
     def matrices(self, batch: Batch) -> Tensor:
         """Directions [n, W, M]."""
         flat: Tensor = self.net(unit_scale(batch.features))
-        return flat.reshape(len(flat), -1, self.number)
+        return flat.reshape(flat.shape[0], -1, self.number)
 
     def forward(self, batch: Batch, words: Tensor) -> Tensor:
         """Scores [n, C]."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import ltbench
 from ltbench.data.base import DataRoot
 from ltbench.engine import export as exporting
 from ltbench.engine.predict import open_run
@@ -21,9 +22,22 @@ from tests.cli.predict.predict_toys import attempt
 RANDOM = ("--weights", "random")
 
 
-@pytest.mark.parametrize("method", ["coop", "rs"])
+#: Of each kind of recipe one: features, prompts that an image changes, places, images through the tower.
+KINDS = {
+    "linear-probe-lbfgs": {},
+    "cocoop": {"epochs": 1, "score": "softmax"},
+    "dualcoop": {"epochs": 1},
+    "hspnet": {"epochs": 1},
+}
+
+
+@pytest.mark.parametrize("method", ["coop", "rs", *KINDS])
 def test_the_program_gives_the_logits_of_the_run(cli: Cli, here: Path, method: str) -> None:
-    folder = attempt(here, method)
+    if method in KINDS:
+        (done,) = ltbench.run("shapes-micro", method, "tiny-clip", options=KINDS[method], out="ltbench-runs", limit=16)
+        folder = done.folder
+    else:
+        folder = attempt(here, method)
     said = cli("export", str(folder), "--to", "model.pt2", "--json")
     assert said.code == 0, said.err
     facts = json.loads(said.out)
@@ -65,6 +79,67 @@ def test_what_it_was_checked_on_is_said_where_the_test_images_are_not_here(
     assert said.code == 0, said.err
     assert "Checked on made-up pictures" in said.out
     assert np.isfinite(float(said.out.split("logit is ")[1].split()[0].rstrip(".")))
+
+
+PEEKS = """
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ltbench.method import GradientStage, Method, MethodConfig, Needs, ParamGroup
+
+
+class Net(nn.Module):
+    def __init__(self, dim, classes):
+        super().__init__()
+        self.head = nn.Linear(dim, classes)
+
+    def logits(self, batch):
+        found = self.head(batch.input)
+        return found if float(found.max()) > 0 else 2 * found
+
+    def loss(self, batch):
+        return {"loss": binary_cross_entropy_with_logits(self.logits(batch), (batch.observed > 0).float())}
+
+
+class Peeks(Method):
+    def needs(self):
+        return Needs(input="global")
+
+    def stages(self, context):
+        net = Net(context.backbone.card.dim, len(context.class_names))
+        return [GradientStage("train", net, [ParamGroup(list(net.parameters()), 0.1)], epochs=1)]
+"""
+
+
+def test_what_torch_cannot_follow_is_one_line_that_names_the_place(cli: Cli, here: Path) -> None:
+    (here / "peeks.py").write_text(PEEKS)
+    ran = cli("run", "--task", "shapes-micro", "--method", "peeks.py", *RANDOM, "--limit", "16")
+    assert ran.code == 0, ran.err
+    said = cli("export", str(attempt(here, "local.peeks")), "--method-file", "peeks.py", *RANDOM)
+    assert said.code == 2
+    (line,) = said.err.strip().splitlines()[1:]
+    assert "torch cannot export local.peeks: it does not follow what it does at peeks.py, line 15, in logits" in line
+    assert line.endswith("→ ltbench predict, which needs no export")
+    assert not Path("model.pt2").exists()
+
+
+def test_a_run_on_features_is_written_for_features(cli: Cli, here: Path) -> None:
+    rng = np.random.default_rng(0)
+    names = [f"{row:02d}" for row in range(40)]
+    lines = [f"{name},{'cat' if row % 2 else 'dog'}" for row, name in enumerate(names)]
+    (here / "labels.csv").write_text("\n".join(["file,labels", *lines]))
+    np.savez(here / "rows.npz", files=names, features=rng.normal(size=(40, 5)).astype(np.float32))
+    made = cli("task", "new", "rows", "--no-images", "--labels", "labels.csv", "--features", "rows.npz")
+    assert made.code == 0, made.err
+    (done,) = ltbench.run("rows", "linear-probe-lbfgs", out="ltbench-runs")
+    asked = cli("export", str(done.folder))
+    assert asked.code == 2
+    assert asked.err.endswith("→ --features FILE.npz\n")
+    said = cli("export", str(done.folder), "--features", "rows.npz", "--json")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["checked_on"] == "test images of the run"
+    with torch.no_grad():
+        assert torch.export.load("model.pt2").module()(torch.zeros((3, 5))).shape == (3, 2)
 
 
 def test_another_ending_is_refused(cli: Cli, here: Path) -> None:

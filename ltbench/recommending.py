@@ -1,19 +1,103 @@
-"""From what ``ltbench recommend`` did to its answer and its report: the engine's runs become the report's rows."""
+"""Which method for a task: what the engine tried becomes the answer and its report, as rows of a board do."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ltbench.data.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from PIL.Image import Image
 
-    from ltbench.engine.recommend import Outcome
+    from ltbench.backbones.options import EncodeDtype
+    from ltbench.engine.wish import Outcome
+    from ltbench.method.method import Method
     from ltbench.records.verify import OpenTruth
     from ltbench.report.recommend_page import LoadPicture
     from ltbench.report.recommendation import Recommendation
+    from ltbench.tasks.task import Task
+
+
+def recommend(
+    task: str | Task,
+    backbone: str | None = None,
+    *,
+    methods: Sequence[str | type[Method]] = ("suggested",),
+    budget: str | None = None,
+    trials: int = 8,
+    seeds: Sequence[int] = (0, 1, 2),
+    weights: str | None = None,
+    image_size: int | None = None,
+    dtype: EncodeDtype = "float32",
+    device: str = "auto",
+    threads: int = 1,
+    workers: int | None = None,
+    data_root: Path | None = None,
+    out: str | Path = "ltbench-runs",
+    report: str | Path | None = None,
+    reporter: Reporter = SILENT,
+) -> Recommendation:
+    """Find out which method to use for a task, as ``ltbench recommend`` does.
+
+    Each method is tuned by the same number of trials on validation rows, then trained with several seeds; test labels
+    are read after the last trial. What is done already is not done again, so a call that was stopped goes on where it
+    was.
+
+    Args:
+        task: address of one setting, or a task.
+        backbone: encoder of all methods; None takes the task's default.
+        methods: names, classes, or files of such; ``suggested``, ``all`` and patterns take what fits.
+        budget: ``30m``, ``2h``: trials are cut to it first, then methods, then seeds; None for as long as it takes.
+        trials: configurations tried of each method that has something to tune.
+        weights: file of the backbone's weights, or ``random``; None takes the released ones.
+        image_size: side of the square images in pixels; None takes that of the preset, else the backbone's own.
+        dtype: arithmetic of the backbone's towers.
+        workers: threads that load pictures ahead of training; None takes the cores that are left. Changes no result.
+        out: folder of the runs.
+        report: file of the HTML report; None writes ``report.html`` below `out`.
+
+    Returns:
+        The answer: ``.best`` and ``.choices``, ``.verdict`` in sentences, ``.run`` to predict with, ``.report``.
+
+    Raises:
+        UserError: nothing fits, something is missing and cannot be brought, or no method completed a trial or a run.
+    """
+    from dataclasses import replace
+
+    from ltbench.backbones.registry import find_backbone
+    from ltbench.engine.budget import parse_budget
+    from ltbench.engine.recommend import recommend as find_out
+    from ltbench.engine.wish import Wish
+    from ltbench.method.local import use
+    from ltbench.tasks.registry import load_task
+
+    seconds = None if budget is None else parse_budget(budget)
+    if backbone is not None:
+        find_backbone(backbone)
+    wish = Wish(
+        task=load_task(task) if isinstance(task, str) else task,
+        backbone=backbone,
+        methods=tuple(use(method) for method in methods),
+        trials=trials,
+        seeds=tuple(seeds),
+        budget=seconds,
+        weights=weights,
+        image_size=image_size,
+        dtype=dtype,
+        device=device,
+        threads=threads,
+        workers=workers,
+        data_root=data_root,
+        out=Path(out),
+    )
+    outcome = find_out(wish, reporter)
+    answer = answer_of(outcome)
+    place = write_report(outcome, answer, None if report is None else Path(report))
+    return replace(answer, report=place, seconds=outcome.seconds)
 
 
 def answer_of(outcome: Outcome) -> Recommendation:
@@ -94,7 +178,6 @@ def _open_truth(outcome: Outcome) -> OpenTruth:
     from ltbench.data.base import DataRoot
     from ltbench.records.record import RunRecord
     from ltbench.tasks.registry import open_data_set
-    from ltbench.tasks.task import Task
     from ltbench.tasks.views import Truth, open_truth
 
     task, root = outcome.wish.task, outcome.wish.data_root

@@ -51,7 +51,7 @@ from ltbench.data.own.folder import folder_status, open_folder
 from ltbench.data.own.table import read_table
 from ltbench.data.progress import SILENT
 from ltbench.data.shapes import ensure_shapes, store
-from ltbench.engine import calibrate, checkpoint, recommend
+from ltbench.engine import calibrate, checkpoint, first_trials
 from ltbench.engine.cells import CellResult
 from ltbench.engine.executors.base import Job
 from ltbench.engine.executors.book import SweepBook
@@ -261,13 +261,13 @@ def _sweeps(folder: Path) -> list[Reader]:
     config = "task: shapes-micro\nseed: 3\noptions: {lr: 0.1, epochs: 3}\n"
     places = (book.folder / "plan.json", book.folder / "jobs" / "job-1.json", book.folder / "told" / "0.json")
     made, asked, told = ((path, path.read_bytes()) for path in places)
-    state = _file(folder / "wish" / recommend.STATE, json.dumps(sealed_document({"encode_seconds": 2.5})))
+    state = _file(folder / "wish" / first_trials.STATE, json.dumps(sealed_document({"encode_seconds": 2.5})))
     return [
         Reader("sweep's book", *made, lambda _: SweepBook(book.folder), cells_are_right),
         Reader("sweep's book, a job", *asked, lambda _: book.entry("job-1"), job_is_right),
         Reader("sweep's book, a run", *told, lambda _: book.told(cells[0]), told_is_right),
         Reader(
-            "state of recommend", *state, lambda path: recommend._encode(path.parent, [], SILENT), seconds_are_right
+            "state of recommend", *state, lambda path: first_trials.encode(path.parent, [], SILENT), seconds_are_right
         ),
         Reader("resources", *_file(folder / "resources.yaml", resources), ResourcesFile.read),
         Reader("config", *_file(folder / "config.yaml", config), guarded),

@@ -23,7 +23,7 @@ from ltbench.data.formats.vg200 import LAYOUT
 from ltbench.data.getting import bundle
 from ltbench.data.own.annotated import read_labels
 from ltbench.data.progress import SILENT
-from ltbench.engine import calibrate, recommend
+from ltbench.engine import calibrate, first_trials
 from ltbench.engine.executors.book import SweepBook
 from ltbench.engine.how import SweepOptions
 from ltbench.engine.kept import read_kept, write_kept
@@ -208,8 +208,8 @@ def test_notes_that_are_anything_at_all(tmp_path: Path) -> None:
         "\n".join([*bad, '{"stage": "a", "epoch": 0, "x": 2.5, "y": 1e999}', '{"stage": "a", "epoch": 1}\n'])
     )
     assert Drawing(tmp_path / "runs", tmp_path / "curves", lambda _: Points()).draw() == 0
-    (tmp_path / recommend.STATE).write_text('{"encode_seconds": ' + "9" * 400 + "}")
-    assert recommend._encode(tmp_path, [], SILENT) < 60
+    (tmp_path / first_trials.STATE).write_text('{"encode_seconds": ' + "9" * 400 + "}")
+    assert first_trials.encode(tmp_path, [], SILENT) < 60
     (tmp_path / bundle.SUMS).write_bytes(b"\xff  a\n")
     with pytest.raises(Damaged, match="SHA256SUMS"):
         bundle._read(tmp_path / bundle.SUMS, "  ", last=False)

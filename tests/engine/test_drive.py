@@ -19,6 +19,7 @@ from ltbench.engine.executors.resources import Resources, ResourcesFile
 from ltbench.engine.how import SweepOptions
 from ltbench.engine.sweep_plan import SweepPlan
 from ltbench.plugin.errors import UnknownName, UserError
+from ltbench.plugin.sealed import read_sealed_json, write_sealed_json
 from ltbench.plugin.system import graphics_processors
 
 PLAN = SweepPlan.of(("shapes-micro",), ("linear-probe",), seeds=(0, 1, 2), weights="random", backbone="tiny-clip")
@@ -248,10 +249,9 @@ def test_a_job_tells_the_book_and_goes_on_where_it_was_interrupted(
     monkeypatch.chdir("/")
     (tmp_path / "runs").rename(tmp_path / "moved")
     moved = tmp_path / "moved" / "sweeps" / book.folder.name
-    document = (moved / "plan.json").read_text(encoding="utf-8")
-    gone = document.replace(f'"working": "{tmp_path}"', '"working": "/nowhere"')
-    assert gone != document
-    (moved / "plan.json").write_text(gone, encoding="utf-8")
+    document = read_sealed_json(moved / "plan.json")
+    assert document["working"] == str(tmp_path)
+    write_sealed_json(moved / "plan.json", {**document, "working": "/nowhere"})
     with pytest.raises(UserError, match="working folder /nowhere is not on this machine"):
         jobs.run_job(moved, job.name)
 

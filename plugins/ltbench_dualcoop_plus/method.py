@@ -22,6 +22,7 @@ from ltbench.method import (
     Stage,
     TrainingConfig,
     Uniform,
+    dealt,
 )
 from ltbench.nn import PromptLearner
 from ltbench_dualcoop_plus.module import SIDES, EvidenceModule, Winner
@@ -158,7 +159,7 @@ class DualCoOpPlus(Method):
         schedule = Schedule("cosine", per="epoch", hold_epochs=config.warmup_epochs, hold=config.warmup_lr / config.lr)
         learned = [module.log_sharpness, *(prompt.ctx for prompt in prompts.values())]
         group = ParamGroup(learned, config.lr, config.weight_decay, schedule, "prompts")
-        return [config.stage("train", module, [group], augment=self._views(context))]
+        return [dealt(config.stage("train", module, [group], augment=self._views(context)), module.criterion)]
 
     def _views(self, context: Context) -> Augment:
         if self.config.augment in ("flip", "none"):

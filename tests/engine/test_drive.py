@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ltbench.engine.cells import Cell, CellResult, expand
+from ltbench.engine.cells import Cell, CellResult, expand, work
 from ltbench.engine.executors import drive as driving
 from ltbench.engine.executors import job as jobs
 from ltbench.engine.executors.base import Job, Seen
@@ -16,9 +17,11 @@ from ltbench.engine.executors.book import SweepBook, books
 from ltbench.engine.executors.drive import drive, new_name
 from ltbench.engine.executors.local import begin_process, deal, open_local
 from ltbench.engine.executors.resources import Resources, ResourcesFile
+from ltbench.engine.executors.slurm import SlurmExecutor
 from ltbench.engine.how import SweepOptions
 from ltbench.engine.sweep_plan import SweepPlan
 from ltbench.plugin.errors import UnknownName, UserError
+from ltbench.plugin.files import explain_os_error
 from ltbench.plugin.sealed import read_sealed_json, write_sealed_json
 from ltbench.plugin.system import graphics_processors
 
@@ -109,6 +112,29 @@ def test_a_full_disk_on_one_node_costs_one_more_try() -> None:
     assert driven(Pretended(["crashed", "completed"]), 1, again=True) == {0: "completed"}
     assert driven(Pretended(["crashed", "crashed"]), 1, again=True) == {0: "crashed"}
     assert driven(Pretended(["crashed"]), 1) == {0: "crashed"}
+
+
+def test_a_run_that_a_node_failed_is_not_sent_there_again() -> None:
+    executor = Pretended(["crashed", "completed", "completed"])
+    assert driven(executor, 1, 1, again=True, at=lambda cell: f"node-{cell.seed}") == {0: "completed", 1: "completed"}
+    assert [job.avoid for job, _ in executor.jobs.values()] == [(), (), ("node-0",)]
+    asked = SlurmExecutor(Path("logs"), 1, {"exclude": "old"})
+    assert asked._parameters(Resources(), 1, ("node-0",))["exclude"] == "old,node-0"
+    assert asked._parameters(Resources(), 1)["exclude"] == "old"
+
+
+def test_a_full_disk_is_no_result_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: object, **more: object) -> None:
+        raise explain_os_error(OSError(errno.ENOSPC, "No space left on device"), "labels.npy")
+
+    def refused(*given: object, **more: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    for prepare, why in ((full, "the disk is full: labels.npy"), (refused, "the machine failed here, not the method")):
+        monkeypatch.setattr("ltbench.engine.run.prepare", prepare)
+        result = work(CELLS[0], PLAN, SweepOptions(out=tmp_path))
+        assert result.status == "crashed"
+        assert why in result.reason
 
 
 def test_a_job_that_said_nothing_is_asked_for_elsewhere() -> None:

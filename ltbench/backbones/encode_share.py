@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,11 +39,13 @@ class Part:
 
     def jobs(self) -> dict[str, Job]:
         """Rows by their keys; identical images are one row."""
-        keys = [(row, view, f"{content_of(self.images, row)}:{view.id}") for row, view in self._all()]
-        return {key: Job(key, row, view) for row, view, key in keys}
-
-    def _all(self) -> Iterator[tuple[int, View]]:
-        return ((row, view) for row in range(len(self.images)) for view in self.views)
+        jobs = {}
+        for row in range(len(self.images)):
+            content = content_of(self.images, row)
+            for view in self.views:
+                key = f"{content}:{view.id}"
+                jobs[key] = Job(key, row, view)
+        return jobs
 
 
 @dataclass(frozen=True)

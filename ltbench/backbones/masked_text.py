@@ -119,9 +119,7 @@ class MaskedTextTower(TextTower):
 
     def _encoded(self, embeddings: Tensor, ends: Tensor) -> tuple[Any, Tensor]:
         """What the encoder gives, and the mask [n, length]."""
-        if embeddings.shape[1] > self.context_length:
-            raise ValueError(f"prompts of {embeddings.shape[1]} tokens exceed the context of {self.context_length}")
-        length = length_up_to(ends, embeddings)
+        length = length_up_to(ends, embeddings, self.context_length)
         mask = (torch.arange(length, device=ends.device) <= ends[:, None]).long()
         with arithmetic(self.dtype, embeddings.device):
             return self.encoder(inputs_embeds=embeddings[:, :length], attention_mask=mask), mask

@@ -183,9 +183,7 @@ class ClipTextTower(OpenClipTextTower):
 
     def _placed(self, embeddings: Tensor, ends: Tensor) -> Tensor:
         """Embeddings up to the last end [n, length, width], with their positions added."""
-        if embeddings.shape[1] > self.context_length:
-            raise ValueError(f"prompts of {embeddings.shape[1]} tokens exceed the context of {self.context_length}")
-        length = length_up_to(ends, embeddings)
+        length = length_up_to(ends, embeddings, self.context_length)
         return embeddings[:, :length] + self.positional_embedding[:length].to(embeddings.dtype)
 
     def _blocks(self) -> nn.Module:

@@ -102,7 +102,7 @@ def end_positions(tokens: Tensor, end: int, padding: int) -> Tensor:
     return positions
 
 
-def length_up_to(ends: Tensor, embeddings: Tensor) -> int:
+def length_up_to(ends: Tensor, embeddings: Tensor, context_length: int) -> int:
     """How many tokens stand up to the last of some ends.
 
     A program that ``torch.export`` traces holds no numbers to look at: it takes all tokens, of which those behind the
@@ -111,10 +111,13 @@ def length_up_to(ends: Tensor, embeddings: Tensor) -> int:
     Args:
         ends: positions of end-of-text tokens, int64 [n].
         embeddings: [n, length, width].
+        context_length: most tokens of the tower.
 
     Raises:
-        ValueError: an end lies outside of the tokens.
+        ValueError: there are more tokens than that, or an end lies outside of them.
     """
+    if embeddings.shape[1] > context_length:
+        raise ValueError(f"prompts of {embeddings.shape[1]} tokens exceed the context of {context_length}")
     if torch.compiler.is_compiling():
         return embeddings.shape[1]
     length = int(ends.max()) + 1

@@ -97,9 +97,7 @@ class WholeTextTower(OpenClipTextTower):
 
     def _filled(self, embeddings: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings [n, context_length, width] with padding behind each end; whether a place is text, bool [n, L]."""
-        if embeddings.shape[1] > self.context_length:
-            raise ValueError(f"prompts of {embeddings.shape[1]} tokens exceed the context of {self.context_length}")
-        length_up_to(ends, embeddings)  # Raises.
+        length_up_to(ends, embeddings, self.context_length)  # Raises.
         filler = torch.tensor([[self.padding]], device=embeddings.device)
         with torch.no_grad():
             blank = self.embed_tokens(filler).to(embeddings)

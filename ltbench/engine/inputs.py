@@ -157,10 +157,12 @@ class Rowset:
     @property
     def workers(self) -> int:
         """Threads that load pictures ahead; 0 where there are none."""
-        return max(
-            (each.workers for each in (self.inputs, *self.further) if isinstance(each, ImageInputs | EncodedLive)),
-            default=0,
-        )
+        return max(self._loaders, default=0)
+
+    @property
+    def _loaders(self) -> list[int]:
+        """Threads of each of the inputs that load pictures."""
+        return [each.workers for each in (self.inputs, *self.further) if isinstance(each, ImageInputs | EncodedLive)]
 
     def batch(self, rows: Rows, views: Views | None = None) -> Batch:
         """One batch, on the CPU but for features that are made here."""
@@ -182,13 +184,12 @@ class Rowset:
 
     def batches(self, wanted: Iterable[tuple[Rows, Views | None]]) -> Iterator[Batch]:
         """Batches as :meth:`batch` gives them, in order; pictures of coming ones are loaded ahead."""
-        workers = [each.workers for each in (self.inputs, *self.further) if isinstance(each, ImageInputs | EncodedLive)]
-        if not workers:
+        if not self._loaders:
             for rows, views in wanted:
                 yield self.batch(rows, views)
             return
         coming = (((rows, shown), self._loads(rows, shown)) for rows, shown in self._with_inputs(wanted))
-        for (rows, shown), pictures in loaded(coming, max(workers)):
+        for (rows, shown), pictures in loaded(coming, self.workers):
             left = iter(pictures)
             given = [
                 each.finish([next(left) for _ in rows])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ltbench.plugin.errors import Damaged
 from ltbench.plugin.files import write_atomic
 from ltbench.plugin.reading import one_line, parse_json, read_content
+from ltbench.plugin.sealed import FIELD
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 #: The one key of the file's own metadata: safetensors writes several in random order.
 _KEY: Final = "ltbench"
-#: Of a statement: the hash of all else.
-_SEAL: Final = "seal"
 #: Bytes of a file.
 LARGEST: Final = 16 * 2**30
 
@@ -36,7 +35,7 @@ def write_tensors(path: Path, tensors: Arrays, stated: Mapping[str, Any]) -> Non
 
     plain: dict[str, Any] = json.loads(json.dumps(stated))
     whole = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    text = json.dumps({**plain, _SEAL: _seal(whole, plain)}, sort_keys=True, ensure_ascii=False)
+    text = json.dumps({**plain, FIELD: _seal(whole, plain)}, sort_keys=True, ensure_ascii=False)
     write_atomic(path, save(whole, {_KEY: text}))
 
 
@@ -56,7 +55,7 @@ def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any
         tensors = load(content)
         header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")], name=path.name)
         stated = parse_json(header["__metadata__"][_KEY].encode("utf-8"), name=path.name)
-        seal = stated.pop(_SEAL, None)
+        seal = stated.pop(FIELD, None)
     except Damaged:
         raise
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -6,8 +6,12 @@ import configparser
 import json
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -17,6 +21,15 @@ LINK = re.compile(r"\]\((?!https?:)([^)\s]+)\)")
 
 def versions() -> set[str]:
     return {line.removeprefix(HEAD) for line in PYPROJECT["project"]["classifiers"] if line.startswith(HEAD)}
+
+
+def test_a_clone_holds_nothing_that_is_made_in_it() -> None:
+    # A file called .venv would end the first command of the README in a clone.
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("no git, or no clone")
+    words = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    tracked = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert tracked.stdout == ""
 
 
 def test_every_python_from_the_least_that_is_needed_on_may_install() -> None:

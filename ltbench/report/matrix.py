@@ -38,12 +38,19 @@ class Images:
         tasks: addresses; 40 % of labels missing and half of them known lie in the middle of what papers report.
         backbone: that all of them are run with; rows of others carry its name.
         figure: name of the critical-difference diagram.
+        visual: encoder without text that visual recipes run with beside it.
     """
 
     name: str
     tasks: tuple[str, ...]
     backbone: str
     figure: str
+    visual: str = ""
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """That presets may be made for."""
+        return (self.backbone, self.visual) if self.visual else (self.backbone,)
 
     @property
     def names(self) -> frozenset[str]:
@@ -62,6 +69,7 @@ PHOTOS = Images(
     tuple(address.replace("shapes-", "photos-") for address in SHAPES.tasks),
     "lite0-minilm",
     "critical-difference-photos",
+    "lite0",
 )
 #: Any other tasks: no backbone is theirs, so each figure carries the name of its own.
 OTHERS = Images("Other tasks", (), "", "critical-difference-others")
@@ -137,10 +145,7 @@ def build_matrix(
         lines = grouped.setdefault(_title(key), [])
         for item in items:
             for variant in _variants(item.spec, rows.values()):
-                cells = [
-                    _cell(item.spec, variant, t, rows, records, lacks, has_preset, reasons, images.backbone)
-                    for t in tasks
-                ]
+                cells = [_cell(item.spec, variant, t, rows, records, lacks, has_preset, reasons, images) for t in tasks]
                 label = item.spec.name if variant == "paper" else f"{item.spec.name} ({variant})"
                 lines.append((Cell(label), *cells))
     columns = ("method", *(f"{task.address}: {task.headline}" for task in tasks))
@@ -193,7 +198,7 @@ def _cell(
     lacks: Lacks,
     has_preset: HasPreset,
     reasons: dict[str, str],
-    backbone: str,
+    images: Images,
 ) -> Cell:
     def mine(record: RunRecord) -> bool:
         return (record.method.name, record.method.variant) == (spec.name, variant)
@@ -201,14 +206,15 @@ def _cell(
     found = [row for row in rows[task.address] if mine(row.first)]
     ranked = [row for row in found if not row.why_not]
     if ranked:
-        return _scores(ranked, task.headline, backbone)
+        return _scores(ranked, task.headline, images.backbone)
     why: Mapping[str, str] = {}
     if found:
         why = {NOT_RANKED: _REASONS[NOT_RANKED]}
     elif any(mine(record) for record in records[task.address]):
         why = {FAILED: _REASONS[FAILED]}
     elif not (why := lacks(spec, task)):
-        short = NOT_RUN if has_preset(spec, task, backbone, variant) else NO_PRESET
+        made = any(has_preset(spec, task, encoder, variant) for encoder in images.encoders)
+        short = NOT_RUN if made else NO_PRESET
         why = {short: _REASONS[short]}
     reasons.update(why)
     return Cell(", ".join(why))

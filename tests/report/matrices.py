@@ -11,7 +11,9 @@ from ltbench.plugin.manager import Registered
 from ltbench.plugin.specs import MethodSpec
 from ltbench.records.record import RunRecord
 from ltbench.report.matrix import (
+    PHOTOS,
     SHAPES,
+    Images,
     Matrix,
     build_matrix,
 )
@@ -34,7 +36,7 @@ def lacks(spec: MethodSpec, task: Task) -> Mapping[str, str]:
 
 
 def has_preset(spec: MethodSpec, task: Task, backbone: str, variant: str) -> bool:
-    return backbone == SHAPES.backbone and spec.name == "coop"
+    return (backbone, spec.name) in {(SHAPES.backbone, "coop"), (PHOTOS.visual, "erm")}
 
 
 def run(method: str, value: float, task: Task = LT, seed: int = 0, **changes: Any) -> RunRecord:
@@ -43,7 +45,9 @@ def run(method: str, value: float, task: Task = LT, seed: int = 0, **changes: An
 
 
 def matrix(
-    *records: RunRecord, methods: Sequence[Registered[MethodSpec]] = (recipe("coop"), recipe("closed"))
+    *records: RunRecord,
+    methods: Sequence[Registered[MethodSpec]] = (recipe("coop"), recipe("closed")),
+    images: Images = SHAPES,
 ) -> Matrix:
     by_task = {t.address: [r for r in records if r.task.address == t.address] for t in (LT, PLT)}
-    return build_matrix(methods, (LT, PLT), by_task, lacks, has_preset)
+    return build_matrix(methods, (LT, PLT), by_task, lacks, has_preset, images)

@@ -45,6 +45,13 @@ def test_an_empty_cell_says_why() -> None:
     assert "Filled cells: toy-lt 0, toy-plt@mr40 0." in page
 
 
+def test_a_preset_for_the_visual_encoder_is_a_preset() -> None:
+    """Photographs have two encoders, of which visual recipes have presets for the one without text only."""
+    erm = [recipe("erm")]
+    assert cells(matrix(methods=erm))["erm"] == ["no preset", "no preset"]
+    assert cells(matrix(methods=erm, images=PHOTOS))["erm"] == ["not run", "not run"]
+
+
 def test_what_others_had_not_stands_beside_the_figure() -> None:
     made = matrix(
         run("coop", 70.0, extras=("captions",)),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
-
-import open_clip
 
 from ltbench.backbones.clip_backbone import ClipBackbone, Facts, Preprocessing, assemble
 from ltbench.backbones.options import BackboneOptions
@@ -36,7 +35,7 @@ def open_tiny_clip(name: str, options: BackboneOptions) -> ClipBackbone:
         dim=int(model.text_projection.shape[1]),
         weights=weights,
         pretraining=pretraining,
-        library=f"open_clip-{open_clip.__version__}",
+        library=f"open_clip-{version('open_clip_torch')}",
         licence="MIT",
     )
     preprocessing = Preprocessing(size=options.image_size or IMAGE_SIZE, mean=MEAN, std=STD)

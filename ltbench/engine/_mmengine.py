@@ -7,7 +7,8 @@ dropped afterwards); it collects the environment by calling compilers, keeps log
 (all switched off); it moves a model to a GPU whatever device was asked for, reads the gradient norm back at each step,
 and meets other processes while a runner is made (models stay where they are, steps are our own, and only
 :mod:`ltbench.engine.ranks` speaks to other processes). Its wrapper for several processes wants models of its own
-interface, so gradients are averaged by torch's, around the loss.
+interface, so gradients are averaged by torch's, around the loss. Importing it imports libraries that it only lists
+(they are kept from it).
 """
 
 from __future__ import annotations
@@ -22,16 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
-from mmengine.logging import MessageHub, MMLogger
-from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
+from ltbench.engine.absent import absent
 from ltbench.engine.ahead import Waited
 from ltbench.engine.averages import Swapped, average_of, float_buffers
 from ltbench.engine.checkpoint import State
@@ -46,6 +44,14 @@ from ltbench.engine.ranks import ALONE, Ranks
 from ltbench.engine.seeds import reseed
 from ltbench.engine.terms import Terms, reads_every
 from ltbench.method import Batch, GradientStage
+
+# mmengine lists optimisers of these, where they are installed, in tables that nothing here asks. They take longer to
+# import than all else of it.
+with absent("transformers", "torch.distributed.optim"):
+    from mmengine.hooks import Hook
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.optim import OptimWrapper
+    from mmengine.runner import Runner
 
 _counter = itertools.count()
 

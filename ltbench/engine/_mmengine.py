@@ -7,8 +7,8 @@ dropped afterwards); it collects the environment by calling compilers, keeps log
 (all switched off); it moves a model to a GPU whatever device was asked for, reads the gradient norm back at each step,
 and meets other processes while a runner is made (models stay where they are, steps are our own, and only
 :mod:`ltbench.engine.ranks` speaks to other processes). Its wrapper for several processes wants models of its own
-interface, so gradients are averaged by torch's, around the loss. Importing it imports libraries that it only lists
-(they are kept from it).
+interface, so gradients are averaged by torch's, around the loss. It imports
+libraries that it only lists (they are kept from it).
 """
 
 from __future__ import annotations
@@ -45,9 +45,14 @@ from ltbench.engine.seeds import reseed
 from ltbench.engine.terms import Terms, reads_every
 from ltbench.method import Batch, GradientStage
 
-# mmengine lists optimisers of these, where they are installed, in tables that nothing here asks. They take longer to
-# import than all else of it.
-with absent("transformers", "torch.distributed.optim"):
+# Runners on several machines and optimisers of other libraries, which nothing here asks for. They take longer to import
+# than all else of mmengine.
+_UNUSED = ("transformers", "torch.distributed.optim")
+_HOLLOW = {
+    "mmengine.model.wrappers.fully_sharded_distributed": "MMFullyShardedDataParallel",
+    "mmengine._strategy.fsdp": "FSDPStrategy",
+}
+with absent(*_UNUSED, hollow=_HOLLOW):
     from mmengine.hooks import Hook
     from mmengine.logging import MessageHub, MMLogger
     from mmengine.optim import OptimWrapper

@@ -63,6 +63,31 @@ def test_the_matrix_imports_no_method(process: Cli) -> None:
     )
 
 
+NOT_FOR_A_RUN = {
+    "open_clip",
+    "timm",
+    "torch._dynamo",
+    "torch.distributed.fsdp",
+    "torch.distributed.optim",
+    "torchvision",
+    "transformers",
+}
+"""What a run with the bundled encoder needs only where it encodes images, or never; seconds to import together."""
+
+
+@pytest.mark.parametrize("method", ["lmpt", "linear-probe"])
+def test_a_run_on_cached_features_waits_for_nothing_that_it_does_not_use(process: Cli, method: str) -> None:
+    run = ("run", "--task", "shapes-lt", "--method", method, "--limit", "48", "-o", "epochs=1", "--out", "runs")
+    first = process(*run)
+    assert first.code == 0, first.err
+    again = process(*run[:-1], "again", python=("-c", WATCH.replace('name.partition(".")[0]', "name")))
+    assert again.code == 0, again.err
+    modules = set(again.err.strip().splitlines()[-1].split("|"))
+    # It did train.
+    assert {"mmengine.runner", "torch.optim.sgd", "ltbench.engine._mmengine"} <= modules
+    assert modules & NOT_FOR_A_RUN == set()
+
+
 def test_help_imports_no_command_and_no_plugin(process: Cli) -> None:
     code = WATCH.replace('name.partition(".")[0]', "name")
     said = process("--help", python=("-c", code))

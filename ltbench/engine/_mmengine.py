@@ -7,8 +7,8 @@ dropped afterwards); it collects the environment by calling compilers, keeps log
 (all switched off); it moves a model to a GPU whatever device was asked for, reads the gradient norm back at each step,
 and meets other processes while a runner is made (models stay where they are, steps are our own, and only
 :mod:`ltbench.engine.ranks` speaks to other processes). Its wrapper for several processes wants models of its own
-interface, so gradients are averaged by torch's, around the loss. It imports
-libraries that it only lists (they are kept from it).
+interface, so gradients are averaged by torch's, around the loss. It imports what it only lists: other libraries'
+optimisers, wrappers of torch that bring its compiler along (both are kept from it).
 """
 
 from __future__ import annotations

@@ -75,6 +75,7 @@ NOT_FOR_A_RUN = {
 """What a run with the bundled encoder needs only where it encodes images, or never; seconds to import together."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lmpt", "linear-probe"])
 def test_a_run_on_cached_features_waits_for_nothing_that_it_does_not_use(process: Cli, method: str) -> None:
     run = ("run", "--task", "shapes-lt", "--method", method, "--limit", "48", "-o", "epochs=1", "--out", "runs")

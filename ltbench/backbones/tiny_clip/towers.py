@@ -1,11 +1,12 @@
 """The two towers of tiny-clip: CLIP's ModifiedResNet and causal text transformer, as open_clip builds them.
 
-Modules, names, order of initialisation and operations are those of ``open_clip.CLIP`` (version 3.3.0, MIT licence), so
-that weights, features and gradients are the same to the bit; tests compare them. They stand here because
-importing open_clip brings torchvision, timm, transformers and torch's compiler along, which takes longer than reading
-all features of a run.
+Modules, names, order of initialisation and operations are those of ``open_clip.CLIP``, so that weights, features and
+gradients are the same to the bit; tests compare them. They stand here because importing open_clip brings torchvision,
+timm, transformers and torch's compiler along, which takes longer than all else that a short run imports.
 
-Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision, ICML 2021.
+Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision, ICML 2021, as open_clip
+3.3.0 has it (MIT licence, Copyright (c) 2012-2021 Gabriel Ilharco, Mitchell Wortsman, Nicholas Carlini, Rohan Taori,
+Achal Dave, Vaishaal Shankar, John Miller, Hongseok Namkoong, Hannaneh Hajishirzi, Ali Farhadi, Ludwig Schmidt).
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class Preprocessing:
     @cached_property
     def transform(self) -> Any:
         """The transform, PIL image → float32 [3, size, size]."""
-        # Imported where an image is at hand: a run whose features are cached waits for no torchvision.
+        # Imported where an image is at hand: who finds all features in the cache waits for no torchvision.
         from open_clip.transform import image_transform
 
         return image_transform(

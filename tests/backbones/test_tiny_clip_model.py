@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 import torch
 from open_clip.model import CLIP
+from PIL import Image
 from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ltbench.backbones import tiny_clip
+from ltbench.backbones.clip_backbone import Preprocessing
+from ltbench.backbones.tiny import TinyPreprocessing
 from ltbench.backbones.tiny_clip import TinyTokenizer, build_model, load_pretrained, preprocess, weights
+from ltbench.backbones.tiny_clip.model import MEAN, STD
 from ltbench.backbones.tiny_clip.pretrain import encode_text
 from ltbench.backbones.tiny_clip.towers import TinyClip
 from ltbench.backbones.weights import state_sha256
@@ -173,6 +177,27 @@ def test_preprocessing_is_the_stated_one() -> None:
     out = preprocess(images)
     assert out.shape == (1, 3, 64, 64)
     assert out[0, :, 0, 0].tolist() == pytest.approx([-2.0, 2.0, -1.2])
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "mode"),
+    [
+        (64, 64, "RGB"),
+        (80, 80, "RGB"),
+        (97, 64, "RGB"),
+        (64, 131, "RGB"),
+        (211, 90, "RGB"),
+        (40, 33, "L"),
+        (67, 300, "L"),
+    ],
+)
+@pytest.mark.parametrize("side", [64, 96])
+def test_the_transform_is_open_clips_to_the_bit(width: int, height: int, mode: str, side: int) -> None:
+    planes = (height, width, 3) if mode == "RGB" else (height, width)
+    image = Image.fromarray(np.random.default_rng(width).integers(0, 256, planes, dtype=np.uint8), mode)
+    ours, open_clips = TinyPreprocessing(side, MEAN, STD), Preprocessing(side, MEAN, STD)
+    assert torch.equal(ours.transform(image), open_clips.transform(image))
+    assert ours.words() == open_clips.words()
 
 
 def test_zero_shot_tells_the_classes_of_validation_images(pretrained: tuple[TinyClip, TinyTokenizer]) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from open_clip.hf_model import HFTextEncoder
-from open_clip.transform import image_transform
 from torch import Tensor, nn
 
 from ltbench.backbones.base import Backbone, BackboneCard, TextTower
@@ -39,8 +38,12 @@ class Preprocessing:
     resize_mode: str = "shortest"
     fill: int = 0
 
-    def build(self) -> Any:
+    @cached_property
+    def transform(self) -> Any:
         """The transform, PIL image → float32 [3, size, size]."""
+        # Imported where an image is at hand: who finds all features in the cache waits for no torchvision.
+        from open_clip.transform import image_transform
+
         return image_transform(
             image_size=self.size,
             is_train=False,
@@ -100,14 +103,13 @@ class ClipBackbone(Backbone):
         self._inner_channels = inner_channels
         self.tower = visual
         self.preprocessing = preprocessing
-        self._transform = preprocessing.build()
         self._kind = region_kind(visual)
         self.any_size = self._kind == "attnpool"
         self._side = native_side(visual, preprocessing.size)
 
     def preprocess(self, image: Image) -> Tensor:
         """One RGB image → float32 [3, H, W]."""
-        tensor: Tensor = self._transform(image)
+        tensor: Tensor = self.preprocessing.transform(image)
         return tensor
 
     def encode_global(self, images: Tensor) -> Tensor:
@@ -182,6 +184,9 @@ def _text_tower(model: Any, tokenizer: Any, dtype: EncodeDtype) -> TextTower | N
     """The text tower of an open_clip model, as its kind wants it; None where it starts from tokens alone."""
     if text_part(model) is not None:
         return ClipTextTower(model, tokenizer, dtype)
+    # What comes here is a model of open_clip, which is imported by now.
+    from open_clip.hf_model import HFTextEncoder
+
     part = getattr(model, "text", model)
     if isinstance(part, HFTextEncoder):
         length, scale = tokenizer.context_length, float(model.logit_scale.detach().exp())

@@ -72,11 +72,11 @@ class SquareImages(Backbone):
         super().__init__(card, inner.visual, inner.text, (mean, std))
         self._inner = inner
         self._fitted = inner if fit_map and isinstance(inner, ClipBackbone) else None
-        self._transform = preprocessing.build()
+        self._preprocessing = preprocessing
 
     def preprocess(self, image: Image) -> Tensor:
         """One RGB image → float32 [3, size, size]."""
-        tensor: Tensor = self._transform(image)
+        tensor: Tensor = self._preprocessing.transform(image)
         return tensor
 
     def encode_global(self, images: Tensor) -> Tensor:

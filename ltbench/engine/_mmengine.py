@@ -7,7 +7,8 @@ dropped afterwards); it collects the environment by calling compilers, keeps log
 (all switched off); it moves a model to a GPU whatever device was asked for, reads the gradient norm back at each step,
 and meets other processes while a runner is made (models stay where they are, steps are our own, and only
 :mod:`ltbench.engine.ranks` speaks to other processes). Its wrapper for several processes wants models of its own
-interface, so gradients are averaged by torch's, around the loss.
+interface, so gradients are averaged by torch's, around the loss. It imports what it only lists: other libraries'
+optimisers, wrappers of torch that bring its compiler along (both are kept from it).
 """
 
 from __future__ import annotations
@@ -22,16 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
-from mmengine.logging import MessageHub, MMLogger
-from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
+from ltbench.engine.absent import absent
 from ltbench.engine.ahead import Waited
 from ltbench.engine.averages import Swapped, average_of, float_buffers
 from ltbench.engine.checkpoint import State
@@ -46,6 +44,19 @@ from ltbench.engine.ranks import ALONE, Ranks
 from ltbench.engine.seeds import reseed
 from ltbench.engine.terms import Terms, reads_every
 from ltbench.method import Batch, GradientStage
+
+# Runners on several machines and optimisers of other libraries, which nothing here asks for. They take longer to import
+# than all else of mmengine.
+_UNUSED = ("transformers", "torch.distributed.optim")
+_HOLLOW = {
+    "mmengine.model.wrappers.fully_sharded_distributed": "MMFullyShardedDataParallel",
+    "mmengine._strategy.fsdp": "FSDPStrategy",
+}
+with absent(*_UNUSED, hollow=_HOLLOW):
+    from mmengine.hooks import Hook
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.optim import OptimWrapper
+    from mmengine.runner import Runner
 
 _counter = itertools.count()
 

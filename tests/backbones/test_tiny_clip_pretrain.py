@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from open_clip.model import CLIP
 from safetensors.torch import load_file
 
 from ltbench.backbones.tiny_clip import Recipe, TinyTokenizer, build_model, pretrain
 from ltbench.backbones.tiny_clip import pool as pool_module
 from ltbench.backbones.tiny_clip.pool import build_pool
 from ltbench.backbones.tiny_clip.pretrain import _bags
+from ltbench.backbones.tiny_clip.towers import TinyClip
 from ltbench.data.shapes import CLASS_NAMES, PARTS, SYNONYMS, render
 
 TINY = Recipe(
@@ -59,7 +59,7 @@ def test_global_random_state_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_diverging_training_is_an_error(tmp_path: Path) -> None:
-    def spoil(stage: str, step: int, model: CLIP) -> None:
+    def spoil(stage: str, step: int, model: TinyClip) -> None:
         with torch.no_grad():
             model.visual.conv1.weight.fill_(float("nan"))
 

@@ -63,6 +63,33 @@ def test_the_matrix_imports_no_method(process: Cli) -> None:
     )
 
 
+NOT_FOR_A_RUN = {
+    "open_clip",
+    "timm",
+    "torch._dynamo",
+    "torch.distributed.fsdp",
+    "torch.distributed.optim",
+    "torchvision",
+    "transformers",
+}
+"""What a run with the bundled encoder never needs; seconds to import together."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["lmpt", "linear-probe"])
+def test_a_run_with_the_bundled_encoder_waits_for_nothing_that_it_does_not_use(process: Cli, method: str) -> None:
+    code = WATCH.replace('name.partition(".")[0]', "name")
+    run = ("run", "--task", "shapes-lt", "--method", method, "--limit", "48", "-o", "epochs=1")
+    # The second run finds the images encoded.
+    for out in ("runs", "again"):
+        said = process(*run, "--out", out, python=("-c", code))
+        assert said.code == 0, said.err
+        modules = set(said.err.strip().splitlines()[-1].split("|"))
+        # It did train.
+        assert {"mmengine.runner", "torch.optim.sgd", "ltbench.engine._mmengine"} <= modules
+        assert modules & NOT_FOR_A_RUN == set()
+
+
 def test_help_imports_no_command_and_no_plugin(process: Cli) -> None:
     code = WATCH.replace('name.partition(".")[0]', "name")
     said = process("--help", python=("-c", code))

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from open_clip.model import CLIP
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
@@ -27,6 +26,7 @@ from torch.nn import functional
 from ltbench.backbones.tiny_clip.model import build_model, preprocess
 from ltbench.backbones.tiny_clip.pool import Pool, build_pool
 from ltbench.backbones.tiny_clip.tokenizer import TinyTokenizer
+from ltbench.backbones.tiny_clip.towers import TinyClip
 from ltbench.plugin.files import write_atomic
 
 Rows = NDArray[np.int64]
@@ -34,7 +34,7 @@ Rows = NDArray[np.int64]
 Progress = Callable[[str, int, int, float], None]
 """Called with the stage, steps done, steps in all and the last loss (0 while the pool is drawn)."""
 
-Watch = Callable[[str, int, CLIP], None]
+Watch = Callable[[str, int, TinyClip], None]
 """Called every 100 steps with the stage, the step and the model, to study the training; must not change it."""
 
 
@@ -103,7 +103,7 @@ def pretrain(
     return report
 
 
-def encode_text(model: CLIP, tokens: Tensor) -> Tensor:
+def encode_text(model: TinyClip, tokens: Tensor) -> Tensor:
     """Text features [n, 128], not normalised; a causal tower need not read past the last end token of the batch."""
     ends = tokens.argmax(dim=-1)
     length = int(ends.max()) + 1

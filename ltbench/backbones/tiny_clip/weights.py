@@ -7,11 +7,11 @@ from importlib.resources import files
 from typing import Final
 
 import torch
-from open_clip.model import CLIP
 from safetensors.torch import load
 
 from ltbench.backbones.tiny_clip.model import build_model
 from ltbench.backbones.tiny_clip.tokenizer import TinyTokenizer
+from ltbench.backbones.tiny_clip.towers import TinyClip
 from ltbench.plugin.errors import UserError
 
 WEIGHTS_FILE: Final = "weights.safetensors"
@@ -19,7 +19,7 @@ WEIGHTS_SHA256: Final = "20f0e8b2e9b7c58ba9ff2757ce37547cafcf308ef9b56736989a685
 """Of the file as shipped (float16)."""
 
 
-def load_pretrained() -> tuple[CLIP, TinyTokenizer]:
+def load_pretrained() -> tuple[TinyClip, TinyTokenizer]:
     """tiny-clip with its bundled weights, float32, in evaluation mode, and its tokenizer.
 
     Global random state is left alone. Raises UserError if the installed file is not the published one.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -21,6 +20,8 @@ from ltbench.backbones.weights import load_into, read_checkpoint, seeded
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+AS_IN: Final = "open_clip-3.3.0"
+"""The library whose operations the towers are to the bit (``tiny_clip/towers.py``), whatever is installed."""
 _PRETRAINING = "rendered scenes and captions disjoint from every part of shapes; saw all 20 class names"
 
 
@@ -74,7 +75,7 @@ def open_tiny_clip(name: str, options: BackboneOptions) -> ClipBackbone:
         dim=int(model.text_projection.shape[1]),
         weights=weights,
         pretraining=pretraining,
-        library=f"open_clip-{version('open_clip_torch')}",
+        library=AS_IN,
         licence="MIT",
     )
     preprocessing = TinyPreprocessing(size=options.image_size or IMAGE_SIZE, mean=MEAN, std=STD)

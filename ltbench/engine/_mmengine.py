@@ -7,8 +7,8 @@ dropped afterwards); it collects the environment by calling compilers, keeps log
 (all switched off); it moves a model to a GPU whatever device was asked for, reads the gradient norm back at each step,
 and meets other processes while a runner is made (models stay where they are, steps are our own, and only
 :mod:`ltbench.engine.ranks` speaks to other processes). Its wrapper for several processes wants models of its own
-interface, so gradients are averaged by torch's, around the loss. It imports what it only lists: other libraries'
-optimisers, wrappers of torch that bring its compiler along (both are kept from it).
+interface, so gradients are averaged by torch's, around the loss. It imports other libraries' optimisers only to list
+them (they are kept from it).
 """
 
 from __future__ import annotations
@@ -45,14 +45,9 @@ from ltbench.engine.seeds import reseed
 from ltbench.engine.terms import Terms, reads_every
 from ltbench.method import Batch, GradientStage
 
-# Runners on several machines and optimisers of other libraries, which nothing here asks for. They take longer to import
-# than all else of mmengine.
-_UNUSED = ("transformers", "torch.distributed.optim")
-_HOLLOW = {
-    "mmengine.model.wrappers.fully_sharded_distributed": "MMFullyShardedDataParallel",
-    "mmengine._strategy.fsdp": "FSDPStrategy",
-}
-with absent(*_UNUSED, hollow=_HOLLOW):
+# Optimisers of other libraries, which nothing here asks for and mmengine does without where they are not installed.
+# They take longer to import than most else of mmengine.
+with absent("transformers", "torch.distributed.optim"):
     from mmengine.hooks import Hook
     from mmengine.logging import MessageHub, MMLogger
     from mmengine.optim import OptimWrapper

@@ -67,7 +67,6 @@ NOT_FOR_A_RUN = {
     "open_clip",
     "timm",
     "torch._dynamo",
-    "torch.distributed.fsdp",
     "torch.distributed.optim",
     "torchvision",
     "transformers",

@@ -14,6 +14,7 @@ from ltbench.backbones.base import Backbone, BackboneCard, TextTower
 from ltbench.backbones.masked_text import MaskedTextTower
 from ltbench.backbones.options import BackboneOptions, EncodeDtype
 from ltbench.backbones.precision import arithmetic, channels_last, encoder_revision, folded, folds, laid_out
+from ltbench.backbones.reduced import least_side
 from ltbench.backbones.regions import attention_pool, fitted, mean_token_offset, region_kind, token_regions, trunk
 from ltbench.backbones.text import ClipTextTower, text_part
 from ltbench.backbones.weights import state_sha256
@@ -109,6 +110,11 @@ class ClipBackbone(Backbone):
         """One RGB image → float32 [3, H, W]."""
         tensor: Tensor = self._transform(image)
         return tensor
+
+    @property
+    def least_side(self) -> int | None:
+        """Pixels that both sides of a picture must keep; see :class:`~ltbench.backbones.base.Backbone`."""
+        return least_side(self._transform)
 
     def encode_global(self, images: Tensor) -> Tensor:
         """Images [n, 3, H, W] → global features float32 [n, dim], not normalised."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ltbench.backbones.base import Backbone
 from ltbench.backbones.clip_backbone import ClipBackbone, Preprocessing
+from ltbench.backbones.reduced import least_side
 from ltbench.plugin.errors import UserError
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ class SquareImages(Backbone):
         """One RGB image → float32 [3, size, size]."""
         tensor: Tensor = self._transform(image)
         return tensor
+
+    @property
+    def least_side(self) -> int | None:
+        """Pixels that both sides of a picture must keep; see :class:`~ltbench.backbones.base.Backbone`."""
+        return least_side(self._transform)
 
     def encode_global(self, images: Tensor) -> Tensor:
         """Images [n, 3, H, W] → global features [n, dim], not normalised."""

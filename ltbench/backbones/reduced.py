@@ -1,0 +1,28 @@
+"""How small a picture may be decoded before a preprocessing resizes it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from timm.data.transforms import CenterCropOrPad, ResizeKeepRatio
+from torchvision.transforms import CenterCrop, Resize
+
+#: How many times the size that a picture is resized to it has at least; what Pillow's ``thumbnail`` leaves, and from
+#: which on it calls the result the same to the eye (its documentation of ``reducing_gap``).
+GAP: Final = 2
+
+
+def least_side(transform: Any) -> int | None:
+    """Pixels that both sides must keep before an evaluation transform of torchvision's, timm's or open_clip's.
+
+    Args:
+        transform: steps; the first resizes the whole picture, and what it resizes to may be more than what is cut out.
+
+    Returns:
+        None where the first step is another, of which nobody here knows what it needs.
+    """
+    steps = transform.transforms
+    if not steps or not isinstance(steps[0], Resize | ResizeKeepRatio):
+        return None
+    sizes = [step.size for step in steps if isinstance(step, Resize | ResizeKeepRatio | CenterCrop | CenterCropOrPad)]
+    return GAP * max(int(max(size) if isinstance(size, list | tuple) else size) for size in sizes)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from timm.data.transforms import CenterCropOrPad, ResizeKeepRatio
+from open_clip import transform as open_clips
+from timm.data import transforms as timms
 from torchvision.transforms import CenterCrop, Resize
 
 #: How many times the size that a picture is resized to it has at least; what Pillow's ``thumbnail`` leaves, and from
 #: which on it calls the result the same to the eye (its documentation of ``reducing_gap``).
 GAP: Final = 2
+_RESIZE: Final = (Resize, timms.ResizeKeepRatio, open_clips.ResizeKeepRatio)
+_CUT: Final = (CenterCrop, timms.CenterCropOrPad, open_clips.CenterCropOrPad)
 
 
 def least_side(transform: Any) -> int | None:
@@ -22,7 +25,7 @@ def least_side(transform: Any) -> int | None:
         None where the first step is another, of which nobody here knows what it needs.
     """
     steps = transform.transforms
-    if not steps or not isinstance(steps[0], Resize | ResizeKeepRatio):
+    if not steps or not isinstance(steps[0], _RESIZE):
         return None
-    sizes = [step.size for step in steps if isinstance(step, Resize | ResizeKeepRatio | CenterCrop | CenterCropOrPad)]
+    sizes = [step.size for step in steps if isinstance(step, _RESIZE + _CUT)]
     return GAP * max(int(max(size) if isinstance(size, list | tuple) else size) for size in sizes)

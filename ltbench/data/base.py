@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -141,9 +142,8 @@ def content_of(images: Images, row: int, least: int | None = None) -> str:
     Args:
         least: name what :func:`load_reduced` gives with it; images may say that by ``content_reduced(row, least)``.
     """
-    reduced = None if least is None else getattr(images, "content_reduced", None)
-    if reduced is not None:
-        return str(reduced(row, least))
+    if least is not None and _reduces(type(images)):
+        return str(images.content_reduced(row, least))  # type: ignore[attr-defined]
     told = getattr(images, "content", None)
     return images.sha256(row) if told is None else str(told(row))
 
@@ -157,11 +157,16 @@ def load_reduced(images: Images, row: int, least: int | None) -> Image:
     Raises:
         UserError: as ``images.load``.
     """
-    reduced = None if least is None else getattr(images, "load_reduced", None)
-    if reduced is None:
+    if least is None or not _reduces(type(images)):
         return images.load(row)
-    image: Image = reduced(row, least)
+    image: Image = images.load_reduced(row, least)  # type: ignore[attr-defined]
     return image
+
+
+@cache
+def _reduces(kind: type) -> bool:
+    """Whether images of a class can be had reduced; one that has a ``load`` of its own has to say so itself."""
+    return next(("load_reduced" in vars(cls) for cls in kind.__mro__ if "load" in vars(cls)), False)
 
 
 class ImageRows:

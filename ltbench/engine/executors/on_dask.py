@@ -36,7 +36,7 @@ def run_here(folder: str, name: str, threads: int) -> str:
         What it said where it ended badly; empty where it did not.
     """
     from distributed import get_worker
-    from distributed.comm import get_address_host
+    from distributed.comm.addressing import get_address_host
 
     environment = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))}
     # By its address, as the scheduler knows it: a host's own name need not be what others call it.

@@ -303,7 +303,8 @@ def predict(
 
     Args:
         run: what :func:`run` gave, a record, or the folder of an attempt.
-        images: files, folders with images at any depth, or pictures of Pillow's, read as their files would be; or a
+        images: files, folders with images at any depth, or pictures of Pillow's, read as their files would be but
+            for large JPEGs, which are decoded at a part of their size; or a
             file of features (``.npz``), alone.
         class_names: answer for these instead; methods with an open class set only.
         method: class or file of a local method, in a session that has not run it.
@@ -339,7 +340,7 @@ def predict(
     for image in images if features is None else ():
         if not isinstance(image, str | Path):
             names.append(f"picture {len(names) + 1}")
-            load.append(lambda image=image: shown(image))
+            load.append(lambda _, image=image: shown(image))
             continue
         found = find_pictures([Path(image)])
         if found.problems:
@@ -362,7 +363,7 @@ def predict(
             names, rows = read_features(features)
             parts.append(predictor.logits_of_features(rows))
         for start in range(0, len(load), batch):
-            parts.append(predictor.logits([one() for one in load[start : start + batch]]))
+            parts.append(predictor.logits([one(predictor.least_side) for one in load[start : start + batch]]))
     scores: Any = np.concatenate(parts)
     if predictor.calibrated:
         scores = 1 / (1 + np.exp(-scores.astype(np.float64)))

@@ -193,6 +193,15 @@ class Backbone(ABC):
     def encode_global(self, images: Tensor) -> Tensor:
         """Images [n, 3, H, W] → global features [n, dim], not normalised."""
 
+    @property
+    def least_side(self) -> int | None:
+        """Pixels that both sides of a picture must have before :meth:`preprocess`, if they had them in the file.
+
+        A larger picture may be decoded at a part of its size down to this (``ltbench.data.base.load_reduced``), so that
+        it is a multiple of what the preprocessing resizes to. None where nobody says; then pictures come whole.
+        """
+        return None
+
     def encode_regions(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images [n, 3, H, W] → global features [n, dim] and region features [n, L, region_dim], not normalised."""
         raise TypeError(f"backbone {self.card.name} offers no regions")

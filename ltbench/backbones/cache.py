@@ -15,13 +15,13 @@ import torch
 
 from ltbench.backbones.among import ALONE, Among, dealt
 from ltbench.backbones.base import Backbone
-from ltbench.backbones.encode import Encoder, Job, Kind
+from ltbench.backbones.encode import Encoder, Job, Kind, jobs_of
 from ltbench.backbones.features import FeatureRows, Features
 from ltbench.backbones.limit import LIMIT, limit_bytes, row_bytes
 from ltbench.backbones.precomputed import PrecomputedBackbone
 from ltbench.backbones.shards import Index, ShardFolder
 from ltbench.backbones.views import View, flip, identity, seeded_view
-from ltbench.data.base import Images, content_of
+from ltbench.data.base import Images
 from ltbench.data.known_hashes import remember
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.plugin.errors import DiskFull, UserError
@@ -98,11 +98,10 @@ class FeatureCache:
             return _precomputed(backbone, ids, views)
         encoder = Encoder(backbone, kind, device, batch_size, workers)
         folder = self._folder(backbone, kind, reporter)
-        keys = [[f"{content_of(images, row)}:{view.id}" for view in views] for row in range(len(ids))]
+        jobs = [jobs_of(images, row, views, backbone.least_side) for row in range(len(ids))]
         remember()
-        wanted = {
-            key: Job(key, row, view) for row, line in enumerate(keys) for key, view in zip(line, views, strict=True)
-        }
+        keys = [[job.key for job in line] for line in jobs]
+        wanted = {job.key: job for line in jobs for job in line}
         places = folder.note("regions") if kind == "region" else 0
         index = Index() if places is None else folder.read(encoder.width(places), wanted)
         lacks = any(key not in index.where for key in wanted)

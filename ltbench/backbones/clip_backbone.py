@@ -13,6 +13,7 @@ from ltbench.backbones.base import Backbone, BackboneCard, TextTower
 from ltbench.backbones.masked_text import MaskedTextTower
 from ltbench.backbones.options import BackboneOptions, EncodeDtype
 from ltbench.backbones.precision import arithmetic, channels_last, encoder_revision, folded, folds, laid_out
+from ltbench.backbones.reduced import GAP
 from ltbench.backbones.regions import attention_pool, fitted, mean_token_offset, region_kind, token_regions, trunk
 from ltbench.backbones.text import ClipTextTower, text_part
 from ltbench.backbones.weights import state_sha256
@@ -53,6 +54,11 @@ class Preprocessing:
             resize_mode=self.resize_mode,
             fill_color=self.fill,
         )
+
+    @property
+    def least_side(self) -> int:
+        """Pixels that both sides of a picture must keep; see :class:`~ltbench.backbones.base.Backbone`."""
+        return GAP * self.size
 
     def words(self) -> str:
         """The transform in words, for the record."""
@@ -111,6 +117,11 @@ class ClipBackbone(Backbone):
         """One RGB image → float32 [3, H, W]."""
         tensor: Tensor = self.preprocessing.transform(image)
         return tensor
+
+    @property
+    def least_side(self) -> int | None:
+        """Pixels that both sides of a picture must keep; see :class:`~ltbench.backbones.base.Backbone`."""
+        return self.preprocessing.least_side
 
     def encode_global(self, images: Tensor) -> Tensor:
         """Images [n, 3, H, W] → global features float32 [n, dim], not normalised."""

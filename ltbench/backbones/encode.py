@@ -17,7 +17,7 @@ from ltbench.backbones.base import Backbone
 from ltbench.backbones.features import Float32
 from ltbench.backbones.shards import ShardFolder
 from ltbench.backbones.views import View
-from ltbench.data.base import Images
+from ltbench.data.base import Images, content_of, load_reduced
 from ltbench.data.progress import Reporter
 from ltbench.plugin.errors import UserError
 
@@ -34,6 +34,17 @@ class Job:
     key: str
     row: int
     view: View
+
+
+def jobs_of(images: Images, row: int, views: Sequence[View], least: int | None) -> list[Job]:
+    """One image under some views, each named by what of the image it is made of.
+
+    Args:
+        least: of the backbone, see :attr:`Backbone.least_side`; views that take a part of the image get it whole.
+    """
+    wholes = {view.whole for view in views}
+    content = {whole: content_of(images, row, least if whole else None) for whole in wholes}
+    return [Job(f"{content[view.whole]}:{view.id}", row, view) for view in views]
 
 
 class Encoder:
@@ -140,9 +151,11 @@ class Encoder:
     ) -> Iterator[tuple[Sequence[Job], Tensor]]:
         """Decoded batches in order; the next ones are decoded while one is encoded."""
 
+        least = self.backbone.least_side
+
         def decode(job: Job) -> Tensor:
             try:
-                image = images.load(job.row)
+                image = load_reduced(images, job.row, least if job.view.whole else None)
                 return self.backbone.preprocess(job.view.apply(image, job.key.partition(":")[0]))
             except UserError:
                 raise

@@ -9,11 +9,11 @@ import torch
 
 from ltbench.backbones.base import Backbone
 from ltbench.backbones.cache import FeatureCache
-from ltbench.backbones.encode import Encoder, Job, Kind
+from ltbench.backbones.encode import Encoder, Job, Kind, jobs_of
 from ltbench.backbones.precomputed import PrecomputedBackbone
 from ltbench.backbones.shards import Share
 from ltbench.backbones.views import View
-from ltbench.data.base import Images, content_of
+from ltbench.data.base import Images
 from ltbench.data.known_hashes import remember
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.plugin.errors import UserError
@@ -37,15 +37,11 @@ class Part:
     views: Sequence[View] = (View("identity"),)
     label: str = ""
 
-    def jobs(self) -> dict[str, Job]:
+    def jobs(self, backbone: Backbone) -> dict[str, Job]:
         """Rows by their keys; identical images are one row."""
-        jobs = {}
-        for row in range(len(self.images)):
-            content = content_of(self.images, row)
-            for view in self.views:
-                key = f"{content}:{view.id}"
-                jobs[key] = Job(key, row, view)
-        return jobs
+        least = backbone.least_side
+        rows = (jobs_of(self.images, row, self.views, least) for row in range(len(self.images)))
+        return {job.key: job for jobs in rows for job in jobs}
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,7 @@ class SharedCache(FeatureCache):
             raise UserError(f"backbone {backbone.card.name} has its features already", "ltbench list backbones")
         encoder = Encoder(backbone, kind, device, BATCH, workers)
         folder = self._folder(backbone, kind, reporter)
-        dealt = [(part, part.jobs()) for part in parts]
+        dealt = [(part, part.jobs(backbone)) for part in parts]
         remember()
         total = Encoded(0, 0, 0)
         with folder.claimed(share, (key for _, jobs in dealt for key in jobs)):

@@ -79,6 +79,11 @@ class SquareImages(Backbone):
         tensor: Tensor = self._preprocessing.transform(image)
         return tensor
 
+    @property
+    def least_side(self) -> int | None:
+        """Pixels that both sides of a picture must keep; see :class:`~ltbench.backbones.base.Backbone`."""
+        return self._preprocessing.least_side
+
     def encode_global(self, images: Tensor) -> Tensor:
         """Images [n, 3, H, W] → global features [n, dim], not normalised."""
         return self._inner.encode_global(images) if self._fitted is None else self._fitted.encode_fitted(images)

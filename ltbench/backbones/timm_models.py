@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ltbench.backbones.base import Backbone, BackboneCard, Statistics
 from ltbench.backbones.options import BackboneOptions
 from ltbench.backbones.precision import arithmetic, channels_last, encoder_revision, folded, folds, laid_out
+from ltbench.backbones.reduced import least_side
 from ltbench.backbones.registry import unresizable
 from ltbench.backbones.released import Released, hub_files, released_of, web_file
 from ltbench.backbones.weights import load_into, read_checkpoint, seeded, state_sha256, unfit
@@ -55,6 +56,11 @@ class TimmBackbone(Backbone):
         """One RGB image → float32 [3, H, W]."""
         tensor: Tensor = self._transform(image)
         return tensor
+
+    @property
+    def least_side(self) -> int | None:
+        """Pixels that both sides of a picture must keep; see :class:`~ltbench.backbones.base.Backbone`."""
+        return least_side(self._transform)
 
     def encode_global(self, images: Tensor) -> Tensor:
         """Images [n, 3, H, W] → pooled features float32 [n, dim], not normalised."""

@@ -29,6 +29,11 @@ class View:
     id: str
     transform: Transform | None = None
 
+    @property
+    def whole(self) -> bool:
+        """Whether it shows all of the image, so that one that was decoded at a part of its size will do."""
+        return self.transform is None or self.transform is mirror
+
     def apply(self, image: Image, sha256: str) -> Image:
         """The view of one image; ``sha256`` is the hash of its content."""
         if self.transform is None:

@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -96,9 +97,20 @@ class FileImages:
         Raises:
             UserError: the file is missing or is no image; it is named.
         """
+        return self._load(row, None)
+
+    def load_reduced(self, row: int, least: int) -> Image:
+        """A user's own large JPEG decoded at a part of its size, both sides ``least`` pixels still; others as they are.
+
+        Raises:
+            UserError: as :meth:`load`.
+        """
+        return self._load(row, least)
+
+    def _load(self, row: int, least: int | None) -> Image:
         path = self.paths[row]
         try:
-            return decode(path, published=self.published).image
+            return decode(path, published=self.published, least=least).image
         except FileNotFoundError as error:
             raise UserError(f"image {path.name} is missing", "ltbench data status") from error
         except Undecodable as error:
@@ -110,6 +122,10 @@ class FileImages:
         """What :meth:`load` gives, for caches: the hash of the file, and how it is read where it is a user's own."""
         return self.sha256(row) if self.published else f"{self.sha256(row)}+as-shown"
 
+    def content_reduced(self, row: int, least: int) -> str:
+        """What :meth:`load_reduced` gives; whether a file is large enough to be reduced is not looked at."""
+        return self.content(row) if self.published else f"{self.content(row)}-{least}"
+
     def sha256(self, row: int) -> str:
         """Hash of the file's bytes, remembered for as long as size and time stamp stay the same."""
         path = self.paths[row]
@@ -120,10 +136,37 @@ class FileImages:
         return file_sha256(path, status.st_size, status.st_mtime_ns, default_cache())
 
 
-def content_of(images: Images, row: int) -> str:
-    """What names the pixels of one image in a cache: images may say it by ``content(row)``, else it is their hash."""
+def content_of(images: Images, row: int, least: int | None = None) -> str:
+    """What names the pixels of one image in a cache: images may say it by ``content(row)``, else it is their hash.
+
+    Args:
+        least: name what :func:`load_reduced` gives with it; images may say that by ``content_reduced(row, least)``.
+    """
+    if least is not None and _reduces(type(images)):
+        return str(images.content_reduced(row, least))  # type: ignore[attr-defined]
     told = getattr(images, "content", None)
     return images.sha256(row) if told is None else str(told(row))
+
+
+def load_reduced(images: Images, row: int, least: int | None) -> Image:
+    """One image as RGB that is about to be resized as a whole, both its sides at least ``least`` pixels if they were.
+
+    Images that can be had for less at a part of their size offer ``load_reduced(row, least)``, and name what it gives
+    by ``content_reduced(row, least)``; those of others, and all where ``least`` is None, are decoded whole.
+
+    Raises:
+        UserError: as ``images.load``.
+    """
+    if least is None or not _reduces(type(images)):
+        return images.load(row)
+    image: Image = images.load_reduced(row, least)  # type: ignore[attr-defined]
+    return image
+
+
+@cache
+def _reduces(kind: type) -> bool:
+    """Whether images of a class can be had reduced; one that has a ``load`` of its own has to say so itself."""
+    return next(("load_reduced" in vars(cls) for cls in kind.__mro__ if "load" in vars(cls)), False)
 
 
 class ImageRows:
@@ -140,6 +183,10 @@ class ImageRows:
         """Decode one image as RGB."""
         return self._images.load(self._rows[row])
 
+    def load_reduced(self, row: int, least: int) -> Image:
+        """As :func:`load_reduced`."""
+        return load_reduced(self._images, self._rows[row], least)
+
     def sha256(self, row: int) -> str:
         """Content hash of one image."""
         return self._images.sha256(self._rows[row])
@@ -147,6 +194,10 @@ class ImageRows:
     def content(self, row: int) -> str:
         """What names its pixels in a cache."""
         return content_of(self._images, self._rows[row])
+
+    def content_reduced(self, row: int, least: int) -> str:
+        """What names them where they are reduced."""
+        return content_of(self._images, self._rows[row], least)
 
     @property
     def files(self) -> list[Path]:

@@ -3,6 +3,9 @@
 What a picture is, its content says, not its name. A user's own picture becomes RGB as a viewer shows it: turned as the
 camera noted, 16 bits and floats scaled to 8, what is transparent laid over white, the first of several frames. Pictures
 of published data sets are read as their papers read them, by Pillow's ``convert("RGB")`` alone.
+
+A user's own JPEG that is about to be resized as a whole need not be decoded at full size: libjpeg decodes it at a half,
+a quarter or an eighth (Pillow's ``draft``), which gives each pixel the mean of those it stands for.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PP
 MOST_PIXELS: Final = 178_956_970
 VARIABLE: Final = "LTBENCH_MAX_PIXELS"
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+#: Contents that libjpeg decodes.
+_REDUCED: Final = ("JPEG", "MPO")
 _TRANSPARENT: Final = ("RGBA", "RGBa", "LA", "La", "PA")
 _ORIENTATION: Final = 0x0112
 #: Beginnings of files that are taken for pictures, what they are, and what to do about them.
@@ -85,12 +90,14 @@ class Decoded:
     pasted: bool = False
 
 
-def decode(source: Path | bytes, *, published: bool = False) -> Decoded:
+def decode(source: Path | bytes, *, published: bool = False, least: int | None = None) -> Decoded:
     """Decode a whole picture as RGB.
 
     Args:
         source: a file, or its bytes.
-        published: read as papers read their data sets: neither turned, nor scaled, nor laid over white.
+        published: read as papers read their data sets: neither turned, nor scaled, nor laid over white, nor reduced.
+        least: pixels that both sides of a JPEG keep at least where it is decoded at a half, a quarter or an eighth of
+            its size; a JPEG of less than twice that, and other formats, are as they are. None reduces nothing.
 
     Raises:
         Undecodable: the content is no picture, is cut off, is larger than the limit, or has values without a range.
@@ -110,6 +117,8 @@ def decode(source: Path | bytes, *, published: bool = False) -> Decoded:
                 raise _too_large(image.width * image.height, most)
             if published:
                 return Decoded(image.convert("RGB"))
+            if least is not None and image.format in _REDUCED and min(image.size) >= 2 * least:
+                image.draft(None, (least, least))
             return _as_shown(image)
     except FileNotFoundError:
         raise

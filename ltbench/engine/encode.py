@@ -53,7 +53,7 @@ class Encoder:
             transform = _flip_half
         elif augment.kind != "none":
             transform = random_view(augment, self.backbone)
-        return ImageInputs(images, self.backbone, transform, self.workers)
+        return ImageInputs(images, self.backbone, transform, self.workers, whole=augment.kind == "flip")
 
     def inputs(self, images: Images, ids: Sequence[str], augment: Augment, label: str) -> Inputs:
         """Inputs of all rows; training views are encoded ahead unless the stage asked for live augmentation."""

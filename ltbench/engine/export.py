@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ltbench.backbones.base import Backbone
 from ltbench.backbones.precomputed import PrecomputedBackbone
-from ltbench.data.base import DataRoot, absent
+from ltbench.data.base import DataRoot, absent, load_reduced
 from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.calibrate import NAME as VALIDATION
 from ltbench.engine.calibrate import judged_rows
@@ -236,7 +236,8 @@ def _known(predictor: Predictor, folder: Path, data_root: Path | None) -> tuple[
                 features = backbone.features_for(view.ids[: len(rows)])
                 return torch.from_numpy(features), stored.logits[: len(rows)], "test images of the run"
         elif not absent(view.images):
-            inputs = torch.stack([backbone.preprocess(view.images.load(row)) for row in rows])
+            pictures = [load_reduced(view.images, row, backbone.least_side) for row in rows]
+            inputs = torch.stack([backbone.preprocess(one) for one in pictures])
             return inputs, stored.logits[: len(rows)], "test images of the run"
     # Without the data the method as it was built again stands for the run; the file says which it was.
     generator = np.random.default_rng(0)

@@ -15,7 +15,7 @@ from torch import Tensor
 from ltbench.backbones.base import Backbone
 from ltbench.backbones.features import FeatureArray
 from ltbench.backbones.views import Transform
-from ltbench.data.base import Images
+from ltbench.data.base import Images, load_reduced
 from ltbench.engine.ahead import Load, loaded
 from ltbench.engine.seeds import Views
 from ltbench.method import Batch
@@ -66,12 +66,20 @@ class ImageInputs:
 
     Args:
         workers: threads that load those of coming batches; changes no result.
+        whole: the transform shows all of an image, so that one that was decoded at a part of its size will do.
     """
 
     def __init__(
-        self, images: Images, backbone: Backbone, transform: Transform | None = None, workers: int = 0
+        self,
+        images: Images,
+        backbone: Backbone,
+        transform: Transform | None = None,
+        workers: int = 0,
+        whole: bool = False,
     ) -> None:
         self._images = images
+        self._whole = whole
+        self._least = backbone.least_side
         self._backbone = backbone
         self._transform = transform
         self.workers = workers
@@ -96,9 +104,10 @@ class ImageInputs:
         return torch.stack(pictures)
 
     def _one(self, row: int, rng: np.random.Generator | None) -> Tensor:
-        image = self._images.load(row)
-        if rng is not None and self._transform is not None:
-            image = self._transform(image, rng)
+        transform = None if rng is None else self._transform
+        image = load_reduced(self._images, row, self._least if transform is None or self._whole else None)
+        if rng is not None and transform is not None:
+            image = transform(image, rng)
         return self._backbone.preprocess(image)
 
 

@@ -17,7 +17,7 @@ from ltbench.backbones.features import Float32
 from ltbench.backbones.precomputed import PrecomputedBackbone
 from ltbench.backbones.registry import open_backbone
 from ltbench.backbones.released import released_files
-from ltbench.data.base import Images
+from ltbench.data.base import Images, load_reduced
 from ltbench.data.progress import SILENT
 from ltbench.engine.drawn import drawn_rows
 from ltbench.engine.encode import Encoder
@@ -114,7 +114,9 @@ class _Sampled(Encoder):
 
     def _few(self, images: Images, count: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         def encode(rows: range) -> tuple[torch.Tensor, torch.Tensor | None]:
-            pixels = torch.stack([self.backbone.preprocess(images.load(row)) for row in rows]).to(self.device)
+            least = self.backbone.least_side
+            pictures = [self.backbone.preprocess(load_reduced(images, row, least)) for row in rows]
+            pixels = torch.stack(pictures).to(self.device)
             if self.needs.input == "region":
                 return quick.encode_regions(pixels)
             return quick.encode_global(pixels), None

@@ -82,6 +82,11 @@ class Predictor:
         return self.record.method.calibrated
 
     @property
+    def least_side(self) -> int | None:
+        """Pixels that both sides of a picture must keep, see :attr:`Backbone.least_side`; None for features."""
+        return self._phase.setup.backbone.least_side
+
+    @property
     def setup(self) -> Setup:
         """What it was built with."""
         return self._phase.setup
@@ -101,7 +106,10 @@ class Predictor:
         self._open.close()
 
     def logits(self, pictures: Sequence[Image]) -> Logits:
-        """Logits float32 [n, C] of RGB pictures; they are encoded in one batch."""
+        """Logits float32 [n, C] of RGB pictures; they are encoded in one batch.
+
+        Files that are read at a part of their size down to :attr:`least_side` get what a run on them would give them.
+        """
         setup = self._phase.setup
         rows = [str(row) for row in range(len(pictures))]
         return self._logits(setup.encoder.inputs(_Held(pictures), rows, _UNCACHED, ""))

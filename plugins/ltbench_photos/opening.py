@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ltbench.backbones.base import Backbone, BackboneCard
 from ltbench.backbones.options import ENCODER_VERSION, BackboneOptions
 from ltbench.backbones.precision import arithmetic
+from ltbench.backbones.reduced import least_side
 from ltbench.backbones.released import Released
 from ltbench.backbones.timm_models import TimmBackbone
 from ltbench.backbones.tokens import LetterTokens
@@ -63,6 +64,11 @@ class PhotoBackbone(Backbone):
         """One RGB image → float32 [3, H, W]."""
         tensor: Tensor = self._transform(image)
         return tensor
+
+    @property
+    def least_side(self) -> int | None:
+        """Pixels that both sides of a picture must keep; see :class:`~ltbench.backbones.base.Backbone`."""
+        return least_side(self._transform)
 
     def encode_global(self, images: Tensor) -> Tensor:
         """Images [n, 3, H, W] → embeddings float32 [n, 384], normalised."""

@@ -17,6 +17,7 @@ from ltbench.engine.how import SweepOptions
 from ltbench.engine.sweep import sweep
 from ltbench.engine.sweep_plan import SweepPlan
 from ltbench.engine.where import Where
+from ltbench.method.local import use_file
 from ltbench.plugin.errors import UserError
 from ltbench.records.read import all_records
 
@@ -69,3 +70,47 @@ def test_nobody_answers_at_the_address(tmp_path: Path, monkeypatch: pytest.Monke
         Elsewhere(PLAN, SweepOptions(out=tmp_path), Where("dask", "tcp://127.0.0.1:9"))
     with pytest.raises(UserError, match="needs the address of its scheduler"):
         Elsewhere(PLAN, SweepOptions(out=tmp_path), Where("dask"))
+
+
+#: Fails as a full disk does on one host, and takes its time on the other until that has happened and some more.
+OWN = """
+import errno
+import os
+import time
+from pathlib import Path
+
+from ltbench_baselines.clip.linear import LinearProbe
+
+
+class Own(LinearProbe):
+    def stages(self, context):
+        failed = Path("failed")
+        if os.environ["LTBENCH_MACHINE"] == "127.0.0.1":
+            with failed.open("a") as file:
+                file.write("x")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        if not failed.exists():
+            while not failed.exists():
+                time.sleep(0.1)
+            time.sleep(8.0)
+        return super().stages(context)
+"""
+
+
+@pytest.mark.slow
+def test_a_host_whose_disk_is_full_is_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one is busy when the failed run is submitted again, and the idle one would steal it."""
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(OWN)
+    plan = SweepPlan.of(("shapes-micro",), (use_file("own.py"),), seeds=(0, 1), weights="random", backbone="tiny-clip")
+    nothing = {"dashboard": False, "dashboard_address": None}
+    hosts = {
+        host: {"cls": distributed.Nanny, "options": {"host": host, "nthreads": 1, **nothing}}
+        for host in ("127.0.0.1", "127.0.0.2")
+    }
+    scheduler = {"cls": distributed.Scheduler, "options": {"host": "127.0.0.1", **nothing}}
+    with distributed.SpecCluster(workers=hosts, scheduler=scheduler) as cluster:
+        results = sweep(plan, SweepOptions(out=tmp_path / "runs"), where=Where("dask", cluster.scheduler_address))
+    assert [(result.status, result.reason) for result in results] == [("completed", "")] * 2
+    assert Path("failed").read_text() == "x"
+    assert len(list((tmp_path / "runs").glob("sweeps/*/jobs/*.json"))) == 3

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ltbench.data import decode as module
-from ltbench.data.base import FileImages, ImageRows, content_of
+from ltbench.data.base import FileImages, ImageRows, content_of, load_reduced
 from ltbench.data.decode import Undecodable, decode, looks_like_picture, max_pixels
 from ltbench.plugin import UserError
 
@@ -95,6 +95,67 @@ def test_published_pictures_are_read_by_pillow_alone(tmp_path: Path) -> None:
     assert content_of(published, 0) == published.sha256(0)
     assert content_of(own, 0) != published.sha256(0)
     assert content_of(ImageRows(own, [0]), 0) == content_of(own, 0)
+
+
+def photograph(mode: str, width: int = 800, height: int = 600) -> Image.Image:
+    coarse = np.random.default_rng(0).integers(0, 256, (height // 50, width // 50, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
+
+
+@pytest.mark.parametrize("turn", [1, 2, 3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize("kind", ["RGB", "L", "CMYK", "progressive", "MPO"])
+def test_a_large_jpeg_is_decoded_at_a_part_of_its_size(tmp_path: Path, kind: str, turn: int) -> None:
+    """A quarter leaves both sides 150 pixels at least; each pixel is the mean of those that it stands for."""
+    noted = Image.Exif()
+    noted[0x0112] = turn
+    picture, path = photograph(kind if kind in ("L", "CMYK") else "RGB"), tmp_path / "phone.jpg"
+    how = {"save_all": True, "append_images": [photograph("RGB", 320, 240)]} if kind == "MPO" else {}
+    picture.save(path, "MPO" if kind == "MPO" else "JPEG", exif=noted, progressive=kind == "progressive", **how)
+    whole, reduced = decode(path), decode(path, least=150)
+    assert whole.image.size == ((600, 800) if turn > 4 else (800, 600))
+    assert reduced.image.size == ((150, 200) if turn > 4 else (200, 150))
+    assert (reduced.image.mode, reduced.turned, reduced.frames) == ("RGB", turn > 1, False)
+    assert np.abs(np.asarray(whole.image.reduce(4)).astype(int) - np.asarray(reduced.image)).mean() < 1
+    # One pixel less than twice is too few to be reduced.
+    assert decode(path, least=301).image.size == whole.image.size
+
+
+def test_smaller_jpegs_other_formats_and_published_pictures_are_never_reduced(tmp_path: Path) -> None:
+    picture = photograph("RGB")
+    for name, least, published in (("a.jpg", 301, False), ("b.jpg", 100, True), ("c.png", 100, False)):
+        path = tmp_path / name
+        picture.save(path)
+        read, plain = decode(path, published=published, least=least), decode(path, published=published)
+        assert np.array_equal(np.asarray(read.image), np.asarray(plain.image))
+
+
+def test_a_cut_file_is_refused_at_a_part_of_its_size_too(tmp_path: Path) -> None:
+    photograph("RGB").save(tmp_path / "a.jpg")
+    with pytest.raises(Undecodable, match="truncated"):
+        decode((tmp_path / "a.jpg").read_bytes()[:4000], least=100)
+
+
+def test_the_limit_on_pixels_counts_those_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photograph("RGB").save(tmp_path / "a.jpg")
+    monkeypatch.setenv("LTBENCH_MAX_PIXELS", "0.1M")
+    with pytest.raises(Undecodable, match="480,000 pixels"):
+        decode(tmp_path / "a.jpg", least=100)
+
+
+def test_images_that_only_load_come_whole(tmp_path: Path) -> None:
+    class Plain:
+        def __len__(self) -> int:
+            return 1
+
+        def load(self, row: int) -> Image.Image:
+            return photograph("RGB")
+
+        def sha256(self, row: int) -> str:
+            return "ab" * 32
+
+    for images in (Plain(), ImageRows(Plain(), [0])):
+        assert load_reduced(images, 0, 100).size == (800, 600)
+        assert content_of(images, 0, 100) == content_of(images, 0) == "ab" * 32
 
 
 @pytest.mark.parametrize(

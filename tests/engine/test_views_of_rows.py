@@ -46,6 +46,8 @@ class Pictures(Images):
 class AsTensor:
     """A backbone as far as images go."""
 
+    least_side = None
+
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         return torch.from_numpy(np.array(image.resize((16, 12)), dtype=np.float32)).permute(2, 0, 1)
 

@@ -201,14 +201,15 @@ def _answers(
             loaded = []
             for picture in pictures[start : start + BATCH]:
                 try:
-                    loaded.append((picture, picture.load()))
+                    loaded.append((picture, picture.load(predictor.least_side)))
                 except UserError as error:
                     note(f"error: {error}")
                     problems[picture.path] = error
             if loaded:
                 logits = predictor.logits([image for _, image in loaded])
-                for (picture, image), row in zip(loaded, logits, strict=True):
-                    place = None if drawing is None else drawing.draw(showing, picture, image, row)
+                for (picture, _), row in zip(loaded, logits, strict=True):
+                    # What is drawn on is seen at full size, which the encoder need not.
+                    place = None if drawing is None else drawing.draw(showing, picture, picture.load(), row)
                     answers.append(Answer(str(picture.path), row, place))
             advance(len(pictures[start : start + BATCH]))
     return answers, problems

@@ -45,6 +45,11 @@ class FolderImages:
         self._check()
         return self._files.load(row)
 
+    def load_reduced(self, row: int, least: int) -> Image:
+        """Decode one image at a part of its size, see :class:`FileImages`; raises UserError as :meth:`load`."""
+        self._check()
+        return self._files.load_reduced(row, least)
+
     def sha256(self, row: int) -> str:
         """Content hash; raises UserError as :meth:`load`."""
         self._check()
@@ -54,6 +59,11 @@ class FolderImages:
         """What names its pixels in a cache; raises UserError as :meth:`load`."""
         self._check()
         return self._files.content(row)
+
+    def content_reduced(self, row: int, least: int) -> str:
+        """What names them where they are reduced; raises UserError as :meth:`load`."""
+        self._check()
+        return self._files.content_reduced(row, least)
 
     def content_faults(self) -> list[str]:
         """What is wrong with the files, each hashed again whatever its size and time stamp are; one line each."""

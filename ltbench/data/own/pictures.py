@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ltbench.data.base import FileImages
+from ltbench.data.base import FileImages, load_reduced
 from ltbench.data.decode import looks_like_picture
 from ltbench.plugin.errors import UserError
 
@@ -35,14 +35,17 @@ class Picture:
     path: Path
     place: Path
 
-    def load(self) -> Image:
+    def load(self, least: int | None = None) -> Image:
         """Decode as RGB, as images of data sets are.
+
+        Args:
+            least: as :func:`~ltbench.data.base.load_reduced` has it; None decodes at full size.
 
         Raises:
             UserError: it is missing or no whole image; its path is named.
         """
         try:
-            return FileImages([self.path]).load(0)
+            return load_reduced(FileImages([self.path]), 0, least)
         except UserError as error:
             why = error.message.removeprefix(f"image {self.path.name} ")
             hint = error.hint.replace(f"replace {self.path.name}", f"replace {self.path}")

@@ -32,6 +32,8 @@ from ltbench.tasks.task import Fingerprints
 FOLDER: Final = "sweeps"
 #: Variable with the name of the node that a job runs on, as Slurm sets it.
 NODE: Final = "SLURMD_NODENAME"
+#: Variable in which an executor says what it calls the machine, where that is not the node's name or the host's.
+MACHINE: Final = "LTBENCH_MACHINE"
 SCHEMA: Final = 1
 #: What jobs elsewhere are to be told of this process: where data lie, what is off limits, which plugins load.
 _TOLD: Final = ("LTBENCH_", "HF_HUB_OFFLINE")
@@ -178,7 +180,7 @@ class SweepBook:
             "reused": result.reused,
             "reason": result.reason,
             "record": None if result.record is None else str(result.record),
-            "machine": os.environ.get(NODE) or socket.gethostname(),
+            "machine": os.environ.get(MACHINE) or os.environ.get(NODE) or socket.gethostname(),
             "ended": time.time(),
         }
         write_sealed_json(self.folder / "told" / f"{number}.json", document)
@@ -245,7 +247,7 @@ def _full_file(text: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    found = {name: value for name, value in os.environ.items() if name.startswith(_TOLD)}
+    found = {name: value for name, value in os.environ.items() if name.startswith(_TOLD) and name != MACHINE}
     for name in _FOLDERS:
         if name in found and "://" not in found[name]:
             parts = found[name].split(os.pathsep)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from ltbench.engine.executors.base import ExecutorOptions, Job, Seen, State
-from ltbench.engine.executors.book import is_cancelled
+from ltbench.engine.executors.book import MACHINE, is_cancelled
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.reading import one_line
 
@@ -25,7 +25,8 @@ GPU: Final = "GPU"
 #: Seconds to wait for the scheduler to answer.
 ANSWERS: Final = 15.0
 _PREFIX: Final = "ltbench-"
-_WAITING: Final = {"waiting", "queued", "no-worker", "released"}
+_NOBODY: Final = "no-worker"
+_WAITING: Final = {"waiting", "queued", _NOBODY, "released"}
 
 
 def run_here(folder: str, name: str, threads: int) -> str:
@@ -34,7 +35,12 @@ def run_here(folder: str, name: str, threads: int) -> str:
     Returns:
         What it said where it ended badly; empty where it did not.
     """
+    from distributed import get_worker
+    from distributed.comm.addressing import get_address_host
+
     environment = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))}
+    # By its address, as the scheduler knows it: a host's own name need not be what others call it.
+    environment[MACHINE] = get_address_host(get_worker().address)
     command = [sys.executable, "-m", "ltbench.engine.executors.job", folder, name]
     log = Path(folder) / "logs" / f"{name}.log"
     # The pipe stays open: the program ends when this process does, however that ends.
@@ -80,6 +86,7 @@ class DaskExecutor:
                 f"no dask scheduler answers at {address} ({one_line(error)})", "dask scheduler, or mend the address"
             ) from error
         self._futures: dict[str, Any] = {}
+        self._choosy: dict[str, Job] = {}
 
     def room(self) -> int | None:
         """The scheduler queues what its workers cannot run yet."""
@@ -87,20 +94,33 @@ class DaskExecutor:
 
     def submit(self, jobs: Sequence[Job]) -> list[str]:
         """One task a job, which goes on when this process ends."""
-        from distributed import fire_and_forget
-
         for job in jobs:
             wanted = {GPU: job.resources.gpus} if job.resources.gpus else None
             self._check(wanted)
-            assert job.folder is not None, "jobs of a cluster are in a book"
-            # Pure would give two tasks of one name; retries are dask's own, for workers that die.
-            future = self._client.submit(
-                run_here, str(job.folder), job.name, self._threads,
-                key=_PREFIX + job.name, pure=False, resources=wanted,
-            )  # fmt: skip
-            fire_and_forget(future)
-            self._futures[job.name] = future
+            hosts = self._others(job.avoid, wanted) if job.avoid else []
+            self._submit(job, wanted, hosts)
+            if hosts:
+                self._choosy[job.name] = job
         return [job.name for job in jobs]
+
+    def _submit(self, job: Job, wanted: dict[str, int] | None, hosts: list[str]) -> None:
+        from distributed import fire_and_forget
+
+        assert job.folder is not None, "jobs of a cluster are in a book"
+        # Pure would give two tasks of one name; retries are dask's own, for workers that die. Hosts are no mere
+        # preference (allow_other_workers): an idle worker of an avoided host would steal what waits for a busy one.
+        future = self._client.submit(
+            run_here, str(job.folder), job.name, self._threads,
+            key=_PREFIX + job.name, pure=False, resources=wanted, workers=hosts or None,
+        )  # fmt: skip
+        fire_and_forget(future)
+        self._futures[job.name] = future
+
+    def _others(self, avoid: Sequence[str], wanted: dict[str, int] | None) -> list[str]:
+        """Hosts of workers that could take a job, without those to avoid; none where there are no others."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        able = {worker["host"] for worker in workers if not wanted or GPU in (worker.get("resources") or {})}
+        return sorted(able.difference(avoid))
 
     def _check(self, wanted: dict[str, int] | None) -> None:
         """Refuse what no worker could ever take, which dask would let wait for ever."""
@@ -120,6 +140,11 @@ class DaskExecutor:
             states: dict[str, str] = self._client.run_on_scheduler(_states, keys=list(keys.values()))
         except (OSError, ValueError, TimeoutError):
             return dict.fromkeys(ids, Seen("unknown"))
+        for name in [name for name in ids if name in self._choosy and states.get(keys[name]) == _NOBODY]:
+            # The hosts that it was kept for have left.
+            job = self._choosy.pop(name)
+            self.cancel([name])
+            self.submit([job])
         return {name: self._seen(name, states.get(key)) for name, key in keys.items()}
 
     def _seen(self, name: str, state: str | None) -> Seen:
@@ -131,6 +156,7 @@ class DaskExecutor:
             elif future is not None and future.status == "error":
                 why = one_line(future.exception())
             self._futures.pop(name, None)
+            self._choosy.pop(name, None)
             return Seen("over", why=why)
         known: State = "waiting" if state in _WAITING else "running"
         return Seen(known)

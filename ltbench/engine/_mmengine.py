@@ -19,6 +19,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -324,7 +325,7 @@ class _Ahead(DataLoader[Batch]):
         # Asked for and let go: it draws a number from torch's generator, as it did when all records were made.
         super().__iter__()
         data, cut, device, waited = self._ours
-        return waited.each(on_device(steps(self.sampler, cut, data.batches), device))
+        return on_device(steps(self.sampler, cut, partial(data.batches, waited=waited)), device)
 
 
 class _QuietRunner(Runner):  # type: ignore[misc]

@@ -15,7 +15,7 @@ class StageEvents:
     Attributes:
         on_step: called with the number of steps done (1 each time).
         on_epoch: called with (epoch just finished, mean loss terms, learning rate, seconds, those of them in which it
-            waited for its batches).
+            waited for pictures, or for features from the cache).
         save: called with the state after each epoch; the engine decides where it goes.
     """
 

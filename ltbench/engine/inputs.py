@@ -16,7 +16,7 @@ from ltbench.backbones.base import Backbone
 from ltbench.backbones.features import FeatureArray
 from ltbench.backbones.views import Transform
 from ltbench.data.base import Images, load_reduced
-from ltbench.engine.ahead import Load, loaded
+from ltbench.engine.ahead import Load, Waited, loaded
 from ltbench.engine.seeds import Views
 from ltbench.method import Batch
 
@@ -191,14 +191,18 @@ class Rowset:
         further = tuple(others) if others else (first,) * len(self.further)
         return Batch(index, first, self.observed[index], captions, further)
 
-    def batches(self, wanted: Iterable[tuple[Rows, Views | None]]) -> Iterator[Batch]:
-        """Batches as :meth:`batch` gives them, in order; pictures of coming ones are loaded ahead."""
+    def batches(self, wanted: Iterable[tuple[Rows, Views | None]], waited: Waited | None = None) -> Iterator[Batch]:
+        """Batches as :meth:`batch` gives them, in order; pictures of coming ones are loaded ahead.
+
+        Args:
+            waited: told how long pictures, or features from the cache, were waited for; not what a frozen tower takes.
+        """
+        waited = waited or Waited()
         if not self._loaders:
-            for rows, views in wanted:
-                yield self.batch(rows, views)
+            yield from waited.each(self.batch(rows, views) for rows, views in wanted)
             return
         coming = (((rows, shown), self._loads(rows, shown)) for rows, shown in self._with_inputs(wanted))
-        for (rows, shown), pictures in loaded(coming, self.workers):
+        for (rows, shown), pictures in waited.each(loaded(coming, self.workers)):
             left = iter(pictures)
             given = [
                 each.finish([next(left) for _ in rows])

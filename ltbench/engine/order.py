@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Dataset, Sampler
 
+from ltbench.engine.ahead import Waited
 from ltbench.engine.inputs import Rowset
 from ltbench.engine.seeds import Views, seed_for
 from ltbench.method import Batch, GradientStage
@@ -51,9 +52,14 @@ class Rows(Dataset[Batch]):
     def __getitem__(self, draw: Draw) -> Batch:
         return self.rowset.batch(draw.rows, Views.of(draw.key, draw.rows, draw.turns))
 
-    def batches(self, draws: Iterable[Draw]) -> Iterator[Batch]:
-        """The batches of draws, in order; pictures of coming ones are loaded ahead."""
-        return self.rowset.batches((draw.rows, Views.of(draw.key, draw.rows, draw.turns)) for draw in draws)
+    def batches(self, draws: Iterable[Draw], waited: Waited | None = None) -> Iterator[Batch]:
+        """The batches of draws, in order; pictures of coming ones are loaded ahead.
+
+        Args:
+            waited: as :meth:`Rowset.batches` has it.
+        """
+        wanted = ((draw.rows, Views.of(draw.key, draw.rows, draw.turns)) for draw in draws)
+        return self.rowset.batches(wanted, waited)
 
 
 class EpochOrder(Sampler[Any]):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,9 @@ from PIL import Image
 from ltbench.backbones.base import Backbone
 from ltbench.data.progress import SILENT
 from ltbench.engine import _mmengine
+from ltbench.engine.ahead import Waited
 from ltbench.engine.encode import Encoder
 from ltbench.engine.needs import behind_preprocessing
-from ltbench.engine.parts import steps as steps_of
 from ltbench.engine.phase1 import Phase1
 from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.engine.setup import Setup
@@ -101,17 +100,12 @@ class _Enough(BaseException):
 
 def pace(phase: Phase1, steps: int, warm: int = 2) -> Pace:
     """Train a few steps of the first stage, after some that are not counted."""
-    setup, ticks, waited = phase.setup, [time.perf_counter()], [0.0]
+    setup, ticks = phase.setup, [time.perf_counter()]
+    waits: list[Waited] = []
 
-    def timed(*arguments: Any) -> Iterator[Any]:
-        source = steps_of(*arguments)
-        while True:
-            began = time.perf_counter()
-            step = next(source, None)
-            waited.append(waited[-1] + time.perf_counter() - began)
-            if step is None:
-                return
-            yield step
+    def kept() -> Waited:
+        waits.append(Waited())
+        return waits[-1]
 
     marks: list[float] = []
 
@@ -119,14 +113,14 @@ def pace(phase: Phase1, steps: int, warm: int = 2) -> Pace:
         if len(ticks) in (warm, warm + steps):
             if setup.device.type == "cuda":
                 torch.cuda.synchronize()
-            marks.extend((time.perf_counter(), waited[-1]))
+            marks.extend((time.perf_counter(), waits[-1].seconds))
         ticks.append(time.perf_counter())
         if len(marks) == 4:
             raise _Enough
 
     setup.after_step = tick
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_mmengine, "steps", timed)
+        patch.setattr(_mmengine, "Waited", kept)
         with suppress(_Enough):
             phase.run()
     began, waited_before, ended, waited_after = marks

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ltbench.backbones.clip_backbone import ClipBackbone
 from ltbench.cli import main
 from ltbench.engine import phase1
 from ltbench.engine.ahead import AHEAD, MOST, Load, Waited, loaded, workers_of
@@ -56,6 +57,26 @@ def test_no_result_depends_on_the_number_of_threads(
     epochs = [json.loads(line) for line in log.read_text().splitlines()[:-1]]
     assert len(epochs) == 2
     assert all(0 < epoch["waited"] < epoch["seconds"] for epoch in epochs)
+
+
+def test_what_a_frozen_tower_takes_for_fresh_views_is_no_waiting(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a run would advise more workers where nothing but the tower is slow."""
+    encode = ClipBackbone.encode_regions
+
+    def slow(self: ClipBackbone, images: Tensor) -> tuple[Tensor, Tensor]:
+        time.sleep(0.2)
+        return encode(self, images)
+
+    monkeypatch.setattr(ClipBackbone, "encode_regions", slow)
+    options = ("--method", "dualcoop", "--backbone", "tiny-clip", "--preset", "none", "-o", "augment=live", *SHORT)
+    _logits(capfd, *options, "--workers", "0", "--out", str(tmp_path / "slow"))
+    (log,) = (tmp_path / "slow").rglob("log.jsonl")
+    epochs = [json.loads(line) for line in log.read_text().splitlines()[:-1]]
+    # Sixteen training images in batches of five.
+    assert all(epoch["seconds"] - epoch["waited"] >= 4 * 0.2 for epoch in epochs)
+    assert all(epoch["waited"] > 0 for epoch in epochs)
 
 
 def test_what_is_waited_for_is_counted_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

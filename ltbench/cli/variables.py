@@ -11,6 +11,7 @@ VARIABLES = {
     "LTBENCH_CACHE": "folder of rendered data, downloads and features",
     "LTBENCH_CACHE_LIMIT": "most that one run may add to the features, e.g. `20G`; default 50 GiB",
     "LTBENCH_DATA": "folder with data sets you already have, as `--data-root`",
+    "LTBENCH_MACHINE": "what a sweep on dask calls the machine of a job; ltbench sets it",
     "LTBENCH_MAX_PIXELS": "most pixels of a picture, e.g. `500M`; default 179 million",
     "LTBENCH_MIRROR": "a folder or an address that is asked before any download",
     "LTBENCH_OFFLINE": "1: never reach for the network, as `--offline`",

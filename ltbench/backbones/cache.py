@@ -98,7 +98,8 @@ class FeatureCache:
             return _precomputed(backbone, ids, views)
         encoder = Encoder(backbone, kind, device, batch_size, workers)
         folder = self._folder(backbone, kind, reporter)
-        jobs = [jobs_of(images, row, views, backbone.least_side) for row in range(len(ids))]
+        least = backbone.least_side
+        jobs = [jobs_of(images, row, views, least) for row in range(len(ids))]
         remember()
         keys = [[job.key for job in line] for line in jobs]
         wanted = {job.key: job for line in jobs for job in line}

@@ -24,7 +24,7 @@ def stale_overviews(boards: Path) -> list[Path]:
         UserError: a record, stored comparisons or a file of presets cannot be read.
     """
     from ltbench.report.guide_page import stale_guide
-    from ltbench.report.matrix import stale_matrix
+    from ltbench.report.matrix_page import stale_matrix
 
     guide, parts = committed_overviews(boards)
     return [*stale_guide(boards, guide), *stale_matrix(boards, *parts)]
@@ -37,7 +37,7 @@ def write_overviews(boards: Path) -> list[Path]:
         UserError: as :func:`stale_overviews`, or a file cannot be written.
     """
     from ltbench.report.guide_page import write_guide
-    from ltbench.report.matrix import write_matrix
+    from ltbench.report.matrix_page import write_matrix
 
     guide, parts = committed_overviews(boards)
     return [*write_guide(boards, guide), *write_matrix(boards, *parts)]

@@ -22,7 +22,7 @@ from ltbench.engine.predict import weights_of
 from ltbench.engine.prepare import prepare, setup_for
 from ltbench.engine.request import RunRequest
 from ltbench.engine.rerun import request_of
-from ltbench.engine.tune import judged_labels, validation_logits
+from ltbench.engine.validated import judged_labels, validation_logits
 from ltbench.metrics.thresholds import Rule, Threshold, thresholds
 from ltbench.plugin.errors import Damaged, UserError
 from ltbench.plugin.tensors import read_tensors, write_tensors

@@ -20,26 +20,22 @@ import yaml
 from filelock import FileLock, Timeout
 
 from ltbench.backbones.registry import find_backbone
-from ltbench.data.base import Labels
 from ltbench.data.progress import SILENT, Reporter
-from ltbench.engine.answer import Logits
 from ltbench.engine.executors.local import gpus_for
 from ltbench.engine.facts import facts_with
 from ltbench.engine.failures import Diverged, MachineFault, OutOfTime, is_the_machines
-from ltbench.engine.needs import read_task
-from ltbench.engine.phase1 import Phase1
-from ltbench.engine.prepare import Prepared, prepare, setup_for
+from ltbench.engine.prepare import prepare
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.samplers import SAMPLERS, Draws, Sampler, draws_of
 from ltbench.engine.seeds import seed_for
 from ltbench.engine.sizes import asked_size
 from ltbench.engine.trials import Trial, in_processes
+from ltbench.engine.validated import tuning_view, validation_score
 from ltbench.method import Choice, Method
 from ltbench.method.config import SEARCH_RECORD
 from ltbench.method.local import local_files
 from ltbench.method.origin import Origin
 from ltbench.method.search import SearchSpace, around, parse_space
-from ltbench.metrics.contract import evaluate
 from ltbench.plugin.code import made_by
 from ltbench.plugin.errors import Damaged, UserError
 from ltbench.plugin.files import remove_leftovers, write_atomic
@@ -48,7 +44,7 @@ from ltbench.plugin.names import below
 from ltbench.plugin.reading import one_line
 from ltbench.plugin.sealed import read_sealed_json, write_sealed_json
 from ltbench.records.canonical import sha256_of, without_paths
-from ltbench.tasks.views import TrainView, open_train
+from ltbench.tasks.views import TrainView
 
 
 class SearchBusy(UserError):
@@ -136,7 +132,7 @@ def tune(
             "run": facts.key,
             "code": facts.code,
             "validation": request.validation,
-            "rows": _rows_sha256(_tuning_view(prepared)),
+            "rows": _rows_sha256(tuning_view(prepared)),
             "draws": f"{draws:016x}",
             "space": repr(sorted(chosen.items())),
             "seconds_per_trial": seconds_per_trial,
@@ -318,12 +314,6 @@ def _plain(config: Mapping[str, Any]) -> str:
     return json.dumps(config, sort_keys=True)
 
 
-def _tuning_view(prepared: Prepared) -> TrainView:
-    request = prepared.request
-    task = read_task(request.task, prepared.resolved.method.needs(), validates=True)
-    return open_train(task, prepared.data, "tune").sampled(request.task, request.share).limited(request.limit)
-
-
 def _rows_sha256(view: TrainView) -> str:
     """Hash of everything that a search sees of its rows, but for their images."""
     digest = hashlib.sha256()
@@ -386,53 +376,6 @@ def _try(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def validation_score(
-    request: RunRequest, folder: Path, reporter: Reporter = SILENT, deadline: float | None = None
-) -> float | None:
-    """Train on the tuning view and judge on its validation rows; the test part stays closed.
-
-    Returns:
-        The task's headline metric in percent.
-
-    Raises:
-        OutOfTime: the deadline passed.
-        Diverged: the loss stopped being finite.
-    """
-    logits, validation = validation_logits(request, folder, reporter, deadline)
-    found = evaluate(logits, judged_labels(validation.observed), None, (request.task.headline,))
-    return found.scores[request.task.headline]["total"]
-
-
-def validation_logits(
-    request: RunRequest, folder: Path, reporter: Reporter = SILENT, deadline: float | None = None
-) -> tuple[Logits, TrainView]:
-    """Train on the tuning view; logits float32 [n, C] of its validation rows, and these rows.
-
-    Raises:
-        OutOfTime: as :func:`validation_score`, like Diverged.
-    """
-    prepared = prepare(request, reporter)
-    view = _tuning_view(prepared)
-    validation = view.validation
-    assert validation is not None
-    setup = setup_for(prepared, view, folder, reporter)
-    setup.deadline = deadline
-    phase = Phase1(setup)
-    phase.run()
-    logits = phase.predict(phase.test_inputs(validation, "encoding validation images"), validation.class_names)
-    return logits, validation
-
-
-def judged_labels(observed: Labels) -> Labels:
-    """Labels int8 [N, C] of validation rows as a choice can be judged by.
-
-    Where they name only what is there, what they do not name counts as absent: against no absent label at all every
-    order of the images would be perfect.
-    """
-    return observed if (observed == -1).any() else np.where(observed == 0, np.int8(-1), observed)
-
-
 __all__ = [
-    "SAMPLERS", "SearchBusy", "Trial", "TuneReport", "judged_labels", "parse_space", "search_space", "tune",
-    "validation_logits", "validation_score",
+    "SAMPLERS", "SearchBusy", "Trial", "TuneReport", "parse_space", "search_space", "tune",
 ]  # fmt: skip

@@ -10,7 +10,8 @@ from records import builders as b
 from scipy import stats
 
 from ltbench.report.critical import AverageRanks, average_ranks
-from ltbench.report.matrix import SHAPES, render_matrix, stale_matrix, write_matrix
+from ltbench.report.matrix import SHAPES
+from ltbench.report.matrix_page import render_matrix, stale_matrix, write_matrix
 from ltbench.report.plots import draw_critical, figure_bytes
 from ltbench.report.rows import make_rows
 from report.matrices import LT, PLT, matrix, recipe, run

@@ -14,10 +14,8 @@ from ltbench.report.matrix import (
     Images,
     Matrix,
     committed_records,
-    render_matrix,
-    stale_matrix,
-    write_matrix,
 )
+from ltbench.report.matrix_page import render_matrix, stale_matrix, write_matrix
 from report.matrices import LT, PLT, matrix, recipe, run
 
 

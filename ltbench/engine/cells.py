@@ -46,7 +46,10 @@ class Cell:
         options = ",".join(f"{name}={value}" for name, value in self.item.options.items())
         size = "" if self.item.image_size is None else f"{self.item.image_size} pixels"
         share = "" if self.item.share is None else f"share {self.item.share:g}"
-        parts = (self.item.preset or "", self.item.backbone or "", size, share, options)
+        # What is said of each is what is typed of it: two items may differ in nothing else.
+        named = {"selection": self.item.selection, "validation": self.item.validation}
+        epoch = " ".join(f"{name} {value}" for name, value in named.items() if value is not None)
+        parts = (self.item.preset or "", self.item.backbone or "", size, share, epoch, options)
         extra = " ".join(part for part in parts if part)
         return f"{self.task} {self.item.method}{f' [{extra}]' if extra else ''} seed {self.seed}"
 
@@ -166,8 +169,8 @@ def request_of(cell: Cell, plan: SweepPlan, options: SweepOptions) -> RunRequest
         out=options.out,
         limit=plan.limit,
         share=cell.item.share or plan.share,
-        selection=plan.selection,
-        validation=plan.validation,
+        selection=cell.item.selection or plan.selection,
+        validation=cell.item.validation or plan.validation,
         overwrite=options.overwrite,
         audit_selection=options.audit_selection,
         workers=options.workers,

@@ -18,7 +18,7 @@ from typing import Any
 from ltbench.backbones.registry import find_backbone
 from ltbench.engine.expected import like
 from ltbench.engine.request import RunRequest, resolve_preset
-from ltbench.method.extras import CLEAN_VALIDATION, VALIDATION
+from ltbench.method.extras import CLEAN_VALIDATION, VALIDATION, validation_extra
 from ltbench.plugin.code import made_by
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import CORE_DISTRIBUTION
@@ -133,7 +133,7 @@ def _is_told(request: RunRequest) -> bool:
 def _is_this(request: RunRequest) -> Callable[[_Document], bool]:
     """Tells whether a record is a run's, but for its seed."""
     made, mine = made_by(resolve_preset(request)[0]), version(CORE_DISTRIBUTION)
-    is_like, labels = like(request), _labels(request)
+    is_like, labels = like(request), validation_extra(validation_labels(request.task, request.validation))
 
     def is_this(one: _Document) -> bool:
         return (
@@ -147,12 +147,6 @@ def _is_this(request: RunRequest) -> Callable[[_Document], bool]:
         )
 
     return is_this
-
-
-def _labels(request: RunRequest) -> set[str]:
-    """What the record may say of validation rows."""
-    told = validation_labels(request.task, request.validation)
-    return {CLEAN_VALIDATION} if told == "clean" else {VALIDATION} if told else set()
 
 
 def _is_of(told: _Document, task: Task) -> bool:

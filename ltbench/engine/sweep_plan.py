@@ -22,6 +22,7 @@ class PlanItem(BaseModel):
         backbone: in place of the plan's; None takes that.
         image_size: side of the square images in pixels, in place of the plan's; None takes that.
         share: of the training rows, in place of the plan's; None takes that.
+        selection, validation: in place of the plan's; None takes those.
         tasks: those of the plan that it runs on, with or without setting; empty for all.
     """
 
@@ -34,6 +35,8 @@ class PlanItem(BaseModel):
     backbone: str | None = None
     image_size: int | None = Field(None, ge=32)
     share: float | None = Field(None, gt=0, lt=1)
+    selection: Literal["last", "validation"] | None = None
+    validation: Literal["observed", "clean"] | None = None
     tasks: tuple[str, ...] = ()
 
 

@@ -21,6 +21,11 @@ CLEAN_VALIDATION: Final = "clean validation"
 ValidationLabels = Literal["", "observed", "clean"]
 
 
+def validation_extra(labels: ValidationLabels) -> frozenset[str]:
+    """What a record says of validation rows that were used: one word, or none where there are no such rows."""
+    return frozenset({CLEAN_VALIDATION} if labels == "clean" else {VALIDATION} if labels else ())
+
+
 def found_extras(
     needs: Needs,
     config: MethodConfig,
@@ -48,8 +53,8 @@ def found_extras(
         found.add(CAPTIONS)
     if needs.groups and has_groups:
         found.add(GROUPS)
-    if (needs.validation or selects) and validation:
-        found.add(CLEAN_VALIDATION if validation == "clean" else VALIDATION)
+    if needs.validation or selects:
+        found |= validation_extra(validation)
     if isinstance(config, WordVectorConfig):
         found.update(WordVectorConfig.extras(config))
     return tuple(sorted(found))

@@ -222,5 +222,21 @@ def test_a_plan_has_shares_and_the_choice_of_epoch(tmp_path: Path) -> None:
         found.append(load_record(result.record))
     assert [record.share for record in found] == [0.5, 0.25]
     assert all(record.selection.rule == "validation" for record in found)
+    named = "epochs=2,lr=0.3,batch_size=4"
+    own = [{**methods[0], "share": None, "selection": "last"}, {**methods[0], "share": None, "validation": "clean"}]
+    plan = SweepPlan.of_document(
+        {"tasks": ["shapes-micro"], "methods": own, "selection": "validation", "seeds": [0]}, "plan.yaml"
+    )
+    cells = expand(plan)
+    assert [cell.label for cell in cells] == [
+        f"shapes-micro linear-probe [selection last {named}] seed 0",
+        f"shapes-micro linear-probe [validation clean {named}] seed 0",
+    ]
+    asked = [sweeping.request_of(cell, plan, sweeping.SweepOptions(out=tmp_path)) for cell in cells]
+    assert [(one.selection, one.validation) for one in asked] == [("last", "observed"), ("validation", "clean")]
+    with pytest.raises(UserError, match="selection"):
+        SweepPlan.of_document(
+            {"tasks": ["shapes-micro"], "methods": [{"method": "linear-probe", "selection": "test"}]}, "plan.yaml"
+        )
     with pytest.raises(UserError, match="share"):
         SweepPlan.of_document({"tasks": ["shapes-micro"], "methods": ["linear-probe"], "share": 1.5}, "plan.yaml")

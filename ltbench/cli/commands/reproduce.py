@@ -225,7 +225,9 @@ def _dry(
 
 
 def _said(run: PlannedRun | str) -> str:
-    return f"not run: {run}" if isinstance(run, str) else str(run)
+    if isinstance(run, str):
+        return f"not run: {run}"
+    return f"{run}; {run.lacks}, so the last counts" if run.lacks else str(run)
 
 
 def _show(chosen: list[PaperTable], shelf: Shelf, form: str, plots: Path | None) -> None:

@@ -36,6 +36,9 @@ class Recipe(BaseModel):
         variant: ``None`` takes the recipe's first.
         options: over the preset.
         share: of the training rows; None for all.
+        selection, validation: the epoch that counts, and the labels of the rows that choose it, as ``ltbench run`` has
+            them; None takes the table's. Where a task has no validation rows in a run, the last epoch counts, and the
+            row says so.
         metrics: printed metric → metric of ours that means the same.
         differs: what else is not as printed: one word → a sentence.
         why_not: why it cannot be run; empty where it can.
@@ -49,6 +52,8 @@ class Recipe(BaseModel):
     variant: Literal["paper", "code"] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     share: float | None = Field(None, gt=0, lt=1)
+    selection: Literal["last", "validation"] | None = None
+    validation: Literal["observed", "clean"] | None = None
     metrics: dict[str, str] = Field(default_factory=dict)
     differs: dict[str, str] = Field(default_factory=dict)
     why_not: str = ""
@@ -66,18 +71,27 @@ class Recipe(BaseModel):
         return self.preset.get(address) or self.preset.get(address.partition("@")[0]) or "auto"
 
 
-class _Table(BaseModel):
+class _Chosen(BaseModel):
+    """Which epoch counts in a table or curve, but for rows that say otherwise."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    selection: Literal["last", "validation"] = "last"
+    validation: Literal["observed", "clean"] = "observed"
+
+    def told(self, recipe: Recipe) -> dict[str, str]:
+        """Both fields of a recipe, settled."""
+        return {"selection": recipe.selection or self.selection, "validation": recipe.validation or self.validation}
+
+
+class _Table(_Chosen):
     rows: dict[str, Recipe]
     metrics: dict[str, str] = Field(default_factory=dict)
     differs: dict[str, str] = Field(default_factory=dict)
 
 
-class _Curve(BaseModel):
+class _Curve(_Chosen):
     """``option`` is one of the recipe's or :data:`SHARE`; ``drawn`` has the curve's lines by name, if not one alone."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
     tasks: tuple[str, ...]
@@ -206,7 +220,7 @@ def _table(paper: str, number: str, own: Sequence[Published], said: _Paper) -> P
     rows = list(dict.fromkeys(_printed(entry) for entry in entries))
     lines = []
     for printed, (name, recipe) in zip(rows, table.rows.items(), strict=True):
-        recipe = recipe.model_copy(update={"metrics": {**table.metrics, **recipe.metrics}})
+        recipe = recipe.model_copy(update={"metrics": {**table.metrics, **recipe.metrics}, **table.told(recipe)})
         method, variant, _ = printed
         lines.append(
             Line(
@@ -236,7 +250,7 @@ def _curve(paper: str, number: str, curve: _Curve, common: Mapping[str, str]) ->
             Line(
                 name=f"{trace}-{point}" if trace else point,
                 label=f"{trace}: {curve.name} = {value}" if trace else f"{curve.name} = {value}",
-                recipe=base.at(curve.option, value),
+                recipe=base.at(curve.option, value).model_copy(update=curve.told(base)),
                 printed=figures,
                 differs={**common, **curve.differs, **base.differs},
                 tick=str(value),

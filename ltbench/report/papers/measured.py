@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from ltbench.method.extras import CLEAN_VALIDATION, VALIDATION
 from ltbench.metrics.bootstrap import seed_interval
 from ltbench.records.record import RunRecord
 from ltbench.report.papers.book import Line, PaperTable
 from ltbench.report.papers.points import with_points
-from ltbench.report.papers.runs import PlannedRun, addresses_of, parts_of, runs_of
+from ltbench.report.papers.runs import NO_VALIDATION, PlannedRun, addresses_of, parts_of, runs_of
 from ltbench.report.papers.shelf import Shelf
 from ltbench.report.published import PARAMETERS, Published
 from ltbench.report.rows import Row
@@ -130,6 +131,8 @@ def _differs(line: Line, runs: Mapping[str, PlannedRun | str], rows: Mapping[str
         return {}
     # What is true of the table, and not of this row, is empty here.
     found = {word: text for word, text in line.differs.items() if text}
+    if line.recipe.selection == "validation":
+        found = {**_selection(found.pop("selection", "here the last epoch counts"), planned), **found}
     for printed, ours in line.recipe.metrics.items():
         if any(figure.metric == printed for figure in line.printed):
             found.setdefault("metric", f"{printed} as the paper computes it is {ours} here")
@@ -138,24 +141,34 @@ def _differs(line: Line, runs: Mapping[str, PlannedRun | str], rows: Mapping[str
     origins = sorted({run.origin for run in planned if run.preset != "none" and not run.origin.startswith("published")})
     if origins:
         found.setdefault("settings", f"not printed for this row; the preset's origin is {', '.join(origins)}")
-    return found | _of_records(rows)
+    return found | _of_records(rows, {run.address for run in planned if run.selection == "validation"})
 
 
-def _of_records(rows: Mapping[str, Row]) -> dict[str, str]:
+def _selection(text: str, planned: Sequence[PlannedRun]) -> dict[str, str]:
+    """What differs of a row whose protocol chooses the epoch on validation rows: nothing where the task has them."""
+    lacking = [run.address for run in planned if run.lacks]
+    return {"selection": f"on {', '.join(lacking)} {NO_VALIDATION}; {text}"} if lacking else {}
+
+
+def _of_records(rows: Mapping[str, Row], chosen: Collection[str]) -> dict[str, str]:
+    """What differs of the records; ``chosen``: task settings whose printed rows used validation rows as well."""
     records = [record for row in rows.values() for record in row.records]
     found = {}
     if any(record.backbone.weights == "random" for record in records):
         found["weights"] = "measured with random weights: what is here tries the path and is no result"
     if limits := sorted({record.limit for record in records if record.limit is not None}):
         found["rows"] = f"measured on no more than {max(limits):,} training rows"
-    if any(record.selection.rule == "validation" for record in records):
-        found["selection"] = "the best epoch on validation rows counts"
     if types := sorted({record.backbone.dtype for record in records} - {"float32"}):
         found["arithmetic"] = f"features are of {', '.join(types)}"
-    if extras := sorted({extra for record in records for extra in record.extras}):
-        found["extras"] = f"measured with {', '.join(extras)}"
+    extras = {extra for record in records for extra in record.extras if not _is_asked(extra, record, chosen)}
+    if extras:
+        found["extras"] = f"measured with {', '.join(sorted(extras))}"
     if any(record.task.unpinned for record in records):
         found["pins"] = "the task cannot pin all that it is made of, see its card"
     if any(len(row.records) == 1 and not row.first.method.deterministic for row in rows.values()):
         found["seeds"] = "one seed: no interval, so that no difference is marked"
     return found
+
+
+def _is_asked(extra: str, record: RunRecord, chosen: Collection[str]) -> bool:
+    return extra in {VALIDATION, CLEAN_VALIDATION} and record.task.address in chosen

@@ -68,7 +68,7 @@ def _facts(run: PlannedRun) -> tuple[Any, ...]:
     settings = tuple(
         sorted((name, repr(_plain(value))) for name, value in {**_defaults(run.method), **run.settings}.items())
     )
-    return run.address, run.method, run.variant, run.backbone, run.share, settings
+    return run.address, run.method, run.variant, run.backbone, run.share, tuple(run.chosen.items()), settings
 
 
 def _plain(value: Any) -> Any:

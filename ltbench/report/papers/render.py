@@ -154,7 +154,19 @@ def _row(address: str, line: ComparedLine) -> dict[str, Any]:
 
 def _run(run: PlannedRun) -> dict[str, Any]:
     told = asdict(run)
-    return {name: told[name] for name in ("address", "method", "preset", "origin", "variant", "backbone", "options")}
+    shown = (
+        "address",
+        "method",
+        "preset",
+        "origin",
+        "variant",
+        "backbone",
+        "options",
+        "share",
+        "selection",
+        "validation",
+    )
+    return {name: told[name] for name in shown}
 
 
 def _figure(cell: Compared) -> dict[str, Any]:

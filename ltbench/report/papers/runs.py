@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from ltbench.method.config import Preset, Variant, choose_preset, load_presets
 from ltbench.plugin.errors import UserError
@@ -13,7 +13,7 @@ from ltbench.plugin.manager import registry
 from ltbench.plugin.specs import MethodSpec
 from ltbench.report.papers.book import Line, PaperTable, Recipe, our_task
 from ltbench.report.published import PARAMETERS, Published
-from ltbench.tasks.registry import resolve
+from ltbench.tasks.registry import load_task, resolve
 from ltbench.tasks.task import Task
 
 #: Printed averages over data sets, and the tasks that they go over.
@@ -22,6 +22,7 @@ OVER_TASKS: Mapping[str, tuple[str, ...]] = {
     "partial-avg": ("partial-coco", "partial-vg200"),
 }
 AVERAGE = "avg"
+NO_VALIDATION = "no validation rows are held out to choose the epoch on"
 #: A printed metric that is a mean over subsets of another.
 OVER_SUBSETS: Mapping[str, tuple[str, tuple[str, ...]]] = {"average_mAP": ("mAP", ("head", "medium", "tail"))}
 
@@ -36,6 +37,8 @@ class PlannedRun:
         origin: of the preset, see :mod:`ltbench.method.origin`; ``default`` without one.
         image_size: of the preset, side in pixels; None for what backbone or method take unasked.
         share: of the training rows; None for all.
+        selection, validation: the epoch that counts, and the labels of the rows that choose it.
+        lacks: why the last epoch counts where the row's protocol chooses it on validation rows; empty elsewhere.
         settings: base configuration, preset and options laid over each other; all else is the recipe's default.
     """
 
@@ -49,18 +52,29 @@ class PlannedRun:
     settings: Mapping[str, Any] = field(default_factory=dict, compare=False, hash=False)
     image_size: int | None = field(default=None, compare=False)
     share: float | None = None
+    selection: Literal["last", "validation"] = "last"
+    validation: Literal["observed", "clean"] = "observed"
+    lacks: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         """How a line names the run, without its task."""
-        options = "".join(f" -o {name}={value}" for name, value in self.options.items())
-        share = "" if self.share is None else f" --share {self.share:g}"
-        return f"{self.method}, variant {self.variant}, preset {self.preset}, {self.backbone}{options}{share}"
+        words = [f" -o {name}={value}" for name, value in self.options.items()]
+        words += [] if self.share is None else [f" --share {self.share:g}"]
+        words += [f" --{name} {value}" for name, value in self.chosen.items()]
+        return f"{self.method}, variant {self.variant}, preset {self.preset}, {self.backbone}{''.join(words)}"
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """``selection`` and ``validation`` where they are not what a run takes unasked."""
+        usual = {"selection": "last", "validation": "observed"}
+        return {name: getattr(self, name) for name, value in usual.items() if getattr(self, name) != value}
 
     @property
     def key(self) -> tuple[Any, ...]:
         """What tells runs apart."""
         options = tuple(sorted((name, repr(value)) for name, value in self.options.items()))
-        return self.address, self.method, self.preset, self.variant, self.backbone, options, self.share
+        chosen = tuple(self.chosen.items())
+        return self.address, self.method, self.preset, self.variant, self.backbone, options, self.share, chosen
 
 
 def settings_of(task: str) -> tuple[str, ...]:
@@ -115,6 +129,8 @@ def _run(recipe: Recipe, address: str) -> PlannedRun | str:
         return error.message
     if preset is None and wanted != "none":
         return f"no preset of its recipe is made for this task and {recipe.backbone}"
+    selects = recipe.selection == "validation"
+    follows = selects and load_task(address).validation.in_final_runs
     return PlannedRun(
         address=address,
         method=recipe.method,
@@ -126,6 +142,9 @@ def _run(recipe: Recipe, address: str) -> PlannedRun | str:
         settings={**spec.config, **(preset.overrides if preset else {}), **recipe.options},
         image_size=None if preset is None else preset.image_size,
         share=recipe.share,
+        selection="validation" if follows else "last",
+        validation=(recipe.validation or "observed") if follows or not selects else "observed",
+        lacks=NO_VALIDATION if selects and not follows else "",
     )
 
 
@@ -165,6 +184,7 @@ def plan_document(runs: Sequence[PlannedRun], seeds: Sequence[int], **rest: Any)
         item: dict[str, Any] = {"method": first.method, "preset": first.preset, "variant": first.variant}
         item |= {"options": dict(first.options)} if first.options else {}
         item |= {} if first.share is None else {"share": first.share}
+        item |= first.chosen
         items.append({**item, "backbone": first.backbone, "tasks": [run.address for run in alike]})
     given = {name: value for name, value in rest.items() if value is not None}
     addresses = list(dict.fromkeys(run.address for run in runs))

@@ -1,4 +1,4 @@
-"""Records at hand, by the run that they are of: same task version, recipe, variant, backbone and configuration."""
+"""Records at hand, by the run that they are of: same task version, recipe, variant, backbone, settings and epoch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 from ltbench.backbones.registry import own_size
 from ltbench.method.config import build_config
+from ltbench.method.extras import CLEAN_VALIDATION, VALIDATION, validation_extra
 from ltbench.plugin.manager import registry
 from ltbench.records.record import RunRecord
 from ltbench.report.papers.runs import PlannedRun
 from ltbench.report.rows import Row, make_rows
 from ltbench.tasks.registry import load_task
+from ltbench.tasks.views import validation_labels
 
 
 class Shelf:
@@ -37,8 +39,8 @@ class Shelf:
         """
         near = self._records.get((run.address, run.method, run.variant, run.backbone), [])
         version = load_task(run.address).version if near else 0
-        fitting = [r for r in near if (r.task.version, r.share) == (version, run.share) and _same_settings(r, run)]
-        rows = make_rows(fitting)
+        fitting = [r for r in near if (r.task.version, r.share) == (version, run.share) and _same_epoch(r, run)]
+        rows = make_rows(record for record in fitting if _same_settings(record, run))
         return min(rows, key=_standing, default=None)
 
     def seconds(self, run: PlannedRun) -> float | None:
@@ -56,6 +58,16 @@ class Shelf:
 def _standing(row: Row) -> tuple[Any, ...]:
     newest = max(record.created for record in row.records)
     return len(row.why_not), row.equals.dtype != "float32", -len(row.records), [-ord(letter) for letter in newest]
+
+
+def _same_epoch(record: RunRecord, run: PlannedRun) -> bool:
+    """Whether the epoch that counts was chosen as the run's is, on the same labels of validation rows.
+
+    A run that chooses no epoch may have such rows as well, for its method's own choices.
+    """
+    used = set(record.extras) & {VALIDATION, CLEAN_VALIDATION}
+    asked = validation_extra(validation_labels(load_task(run.address), run.validation))
+    return record.selection.rule == run.selection and used <= asked
 
 
 def _same_settings(record: RunRecord, run: PlannedRun) -> bool:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from ltbench.method.config import load_presets
 from ltbench.plugin.manager import registry
 from ltbench.report.papers.book import book, left_out
+from ltbench.report.papers.measured import compare
 from ltbench.report.papers.points import with_points
 from ltbench.report.papers.runs import PlannedRun, parts_of, planned, runs_of
+from ltbench.report.papers.shelf import Shelf
 from ltbench.report.published import PARAMETERS, published
 from ltbench.tasks.registry import load_task
+from ltbench.tasks.views import validation_labels
 
 
 def test_every_printed_figure_is_in_the_book_once() -> None:
@@ -80,6 +83,34 @@ def test_what_figures_are_measured_by_are_metrics_of_their_tasks() -> None:
                         assert metric in load_task(address).metrics, (table.address, line.name, metric)
 
 
+def test_epochs_are_chosen_where_a_run_has_labels_to_choose_by() -> None:
+    """A single positive label names none that is absent, so that no epoch would be better than another."""
+    runs = planned(book().values())
+    chosen = [run for run in runs if run.selection == "validation"]
+    assert chosen == [run for run in runs if run.address.endswith("@largeloss")]
+    assert {run.method for run in chosen} >= {"lsan", "ll-r", "splc", "spl", "spl-gcn", "hcp", "dualcoop", "hspnet"}
+    for run in chosen:
+        task = load_task(run.address)
+        assert task.validation.in_final_runs, run
+        assert validation_labels(task, run.validation) == "clean", run
+
+
+def test_a_row_says_where_no_validation_rows_choose_its_epoch() -> None:
+    (lsan, largeloss, hill) = compare(book()["hspnet:table1"].only(["lsan", "largeloss", "hill"]), Shelf()).lines
+    none = "no validation rows are held out to choose the epoch on; the paper does not say which epoch counts"
+    for line in (lsan, hill):
+        assert line.differs["selection"].startswith(
+            f"on spml-coco@splc, spml-voc@splc, spml-nus@splc, spml-cub@splc {none}"
+        )
+    assert "selection" not in largeloss.differs
+    for run in largeloss.runs.values():
+        assert isinstance(run, PlannedRun)
+        assert (run.selection, run.validation, run.lacks) == ("validation", "clean", "")
+    # What the images choose is LargeLoss's and Cole's own word for their rows, and ours for HSPNet's.
+    words = {line.line.name: "validation" in line.differs for line in compare(book()["hspnet:table1"], Shelf()).lines}
+    assert [name for name, said in words.items() if not said] == ["lsan", "largeloss", "hill"]
+
+
 def test_a_curve_varies_one_option() -> None:
     curve = book()["lmpt:fig7"]
     options = [run.options for line in curve.lines for run in runs_of(line).values() if isinstance(run, PlannedRun)]
@@ -115,6 +146,13 @@ def test_points_of_curves_that_tables_print_have_the_tables_figures() -> None:
     # Table 1 in the setup of LargeLoss; a run on a share is another run.
     drawn = {"large-loss-share-1": "71.6", "spl-gcn-share-1": "74.14", "hspnet-share-1": "74.8"}
     assert points("hspnet:fig3", "spml-coco", "largeloss") == drawn
+    # So is one whose last epoch counts where that of the table is chosen.
+    last = [
+        line.model_copy(update={"recipe": line.recipe.model_copy(update={"selection": "last"})})
+        for line in book()["hspnet:fig3"].lines
+    ]
+    others = with_points(book()["hspnet:fig3"].model_copy(update={"lines": tuple(last)}))
+    assert not any(figure.value for line in others.lines for figure in line.printed)
     said = next(line.differs for line in with_points(book()["dr:fig4ab"]).lines if line.name == "gamma1-3")
     assert said["published"].endswith("is printed in table 3, for a run of the same settings")
     table = book()["dr:table3"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ltbench.records.facts import Selection
 from ltbench.records.record import RunRecord
 from ltbench.report.papers.book import book
 from ltbench.report.papers.drawing import panels_of, save_plot
@@ -56,7 +57,8 @@ def test_a_curve_may_have_several_lines_and_shares_of_rows_as_its_axis(tmp_path:
     def ran(method: str, backbone: str, share: float | None, mean: float) -> RunRecord:
         preset = "largeloss" if method == "ll-r" else "coco-largeloss"
         scores = {"mAP": {"total": mean}}
-        return record("spml-coco@largeloss", method, preset, backbone, 0, scores, share=share)
+        chosen = {"selection": Selection(rule="validation", epoch=2, score=50.0), "extras": ("clean validation",)}
+        return record("spml-coco@largeloss", method, preset, backbone, 0, scores, share=share, **chosen)
 
     made = [ran("hspnet", "clip-rn50", 0.1, 60.0), ran("ll-r", RESNET, 0.1, 50.0), ran("ll-r", RESNET, 0.4, 55.0)]
     compared = compare(book()["hspnet:fig3"], Shelf(made))

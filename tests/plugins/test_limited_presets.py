@@ -80,6 +80,23 @@ def test_there_is_a_preset_that_builds_for_every_official_task_that_fits(recipe:
                 assert built[key].model_dump()["expected_positives"] == (None if tells else MEANS[data]), task.address
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_what_a_recipe_is_made_for_it_can_run(recipe: str) -> None:
+    """Presets and families: a reader who picks one of either is not told afterwards that no run is possible."""
+    spec = registry().methods.get(recipe).spec
+    method = spec.load()
+    for preset in load_presets(spec):
+        needs = method(build_config(method.Config, recipe, spec.config, preset.overrides)).needs()
+        for task in (task for name in preset.tasks for task in resolve(name)):
+            assert task_problems(needs, task, has_groups=True) == [], (preset.name, task.address)
+    usual = facts_of(spec).needs
+    for family in spec.families:
+        fitting = [
+            task for task in OFFICIAL if task.family == family and not task_problems(usual, task, has_groups=True)
+        ]
+        assert fitting, family
+
+
 AT_448 = [
     *((method, task) for method in ("ssgrl", "sst", "sarb", "ml-gcn") for task in TASKS["partial"]),
     *((method, task) for method in ("kggr", "partial-bce", "curriculum") for task in TASKS["partial"][:2]),

@@ -69,7 +69,7 @@ def ltbench_methods() -> list[MethodSpec]:
             name="tai-dpt",
             target="ltbench_baselines.clip.tai_dpt:TaIDPT",
             summary="learns global and local prompts from captions in place of images (TaI-DPT)",
-            families=EVERY_FAMILY | {"zero-shot"},
+            families=EVERY_FAMILY,
             card="cards/tai-dpt.md",
             presets="presets.yaml",
         ),

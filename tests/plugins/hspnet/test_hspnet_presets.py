@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 
+from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.method.config import Preset, build_config, choose_preset, load_presets
+from ltbench.records.read import load_record
+from ltbench.tasks.registry import load_task
 from ltbench_hspnet.method import HSPNet
 from ltbench_hspnet.plugin import ltbench_methods
 
 SPECS = {spec.name: spec for spec in ltbench_methods()}
 PRESETS = {name: load_presets(spec) for name, spec in SPECS.items()}
+BOARDS = Path(__file__).resolve().parents[3] / "leaderboards"
 BACKBONE = {"spml": "clip-rn50", "partial": "clip-rn101"}
 
 
@@ -189,3 +193,29 @@ def test_ablations_on_shapes_share_one_training() -> None:
             partial = choose_preset(PRESETS[recipe], None, "shapes-partial", setting, "tiny-clip", "paper")
             assert partial is not None
             assert partial.name == "shapes-partial"
+
+
+@pytest.mark.parametrize("setting", ["p10", "p50", "p90"])
+def test_the_papers_loss_of_partial_labels_is_a_row_beside_ours(setting: str) -> None:
+    """Unknown labels are absent until rewritten, as the paper has it; ours leaves them out. Nothing else differs."""
+
+    def asked(preset: str | None) -> Resolved:
+        task = load_task(f"shapes-partial@{setting}")
+        return resolve_method(RunRequest(task, "hspnet", "tiny-clip", preset=preset))
+
+    own, papers = asked(None), asked("shapes-partial-assume")
+    assert own.preset is not None
+    assert own.preset.name == "shapes-partial"
+    configs = [each.config.model_dump(mode="json") for each in (own, papers)]
+    assert [config.pop("unknown") for config in configs] == ["ignore", "assume"]
+    assert configs[0] == configs[1]
+    # What becomes of the unknown labels before the loss sees them: kept for it, or dropped.
+    assert (own.method.needs().unknown, papers.method.needs().unknown) == ("ignore", "own")
+    # The committed rows are of these very options.
+    folder = BOARDS / "shapes-partial" / "v1" / "records"
+    for preset, config, unknown in zip(("", "-assume"), configs, ("ignore", "assume"), strict=True):
+        records = [load_record(path) for path in folder.glob(f"{setting}-hspnet-s*.json")]
+        stated = [record.method for record in records if record.method.preset == f"shapes-partial{preset}"]
+        assert len(stated) == 3
+        for method in stated:
+            assert {**config, "unknown": unknown} == {**config, **method.config}

@@ -21,6 +21,7 @@ from ltbench.records.facts import Selection
 from ltbench.records.read import load_record
 from ltbench.records.record import RunRecord
 from ltbench.report.papers.book import find
+from ltbench.report.papers.needs import missing_data
 from ltbench.report.papers.pages import FOLDER, stale_pages, write_pages
 from ltbench.report.papers.runs import planned
 from ltbench.tasks.registry import load_task
@@ -251,6 +252,33 @@ def test_the_list_says_what_each_table_needs(cli: Cli, tmp_path: Path) -> None:
     assert "dualcoop:table1" not in tables
     text = cli("reproduce", "--tasks", "voc-lt", "--records", "at-hand").out
     assert "unknown (1 of 5 runs are)" in " ".join(text.split())
+
+
+def test_only_lists_that_runs_read_keep_data_from_being_here(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DR reads no captions, so that their list is not missing for its tables; LMPT reads them. Neither looks at validation rows."""
+    tree = make_task_tree("coco-lt", tmp_path / "data", seed=1)
+    lists = {file.role: file.source.layout for file in load_task("coco-lt").published if file.use == "defines"}
+    for role in ("train", "test"):
+        path = tmp_path / "mirror" / lists[role]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("", encoding="utf-8")
+    monkeypatch.setenv("LTBENCH_MIRROR", str(tmp_path / "mirror"))
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
+
+    def here() -> dict[str, bool]:
+        missing_data.cache_clear()
+        said = cli("reproduce", "--tasks", "coco-lt", "--data-root", str(tree.root), "--json").out
+        return {entry["table"]: entry["tasks"]["coco-lt"] for entry in json.loads(said)}
+
+    found = here()
+    assert {found[f"dr:table{number}"] for number in range(1, 7)} == {True}
+    assert not found["lmpt:table1"]
+    (tmp_path / "mirror" / lists["captions"]).write_text("", encoding="utf-8")
+    assert here()["lmpt:table1"]
+    (tmp_path / "mirror" / lists["train"]).unlink()
+    assert set(here().values()) == {False}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,9 @@ from ltbench.backbones.at_hand import weights_at_hand
 from ltbench.data.base import DataRoot
 from ltbench.data.getting.mirror import nearby
 from ltbench.data.getting.plan import Item
+from ltbench.method.facts import facts_of
+from ltbench.plugin.manager import registry
+from ltbench.plugin.yaml_text import read_yaml
 from ltbench.report.papers.book import PaperTable
 from ltbench.report.papers.runs import PlannedRun, planned, runs_of
 from ltbench.report.papers.shelf import Shelf
@@ -49,22 +52,39 @@ def needs_of_table(table: PaperTable, root: DataRoot, shelf: Shelf) -> TableNeed
         table=table,
         rows=(runnable, len(table.lines)),
         runs=tuple(runs),
-        tasks={name: not missing_data(_some(runs, name), root) for name in names},
+        tasks={name: not _missing(runs, name, root) for name in names},
         backbones={name: _weights(name, root) for name in dict.fromkeys(run.backbone for run in runs)},
         seconds=sum(known) if known and len(known) == len(runs) else None,
         known=len(known),
     )
 
 
-def _some(runs: Iterable[PlannedRun], name: str) -> str:
-    """An address of the task: its settings share their images, and are told apart by small files only."""
-    return next(run.address for run in runs if run.address.partition("@")[0] == name)
+def _missing(runs: Iterable[PlannedRun], name: str, root: DataRoot) -> tuple[str, ...]:
+    """What the runs of a task lack together, looked for with one of its addresses.
+
+    Its settings share their images, and are told apart by small files only.
+    """
+    mine = [run for run in runs if run.address.partition("@")[0] == name]
+    captions, validation = (any(column) for column in zip(*map(_lists, mine), strict=True))
+    return missing_data(mine[0].address, root, captions=captions, validation=validation)
+
+
+def _lists(run: PlannedRun) -> tuple[bool, bool]:
+    """Whether a run reads captions, and whether it looks at validation rows."""
+    needs = facts_of(registry().methods.get(run.method).spec).needs
+    option, _, value = needs.without_captions.partition("=")
+    without = bool(option) and run.settings.get(option) == read_yaml(value)
+    return needs.captions and not without, needs.validation or run.selection == "validation"
 
 
 @lru_cache(maxsize=128)
-def missing_data(address: str, root: DataRoot) -> tuple[str, ...]:
-    """Names of the files and archives that a task setting lacks."""
-    items = plan_of_run(load_task(address), root).items
+def missing_data(address: str, root: DataRoot, *, captions: bool, validation: bool) -> tuple[str, ...]:
+    """Names of the files and archives that a task setting lacks.
+
+    Args:
+        captions, validation: which lists are read besides, as :meth:`ltbench.tasks.task.Task.read_with` has it.
+    """
+    items = plan_of_run(load_task(address).read_with(captions=captions, validation=validation), root).items
     return tuple(item.name for item in items if item.state != "here" and not _in_mirror(item))
 
 

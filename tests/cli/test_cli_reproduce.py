@@ -257,7 +257,7 @@ def test_the_list_says_what_each_table_needs(cli: Cli, tmp_path: Path) -> None:
 def test_only_lists_that_runs_read_keep_data_from_being_here(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DR reads no captions, so that their list is not missing for its tables; LMPT reads them. Neither looks at validation rows."""
+    """DR reads no captions, so that their list is not missing for its tables; LMPT reads them."""
     tree = make_task_tree("coco-lt", tmp_path / "data", seed=1)
     lists = {file.role: file.source.layout for file in load_task("coco-lt").published if file.use == "defines"}
     for role in ("train", "test"):

@@ -14,9 +14,9 @@ _THRESHOLDS = (
     "({example})"
 )
 _SELECTION = (
-    "LMPT's figures are those of its best epoch on the test images, DB's those of its last one, the eighth; DR does "
-    "not say which epoch its are of; LMPT and DR print rows of DB's paper beside their own; a record here never looks "
-    "at the test images to choose"
+    "LMPT's release picks its best epoch on the test images, DB's figures are those of its last one, the eighth; DR "
+    "does not say which epoch its are of; LMPT and DR print rows of DB's paper beside their own; a record here never "
+    "looks at the test images to choose"
 )
 _SOFTMAX = (
     "LMPT's tables average precision of the softmax over classes (mAP_softmax), DB's and DR's of the logits (mAP)"

@@ -206,8 +206,8 @@ def test_the_page_names_whose_figures_are_chosen_on_test(task: Task) -> None:
     (line,) = [trap for trap in task.traps if "best epoch" in trap]
     whose, unstated, also, ours = line.split("; ")
     lmpt, db = whose.split(", DB's ")
-    assert lmpt == "LMPT's figures are those of its best epoch on the test images"
-    assert db == "those of its last one, the eighth"
+    assert lmpt == "LMPT's release picks its best epoch on the test images"
+    assert db == "figures are those of its last one, the eighth"
     assert unstated == "DR does not say which epoch its are of"
     assert also.startswith("LMPT and DR print rows of DB's paper")
     assert "never looks at the test images" in ours

@@ -388,10 +388,10 @@ def test_a_row_is_run_and_shown_in_one_command(cli: Cli, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_a_row_whose_epoch_validation_images_choose_is_run_so(cli: Cli, tmp_path: Path) -> None:
     """NUS-WIDE in the true format, LargeLoss's own training on few rows."""
-    tree = make_task_tree("spml-nus@largeloss", tmp_path / "data", seed=1, train=20, test=4)
+    tree = make_task_tree("spml-nus@largeloss", tmp_path / "data", seed=1, train=10, test=2)
     said = cli(
         *("reproduce", "hspnet:table1/largeloss", "--tasks", "spml-nus", "--data-root", str(tree.root)),
-        *("--weights", "random", "--limit", "4", "--seeds", "0", "--jobs", "1", "--json", "--offline"),
+        *("--weights", "random", "--limit", "2", "--seeds", "0", "--jobs", "1", "--json", "--offline"),
     )
     assert said.code == 0, said.err
     (path,) = (tmp_path / "ltbench-runs").glob("spml-nus@largeloss/ll-r/*/*/record.json")

@@ -52,7 +52,9 @@ def expected(request: RunRequest) -> Expected | None:
     another setting of the task. Then the times that ltbench ships, with their machine named; those are of whole runs
     in float32 on images of the backbone's own size.
     """
-    mine = [one for one in _own(request) if _is_alike(one, request)]
+    marked = _marked(options_of(request), request)
+    # A head on a frozen tower takes seconds where the tower itself takes minutes: these tell nothing of each other.
+    mine = [one for one in _own(request) if _is_alike(one, request) and _marked(one["config"], request) == marked]
     if mine:
         costs, which = _nearest(mine, request)
         return _of(costs, f"on this machine, in {request.out}{which}")
@@ -61,7 +63,7 @@ def expected(request: RunRequest) -> Expected | None:
     task, preset = request.task, resolve_preset(request)[2]
     if request.dtype != "float32" or asked_size(request.image_size, preset) not in (None, own_size(request.backbone)):
         return None
-    found = shipped(task.name, task.version, task.setting, request.method, request.backbone)
+    found = shipped(task.name, task.version, task.setting, marked, request.backbone)
     known = [one for one in found if request.device in ("auto", one.kind)]
     if not known:
         return None
@@ -147,6 +149,10 @@ def _read(path: Path, changed: int) -> Mapping[str, Any] | None:
     except (UserError, KeyError, TypeError):
         # What is wrong with a record is told by those who read it for its scores.
         return None
+
+
+def _marked(config: Mapping[str, Any], request: RunRequest) -> str:
+    return resolve_preset(request)[0].spec.marked(request.backbone, config)
 
 
 def _is_alike(one: Mapping[str, Any], request: RunRequest) -> bool:

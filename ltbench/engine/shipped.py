@@ -17,6 +17,7 @@ from statistics import median
 from typing import Any
 
 from ltbench.plugin.files import write_atomic
+from ltbench.plugin.manager import registry
 from ltbench.records.read import RECORDS_FOLDER, load_document
 
 NAME = "times.json"
@@ -45,7 +46,7 @@ class Cost:
 
 
 Key = tuple[str, int, str | None, str, str]
-"""What tells runs apart: task, its version, its setting, method, backbone."""
+"""What tells runs apart: task, its version, its setting, method with its marks, backbone."""
 
 
 @lru_cache(maxsize=1)
@@ -59,7 +60,12 @@ def _rows() -> dict[Key, list[Cost]]:
 
 
 def shipped(task: str, version: int, setting: str | None, method: str, backbone: str) -> list[Cost]:
-    """What whole runs took, one cost for each device; empty where none is known."""
+    """What whole runs took, one cost for each device; empty where none is known.
+
+    Args:
+        task, version, setting, backbone: of the runs.
+        method: its name with its marks, since a head on a frozen tower takes seconds and the tower itself minutes.
+    """
     return list(_rows().get((task, version, setting, method, backbone), []))
 
 
@@ -104,7 +110,7 @@ def document_of(paths: Iterable[Path]) -> dict[str, Any]:
         record = load_document(path)
         if record["status"] == "completed" and record["limit"] is None:
             task, cost = record["task"], cost_of_record(record)
-            place = (task["name"], task["version"], task["setting"], record["method"]["name"])
+            place = (task["name"], task["version"], task["setting"], _marked(record))
             costs[(*place, record["backbone"]["name"], cost.kind, cost.device)].append(cost)
     devices = sorted({key[-1] for key in costs})
     rows = []
@@ -113,6 +119,13 @@ def document_of(paths: Iterable[Path]) -> dict[str, Any]:
         took = (one.runs, one.encode, one.train, one.evaluate, one.memory)
         rows.append([*key[:-1], devices.index(key[-1]), *took])
     return {"devices": devices, "rows": sorted(rows, key=lambda row: [str(each) for each in row[:7]])}
+
+
+def _marked(record: Mapping[str, Any]) -> str:
+    method, known = record["method"], registry().methods
+    if method["name"] not in known:
+        return str(method["name"])
+    return known.get(method["name"]).spec.marked(record["backbone"]["name"], method["config"])
 
 
 def write(boards: Path, target: Path) -> int:

@@ -137,6 +137,11 @@ class MethodSpec(Spec):
     presets: str | None = None
     notes: tuple[RowNote, ...] = ()
 
+    def marked(self, backbone: str, config: Mapping[str, Any]) -> str:
+        """The recipe's name with the marks of its notes: ``erm (frozen)`` is another thing than ``erm``."""
+        marks = [note.mark for note in self.notes if note.mark and note.holds(self.name, backbone, config)]
+        return f"{self.name} ({', '.join(marks)})" if marks else self.name
+
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "families", frozenset(self.families))

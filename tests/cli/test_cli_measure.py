@@ -91,6 +91,19 @@ def test_times_are_shipped_with_the_package() -> None:
     assert shipped("shapes-lt", 1, None, "no-such-method", "tiny-clip") == []
 
 
+def test_a_frozen_tower_tells_nothing_of_a_trained_one(cli: Cli) -> None:
+    how = ("run", "--task", "photos-lt", "--method", "erm", "--backbone", "lite0", "--dry-run")
+    frozen = cli(*how)
+    assert "in the times that ltbench ships" in frozen.err, frozen.err
+    trained = cli(*how, "--preset", "none")
+    assert "takes nobody knows how long" in trained.err, trained.err
+    # Nor do runs of one's own.
+    here = ("run", "--task", "shapes-micro", "--method", "erm", "--weights", "random", "-o", "epochs=1")
+    assert cli(*here, "-o", "tower=frozen").code == 0
+    assert "with other options" in cli(*here, "-o", "tower=frozen", "-o", "head_lr=0.02", "--dry-run").err
+    assert "takes nobody knows how long" in cli(*here, "--dry-run").err
+
+
 def test_records_become_times(tmp_path: Path) -> None:
     boards = Path(__file__).resolve().parents[2] / "leaderboards"
     paths = sorted((boards / "shapes-lt" / "v1" / "records").glob("*lmpt-s*.json"))

@@ -36,7 +36,8 @@ def backbones_of(presets: Sequence[Preset]) -> str:
 
 def made_for(preset: Preset) -> str:
     """Tasks, backbones and variant of a preset."""
-    found = [*preset.tasks, *preset.backbones, *([f"variant {preset.variant}"] if preset.variant else [])]
+    backbones = [preset.of_backbones()] if preset.of_backbones() else []
+    found = [*preset.tasks, *backbones, *([f"variant {preset.variant}"] if preset.variant else [])]
     return ", ".join(found) or "any task"
 
 

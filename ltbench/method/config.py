@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ltbench.backbones.registry import find_backbone
 from ltbench.method.origin import Origin, parse_origin
 from ltbench.plugin.errors import Damaged, UnknownName, UserError
 from ltbench.plugin.reading import read_yaml_file
@@ -88,6 +89,8 @@ class Preset(BaseModel):
         name: how ``--preset`` names it.
         tasks: task addresses or names it is for (``shapes-lt``, ``partial-coco@p50``); empty fits all.
         backbones: backbone names it is for; empty fits all.
+        offers: what a backbone must offer for it (``image``, ``global``, ``region``, ``text``), so that options for
+            images are kept from features of a file; empty asks for nothing.
         variant: the variant it is for; ``None`` fits both.
         origin: where the values come from; see :mod:`ltbench.method.origin`; refused where it does not fit the tasks.
         image_size: side of the square images in pixels, for the whole run; None takes the backbone's own.
@@ -100,6 +103,7 @@ class Preset(BaseModel):
     name: str
     tasks: tuple[str, ...] = ()
     backbones: tuple[str, ...] = ()
+    offers: tuple[Literal["image", "global", "region", "text"], ...] = ()
     variant: Variant | None = None
     origin: str
     image_size: int | None = Field(None, ge=32)
@@ -128,13 +132,28 @@ class Preset(BaseModel):
         )
 
     def fits(self, task: str, setting: str | None, backbone: str, variant: str) -> bool:
-        """Whether the preset was made for this task setting, backbone and variant."""
+        """Whether the preset was made for this task setting, backbone and variant.
+
+        Args:
+            backbone: empty where none is chosen yet, which may be any.
+
+        Raises:
+            UnknownName: the preset asks what a backbone offers, and there is none of that name.
+        """
         address = task if setting is None else f"{task}@{setting}"
         return (
             (not self.tasks or address in self.tasks or task in self.tasks)
             and (not self.backbones or backbone in self.backbones)
             and self.variant in (None, variant)
+            and self._offered_by(backbone)
         )
+
+    def of_backbones(self) -> str:
+        """The backbones it is for, in words; empty for any."""
+        return ", ".join([*self.backbones, *([f"any with {' and '.join(self.offers)}"] if self.offers else [])])
+
+    def _offered_by(self, backbone: str) -> bool:
+        return not (self.offers and backbone) or set(self.offers) <= set(find_backbone(backbone)[0].spec.offers)
 
 
 def load_presets(spec: MethodSpec) -> tuple[Preset, ...]:
@@ -248,8 +267,7 @@ def choose_preset(
         if preset.fits(task, setting, backbone, variant):
             return preset
     made_for = "; ".join(
-        f"tasks {', '.join(p.tasks) or 'any'}, backbones {', '.join(p.backbones) or 'any'}, "
-        f"variant {p.variant or 'any'}"
+        f"tasks {', '.join(p.tasks) or 'any'}, backbones {p.of_backbones() or 'any'}, variant {p.variant or 'any'}"
         for p in named
     )
     address = task if setting is None else f"{task}@{setting}"

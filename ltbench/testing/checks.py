@@ -43,7 +43,7 @@ def presets_valid(bench: Bench) -> str:
         raise Failed(error.message) from error
     seen: set[tuple[object, ...]] = set()
     for preset in presets:
-        key = (preset.name, preset.tasks, preset.backbones, preset.variant)
+        key = (preset.name, preset.tasks, preset.backbones, preset.offers, preset.variant)
         if key in seen:
             raise Failed(f"preset {preset.name!r} is listed twice for the same tasks, backbones and variant")
         seen.add(key)

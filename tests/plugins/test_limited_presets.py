@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
+from ltbench.backbones.registry import find_backbone
 from ltbench.engine.choose import choose_backbone
-from ltbench.engine.needs import task_problems
+from ltbench.engine.needs import backbone_problems, task_problems
 from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.method.config import MethodConfig, Preset, build_config, load_presets
 from ltbench.method.facts import facts_of
@@ -122,3 +124,55 @@ def test_rows_that_were_trained_at_448_are(recipe: str, address: str) -> None:
     assert resolved.preset is not None
     assert resolved.preset.origin.startswith("published(")
     assert resolved.image_size == 448
+
+
+# Centre of the rebalanced weight and scale of negative logits, as DB states them for VOC-LT and COCO-LT; every data set
+# that is not VOC has those of COCO. DR's second scale is COCO-LT's wherever rows are not long-tailed.
+CONSTANTS = {"theta": (0.3, 0.2), "neg_scale": (5.0, 2.0), "gamma2": (7.0, 10.0)}
+READ_BY = {
+    "theta": {"r-bce", "r-bce-focal", "db", "db-focal"},
+    "neg_scale": {"db", "db-focal"},
+    "gamma2": {"dr", "pgc", "gc"},
+}
+TOWERS = ("clip-rn50", "clip-vit-b16", "timm:resnet101.tv_in1k")
+
+
+def constants_of(config: MethodConfig) -> dict[str, float]:
+    """The constants of a data set that the loss of a configuration reads."""
+    stated = config.model_dump()
+    parts = set(str(stated.get("objective", stated.get("loss"))).split("+"))
+    return {name: stated[name] for name, losses in READ_BY.items() if name in stated and losses & parts}
+
+
+def runs_with_constants(recipe: str) -> Iterator[tuple[Task, str, str, dict[str, float]]]:
+    spec = registry().methods.get(recipe).spec
+    if not set(CONSTANTS) & set(spec.load().Config.model_fields):
+        return
+    needs = facts_of(spec).needs
+    for task in OFFICIAL:
+        if task_problems(needs, task, has_groups=True):
+            continue
+        for backbone in dict.fromkeys((choose_backbone(task, recipe).name, *TOWERS)):
+            if backbone_problems(needs, find_backbone(backbone)[0].spec.offers):
+                continue
+            for variant in spec.variants:
+                asked = RunRequest(task=task, method=recipe, backbone=backbone, variant=variant)  # type: ignore[arg-type]
+                read = constants_of(resolve_method(asked).config)
+                if read:
+                    yield task, backbone, variant, read
+
+
+def test_constants_of_a_loss_are_those_of_the_data_set_whatever_tower_and_variant() -> None:
+    found = {recipe: list(runs_with_constants(recipe)) for recipe in RECIPES}
+    reading = {recipe for recipe, runs in found.items() if runs}
+    assert reading == {
+        *("db", "db-focal", "r-bce-focal", "dr", "lmpt", "full-fine-tuning", "plt-db", "plt-db-focal"),
+    }
+    for recipe in reading:
+        assert {run[0].family for run in found[recipe]} >= {"ltml", "plt", "spml", "partial"}, recipe
+        for task, backbone, variant, read in found[recipe]:
+            voc = "voc" in task.name
+            wanted = {name: CONSTANTS[name][0 if voc else 1] for name in read}
+            if "gamma2" in wanted and task.family in ("spml", "partial"):
+                wanted["gamma2"] = CONSTANTS["gamma2"][1]
+            assert read == wanted, (recipe, task.address, backbone, variant)

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from ltbench.method import Preset
-from ltbench.method.config import load_presets, read_presets
+from ltbench.method.config import choose_preset, load_presets, read_presets
 from ltbench.method.origin import Origin, agrees, parse_origin
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import registry
@@ -99,6 +99,27 @@ def test_presets_say_where_their_values_come_from(recipe: str) -> None:
             else:
                 # The part of another recipe, tuned there: hcp has hspnet's values, and mls erm's.
                 assert home.task in {t for each in presets for t in [parse_origin(each.origin).task] if t}, preset
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_what_is_published_names_its_backbones(recipe: str) -> None:
+    """A paper printed nothing for whatever other encoder a run may name."""
+    for preset in presets_of(recipe):
+        assert preset.backbones or parse_origin(preset.origin).kind != "published", preset
+
+
+@pytest.mark.parametrize(
+    ("recipe", "task"), [("sdl", "zsl-coco"), ("sdl", "zsl-nus"), ("biam", "zsl-nus"), ("dual-templates", "zsl-coco")]
+)
+def test_the_settings_of_a_release_on_another_encoder_are_default(recipe: str, task: str) -> None:
+    printed, other = (
+        choose_preset(presets_of(recipe), None, task, None, backbone, spec_of(recipe).variants[0])
+        for backbone in ("clip-rn50", "clip-vit-b16")
+    )
+    assert printed is not None
+    assert other is not None
+    assert printed.origin.startswith("published(")
+    assert (other.origin, other.overrides) == ("default", printed.overrides)
 
 
 def test_what_was_tuned_with_one_variant_is_transferred_to_the_other() -> None:

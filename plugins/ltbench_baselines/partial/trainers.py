@@ -13,7 +13,6 @@ from torch import nn
 from ltbench.method import (
     Choice,
     Context,
-    FineTuneConfig,
     FineTuned,
     Method,
     Needs,
@@ -27,13 +26,14 @@ from ltbench.method import (
 from ltbench.nn import LinearHead
 from ltbench_baselines.common.objectives import ObjectiveModule
 from ltbench_baselines.common.probe import ProbeModule
+from ltbench_baselines.common.squares import SquaredConfig
 from ltbench_baselines.partial.objectives import PartialLossConfig, build_partial_objective
 
 
 class PartialOnTower(Method):
     """Learns all weights of the image tower and a linear head from the labels that are known."""
 
-    class Config(PartialLossConfig, FineTuneConfig):
+    class Config(PartialLossConfig, SquaredConfig):
         """Options of the recipes on a tower."""
 
         optimizer: Literal["sgd", "adam", "adamw"] = Field(  # type: ignore[assignment]
@@ -53,8 +53,9 @@ class PartialOnTower(Method):
 
     def needs(self) -> Needs:
         """Images; unknown labels as they are."""
-        calibrated = self.config.loss == "partial-bce" and self.config.sampler == "shuffle"
-        return Needs(input="image", classes="fixed", unknown="own", calibrated=calibrated)
+        config = self.config
+        calibrated = config.loss == "partial-bce" and config.sampler == "shuffle"
+        return Needs(input="image", classes="fixed", unknown="own", calibrated=calibrated, images=config.images)
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """One gradient stage; the head starts at the log-odds of the known labels."""

@@ -15,7 +15,6 @@ from torch import nn
 from ltbench.method import (
     Choice,
     Context,
-    FineTuneConfig,
     FineTuned,
     GradientStage,
     Method,
@@ -34,6 +33,7 @@ from ltbench.nn import CosineHead, LinearHead, PromptClassifier, PromptLearner
 from ltbench_baselines.common.objectives import Objective, ObjectiveModule
 from ltbench_baselines.common.probe import ProbeModule
 from ltbench_baselines.common.prompts import CoOpModule
+from ltbench_baselines.common.squares import SquaredConfig
 from ltbench_baselines.single_positive.objectives import CALIBRATED, SpmlLossConfig, build_objective
 
 
@@ -91,7 +91,7 @@ class SpmlMethod(Method):
 class OnTower(SpmlMethod):
     """Learns all weights of the image tower and a linear head, which is how the losses were published."""
 
-    class Config(SpmlConfig, FineTuneConfig):
+    class Config(SpmlConfig, SquaredConfig):
         """Options of the recipes on a tower. Sources in brackets; "ours" where no release fixes one."""
 
         optimizer: Literal["sgd", "adam", "adamw"] = Field(  # type: ignore[assignment]
@@ -141,8 +141,9 @@ class OnTower(SpmlMethod):
 
     def needs(self) -> Needs:
         """Images; unknown labels as they are."""
-        calibrated = self.config.loss in CALIBRATED and self.config.sampler == "shuffle"
-        return Needs(input="image", classes="fixed", unknown="own", calibrated=calibrated)
+        config = self.config
+        calibrated = config.loss in CALIBRATED and config.sampler == "shuffle"
+        return Needs(input="image", classes="fixed", unknown="own", calibrated=calibrated, images=config.images)
 
     def stage_of(self, context: Context, objective: Objective) -> GradientStage:
         """Tower and head."""

@@ -6,14 +6,20 @@ from typing import Any
 
 import pytest
 
+from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.method import Needs
 from ltbench.method.config import Preset, build_config, choose_preset, load_presets
 from ltbench.method.origin import parse_origin
+from ltbench.tasks.registry import load_task
 from ltbench_baselines.clip.plugin import ltbench_methods
 
 SPECS = {spec.name: spec for spec in ltbench_methods()}
 CLIPS = ("clip-rn50", "clip-rn101", "clip-vit-b16", "clip-vit-b32")
 TASKS = ("voc-lt", "coco-lt")
+LIMITED = (
+    *("plt-voc@mr40", "plt-coco@mr0", "spml-voc@splc", "spml-coco@largeloss", "spml-nus@splc", "spml-cub@splc"),
+    *("partial-voc2007@p10", "partial-coco@p50", "partial-vg200@p90"),
+)
 # Texts are not trained on images, and LMPT's zero-shot script has CLIP's own crop.
 OWN_CROP = {"zero-shot", "zero-shot-ensemble", "tai-dpt"}
 # Regions answer; the release ranks its merged scores.
@@ -45,6 +51,34 @@ def test_every_recipe_has_a_preset_on_every_clip(name: str, task: str, backbone:
         assert config_of(name, preset).score == "softmax"
     if parse_origin(preset.origin).kind == "published":
         assert backbone in ("clip-rn50", "clip-vit-b16")
+
+
+@pytest.mark.parametrize("backbone", CLIPS)
+@pytest.mark.parametrize("task", LIMITED)
+@pytest.mark.parametrize("name", [*sorted(set(SPECS) - OWN_ANSWER), "lmpt"])
+def test_one_picture_and_one_kind_of_answer_where_labels_are_missing(name: str, task: str, backbone: str) -> None:
+    """A softmax ranks the images of a class in another order: rows of a board must not differ by that."""
+    found = resolve_method(RunRequest(load_task(task), name, backbone))
+    assert found.preset is not None
+    assert found.method.needs().images == "backbone"
+    stated = found.config.model_dump()
+    assert stated["score"] == "softmax"
+    assert not found.method.needs().calibrated, "a softmax gives no probability of a label"
+    assert parse_origin(found.origin).kind in ("default", "transferred")
+
+
+@pytest.mark.parametrize("name", sorted(set(SPECS) - OWN_ANSWER - {"linear-probe", "linear-probe-lbfgs"}))
+def test_where_classes_are_unseen_logits_rank(name: str) -> None:
+    for task in ("zsl-coco", "zsl-nus"):
+        if SPECS[name].load()(config_of(name, preset_of(name, "voc-lt", "clip-rn50"))).needs().classes == "open":
+            assert config_of(name, preset_of(name, task, "clip-rn50")).score == "logits"
+
+
+@pytest.mark.parametrize("name", ["linear-probe", "linear-probe-lbfgs"])
+def test_features_of_a_file_are_asked_for_no_flips(name: str) -> None:
+    for task in LIMITED:
+        found = resolve_method(RunRequest(load_task(task), name, "precomputed:features.npz"))
+        assert found.config.model_dump().get("augment", "none") == "none"
 
 
 @pytest.mark.parametrize(("task", "theta", "zeta"), [("voc-lt", 0.3, 5.0), ("coco-lt", 0.2, 2.0)])

@@ -189,3 +189,19 @@ def test_contexts_of_each_class_differ_from_the_headline_in_nothing_else(task: s
 
 def test_every_preset_is_ranked_by_the_softmax() -> None:
     assert {config_of(preset)["score"] for preset in PRESETS} == {"softmax"}
+
+
+@pytest.mark.parametrize("backbone", ["clip-rn50", "clip-rn101", "clip-vit-b16", "open_clip:ViT-B-32/a"])
+@pytest.mark.parametrize("variant", ["paper", "code"])
+def test_other_families_have_the_settings_of_the_nearer_data_set_on_every_encoder(backbone: str, variant: Any) -> None:
+    tasks = {"voc": ("plt-voc", "spml-voc", "partial-voc2007"), "coco": ("plt-coco", "spml-nus", "partial-vg200")}
+    for data, names in tasks.items():
+        nearer = choose_preset(PRESETS, None, f"{data}-lt", None, "clip-vit-b16", variant)
+        assert nearer is not None
+        for task in names:
+            preset = choose_preset(PRESETS, None, task, None, backbone, variant)
+            assert preset is not None, (task, backbone)
+            assert (preset.name, preset.origin) == ("other", "default")
+            config, printed = config_of(preset), config_of(nearer)
+            assert {name for name in config if config[name] != printed[name]} == {"images"}
+            assert config["images"] == "backbone"

@@ -10,10 +10,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ltbench.backbones.registry import open_backbone
+from ltbench.engine.choose import choose_backbone
 from ltbench.engine.needs import behind_preprocessing, check_fit
-from ltbench.method import Batch, GradientStage, Preset, ViewedConfig
+from ltbench.engine.request import RunRequest, resolve_method
+from ltbench.method import Batch, FineTuneConfig, GradientStage, Preset, ViewedConfig
 from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench.nn import BatchNormNeck, ClassAwareSampler, DistortedCrop
+from ltbench.plugin import UserError
 from ltbench.plugin.manager import registry
 from ltbench.report.papers.book import book
 from ltbench.report.papers.runs import PlannedRun, runs_of
@@ -46,6 +50,13 @@ ON_PLT = (
     "c-zlpr",
 )
 OTHERS = ("bbn", "ltml", "oltr", "ml-gcn", "lws")
+# Those whose releases squeeze images themselves, at 448 pixels, are for partial labels.
+SQUEEZED = {"ssgrl", "kggr", "sst", "sarb"}
+ON_TOWERS = sorted(
+    item.spec.name
+    for item in registry().methods
+    if issubclass(item.spec.load().Config, FineTuneConfig) and item.spec.name not in SQUEEZED
+)
 VIEWED = [item.spec.name for item in registry().methods if issubclass(item.spec.load().Config, ViewedConfig)]
 
 
@@ -109,6 +120,76 @@ def test_constants_are_those_of_the_data_set_whatever_tower_and_variant(recipe: 
         assert recipe == "r-bce-focal" or config.neg_scale == scale, variant
         if recipe == "dr":
             assert (config.gamma2, config.lr, config.epochs) == ((7, 3e-4, 30) if theta == 0.3 else (10, 1e-4, 35))
+
+
+@pytest.mark.parametrize("task", DATA)
+@pytest.mark.parametrize("backbone", [RESNET, "timm:resnet101.tv_in1k", "clip-rn50", "clip-vit-b16"])
+def test_every_trained_tower_sees_whole_images(task: str, backbone: str) -> None:
+    """Else a board would compare what recipes see: a centre crop shows 55 % of a photograph."""
+    seen = {}
+    for recipe in ON_TOWERS:
+        found = resolve_method(RunRequest(load_task(task), recipe, backbone))
+        assert found.preset is not None, recipe
+        assert found.origin == "default" or found.preset.backbones == (backbone,)
+        seen[recipe] = found.method.needs()
+    assert {needs.images for needs in seen.values()} == {"square"}
+    assert {needs.input for needs in seen.values()} == {"image"}
+
+
+@pytest.mark.parametrize("task", ["plt-voc@mr40", "plt-coco@mr0"])
+def test_every_tower_trained_by_default_sees_whole_images_on_plt(task: str) -> None:
+    chosen = [recipe for recipe in ON_TOWERS if choose_backbone(load_task(task), recipe).name == RESNET]
+    assert set(ON_TOWERS) - set(chosen) == {"full-fine-tuning"}
+    needs = [resolve_method(RunRequest(load_task(task), recipe, RESNET)).method.needs() for recipe in chosen]
+    assert {each.images for each in needs} == {"square"}
+
+
+@pytest.mark.parametrize("task", DATA)
+@pytest.mark.parametrize("recipe", ["erm", "db", "db-focal", "r-bce-focal", "dr", "c-lsep"])
+def test_features_of_a_file_still_serve_a_frozen_tower(recipe: str, task: str) -> None:
+    plain, named = {"tower": "frozen", "augment": "none"}, "precomputed:features.npz"
+    found = resolve_method(RunRequest(load_task(task), recipe, named, overrides=plain))
+    needs = found.method.needs()
+    assert (needs.input, needs.images) == ("global", "backbone")
+    check_fit(recipe, needs, load_task(task), False, named, ("global",))
+    theta, scale = CONSTANTS["voc" if "voc" in task else "coco"]
+    stated = found.config.model_dump()
+    if recipe in ("db", "db-focal", "dr"):
+        assert (stated["theta"], stated["neg_scale"]) == (theta, scale)
+    # The same tower, seeing images: whole ones.
+    assert resolve_method(RunRequest(load_task(task), recipe, "clip-rn50", overrides=plain)).method.needs() == (
+        needs.model_copy(update={"images": "square"})
+    )
+
+
+@pytest.mark.parametrize("recipe", [recipe for recipe in ON_TOWERS if recipe != "ml-gcn"])
+@pytest.mark.parametrize("task", ["voc-lt", "coco-lt", "plt-voc@mr40", "partial-coco@p50", "spml-nus@splc"])
+def test_presets_freeze_no_part_that_a_transformer_lacks(recipe: str, task: str) -> None:
+    """ml-gcn asks a transformer without texts for its option of words, which is no preset's to choose."""
+    vit = "timm:test_vit"
+    found = resolve_method(RunRequest(load_task(task), recipe, vit))
+    backbone = behind_preprocessing(open_backbone(vit, weights="random"), found.method.needs())
+    context = context_of(long_tail(), backbone, found.variant)
+    (stage, *_) = found.method.stages(context)
+    assert isinstance(stage, GradientStage)
+    assert stage.param_groups
+
+
+def test_a_preset_may_ask_what_a_backbone_offers() -> None:
+    preset = Preset(name="mine", tasks=("voc-lt",), offers=("image", "text"), origin="default")
+    for backbone, fits in (("clip-rn50", True), ("timm:resnet18", False), ("precomputed:features.npz", False)):
+        assert preset.fits("voc-lt", None, backbone, "paper") is fits, backbone
+    assert preset.fits("voc-lt", None, "", "paper"), "none chosen yet"
+    with pytest.raises(UserError, match="backbones any with image and text"):
+        choose_preset((preset,), "mine", "voc-lt", None, "timm:resnet18", "paper")
+
+
+def test_parts_that_the_printed_rows_can_least_lose() -> None:
+    """OLTR's modulated attention, and the class-aware rows that DR trained BalPoE on."""
+    for task in DATA:
+        assert resolved("oltr", task)[1].attention == "modulated"
+        preset, config = resolved("balpoe", task)
+        assert (preset.name, config.sampler) == ("dr-trainer", "class-aware")
 
 
 @pytest.mark.parametrize("recipe", ON_PLT)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import ltbench
 from ltbench.method import GradientStage
 from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench.plugin import UserError
@@ -96,3 +98,18 @@ def test_splc_in_the_setup_of_largeloss() -> None:
 def test_a_horizon_that_nothing_has_is_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         method_of("splc", schedule_epochs=4, **{"schedule": "onecycle", **options})
+
+
+@pytest.mark.parametrize(("recipe", "task"), [("an", "shapes-spml"), ("partial-bce", "shapes-partial@p50")])
+def test_the_option_of_images_is_in_the_key_of_those_that_use_it_alone(recipe: str, task: str, tmp_path: Path) -> None:
+    """A run that leaves it alone has the key of those made before there was a choice."""
+    keys = {}
+    for images in (None, "backbone", "square"):
+        options: dict[str, Any] = {"epochs": 1} | ({} if images is None else {"images": images})
+        (done,) = ltbench.run(task, recipe, "tiny-clip", options=options, threads=1, limit=8, out=tmp_path)
+        record, squared = done.record, images == "square"
+        assert record.status == "completed", record.reason
+        assert record.method.config.get("images") == ("square" if squared else None)
+        assert ("both sides to" in record.backbone.transform) == squared, record.backbone.transform
+        keys[images] = record.key
+    assert keys[None] == keys["backbone"] != keys["square"]

@@ -20,6 +20,7 @@ from ltbench.engine.events import StageEvents
 from ltbench.engine.failures import Diverged, OutOfTime
 from ltbench.engine.inputs import Inputs, Rowset, apply_unknown_policy
 from ltbench.engine.log import RunLog
+from ltbench.engine.order import EpochOrder
 from ltbench.engine.ranks import ALONE, Ranks
 from ltbench.engine.seeds import KeptRandomState, reseed, seed_for
 from ltbench.engine.setup import Outcome, Setup
@@ -316,7 +317,8 @@ class Phase1:
                 raise OutOfTime(f"stage {stage.name!r} was still training at the time cap")
 
         done = int(state["epoch"]) if state is not None else 0
-        steps = -(-len(rowset) // stage.batch_size) * (stage.epochs - done)
+        # A sampler may draw more or fewer rows than there are.
+        steps = len(EpochOrder(stage, len(rowset), self.setup.seed)) * (stage.epochs - done)
         started = time.perf_counter()
 
         def save(found: checkpoint.State) -> None:

@@ -114,6 +114,7 @@ class Countdown:
     at: int = -1
     moments: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    announced: list[int] = field(default_factory=list)
 
     def pass_by(self, moment: str) -> None:
         self.moments.append(moment)
@@ -123,6 +124,7 @@ class Countdown:
     @contextmanager
     def task(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
         self.pass_by("open")
+        self.announced.append(total)
         yield lambda n: self.pass_by("step")
 
     def line(self, text: str) -> None:

@@ -111,6 +111,14 @@ def test_sampler_state_moves_once_an_epoch(tmp_path: Path) -> None:
     assert stage.sampler.state_dict()["cursors"] == [24, 24, 21, 21, 21]
 
 
+def test_the_bar_is_as_long_as_the_work(tmp_path: Path) -> None:
+    """By the rows that the sampler draws: with three in place of two for each row it stood at its end from 67 % on."""
+    found = run(build("class-aware", epochs=3, batch_size=4), make_world(), tmp_path)
+    assert len(make_world().train) == 44
+    assert found.reporter.moments.count("step") == 3 * -(-37 // 4)
+    assert found.reporter.announced == [3 * -(-37 // 4)]
+
+
 def test_nearest_remembers_rows(tmp_path: Path) -> None:
     world = make_world()
     found = run(build("nearest"), world, tmp_path)

@@ -176,7 +176,7 @@ def _section(board: Board, section: Section) -> Iterator[str]:
 def _long(table: Table) -> Iterator[str]:
     """A table; what comes after its first rows folds, sooner where the table is too wide and stands in parts."""
     parts = len(split(table))
-    most = SHOWN + 5 if parts == 1 else (2 * SHOWN - 4) // parts
+    most = SHOWN + 5 if parts == 1 else (2 * SHOWN - 6) // parts
     few = len(table.rows) <= most
     shown = SHOWN if parts == 1 else most
     yield table_text(table if few else replace(table, rows=table.rows[:shown]))

@@ -92,11 +92,17 @@ def test_times_are_shipped_with_the_package() -> None:
 
 
 def test_a_frozen_tower_tells_nothing_of_a_trained_one(cli: Cli) -> None:
-    how = ("run", "--task", "photos-lt", "--method", "erm", "--backbone", "lite0", "--dry-run")
-    frozen = cli(*how)
+    # `rw` stands on the board with a frozen tower alone, `erm` with both.
+    rw = ("run", "--task", "photos-lt", "--method", "rw", "--backbone", "lite0", "--dry-run")
+    frozen = cli(*rw)
     assert "in the times that ltbench ships" in frozen.err, frozen.err
-    trained = cli(*how, "--preset", "none")
+    trained = cli(*rw, "--preset", "none")
     assert "takes nobody knows how long" in trained.err, trained.err
+    took = [
+        [cost.train for cost in shipped("photos-lt", 1, None, name, "lite0") if cost.train is not None]
+        for name in ("erm (frozen)", "erm")
+    ]
+    assert min(took[1]) > 20 * max(took[0])
     # Nor do runs of one's own.
     here = ("run", "--task", "shapes-micro", "--method", "erm", "--weights", "random", "-o", "epochs=1")
     assert cli(*here, "-o", "tower=frozen").code == 0

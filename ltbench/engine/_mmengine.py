@@ -363,6 +363,7 @@ class _QuietRunner(Runner):  # type: ignore[misc]
 def run_gradient_stage(
     stage: GradientStage,
     rowset: Rowset,
+    order: EpochOrder,
     *,
     seed: int,
     device: torch.device,
@@ -381,6 +382,7 @@ def run_gradient_stage(
     evaluation mode throughout. Several ranks train on their rows of each batch and end with the same values.
 
     Args:
+        order: of the rowset's rows, from the same seed.
         accumulation: passes that a rank's rows of a batch are cut into, where they do not fit at once.
 
     Raises:
@@ -390,7 +392,6 @@ def run_gradient_stage(
     if ranks.several:
         _check_owned(stage)
     data = Rows(rowset)
-    order = EpochOrder(stage, len(rowset), seed)
     waited = Waited()
     loader = _Ahead(data, order, Cut(stage, rowset.observed, ranks, accumulation), device, waited)
     terms = Terms(stage.name, reads_every(device, ranks), ranks)

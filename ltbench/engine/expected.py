@@ -52,9 +52,14 @@ def expected(request: RunRequest) -> Expected | None:
     another setting of the task. Then the times that ltbench ships, with their machine named; those are of whole runs
     in float32 on images of the backbone's own size.
     """
-    marked = _marked(options_of(request), request)
+    spec = resolve_preset(request)[0].spec
+    marked = spec.marked(request.backbone, options_of(request))
     # A head on a frozen tower takes seconds where the tower itself takes minutes: these tell nothing of each other.
-    mine = [one for one in _own(request) if _is_alike(one, request) and _marked(one["config"], request) == marked]
+    mine = [
+        one
+        for one in _own(request)
+        if _is_alike(one, request) and spec.marked(one["backbone"], one["config"]) == marked
+    ]
     if mine:
         costs, which = _nearest(mine, request)
         return _of(costs, f"on this machine, in {request.out}{which}")
@@ -149,10 +154,6 @@ def _read(path: Path, changed: int) -> Mapping[str, Any] | None:
     except (UserError, KeyError, TypeError):
         # What is wrong with a record is told by those who read it for its scores.
         return None
-
-
-def _marked(config: Mapping[str, Any], request: RunRequest) -> str:
-    return resolve_preset(request)[0].spec.marked(request.backbone, config)
 
 
 def _is_alike(one: Mapping[str, Any], request: RunRequest) -> bool:

@@ -318,7 +318,8 @@ class Phase1:
 
         done = int(state["epoch"]) if state is not None else 0
         # A sampler may draw more or fewer rows than there are.
-        steps = len(EpochOrder(stage, len(rowset), self.setup.seed)) * (stage.epochs - done)
+        order = EpochOrder(stage, len(rowset), self.setup.seed)
+        steps = len(order) * (stage.epochs - done)
         started = time.perf_counter()
 
         def save(found: checkpoint.State) -> None:
@@ -331,6 +332,7 @@ class Phase1:
             run_gradient_stage(
                 stage,
                 rowset,
+                order,
                 seed=self.setup.seed,
                 device=self.setup.device,
                 work_dir=path.parent / "runner",

@@ -18,7 +18,7 @@ from typing import Any
 from ltbench.backbones.registry import find_backbone
 from ltbench.engine.expected import like
 from ltbench.engine.request import RunRequest, resolve_preset
-from ltbench.method.extras import CLEAN_VALIDATION, VALIDATION, validation_extra
+from ltbench.method.extras import OF_VALIDATION, validation_extra
 from ltbench.plugin.code import made_by
 from ltbench.plugin.errors import UserError
 from ltbench.plugin.manager import CORE_DISTRIBUTION
@@ -142,7 +142,7 @@ def _is_this(request: RunRequest) -> Callable[[_Document], bool]:
             and made[2] in (None, one["method"].get("code_sha256"))
             and (one["backbone"]["weights"] == "random") == (request.weights == "random")
             and is_like(one)
-            and one["extras"] & {VALIDATION, CLEAN_VALIDATION} <= labels
+            and one["extras"] & OF_VALIDATION <= labels
             and _is_of(one["task"], request.task)
         )
 

@@ -16,7 +16,7 @@ from ltbench.data.base import DataRoot
 from ltbench.engine.needs import backbone_problems, behind_preprocessing, task_problems, unknown_policy
 from ltbench.method import Method, MethodConfig, Needs, Preset
 from ltbench.method.config import build_config, load_presets
-from ltbench.method.extras import CLEAN_VALIDATION, GROUPS, VALIDATION, found_extras
+from ltbench.method.extras import CLEAN_VALIDATION, GROUPS, OF_VALIDATION, found_extras
 from ltbench.method.origin import agrees
 from ltbench.plugin.code import code_sha256
 from ltbench.plugin.errors import UserError
@@ -179,7 +179,7 @@ def _extras(record: RunRecord, task: Task, root: DataRoot, needs: Needs, config:
         selects=record.selection.rule == "validation",
     )
     if record.schema_version < FIRST_WITH_ORIGINS:
-        return tuple(extra for extra in found if extra not in (GROUPS, VALIDATION, CLEAN_VALIDATION))
+        return tuple(extra for extra in found if extra not in {GROUPS, *OF_VALIDATION})
     return found
 
 

@@ -8,7 +8,6 @@ from ltbench.engine.needs import read_task
 from ltbench.engine.request import RunRequest, resolve_preset
 from ltbench.method.config import Needs
 from ltbench.method.facts import facts_of
-from ltbench.plugin.yaml_text import read_yaml
 from ltbench.tasks.task import Task
 
 
@@ -52,7 +51,6 @@ def read_by(request: RunRequest, *, validates: bool = False) -> Task:
         UserError: as :func:`options_of`.
     """
     needs = needs_of_base(request)
-    name, _, value = needs.without_captions.partition("=")
-    if needs.captions and name and options_of(request).get(name) == read_yaml(value):
-        needs = needs.model_copy(update={"captions": False})
+    if needs.captions:
+        needs = needs.model_copy(update={"captions": needs.reads_captions(options_of(request))})
     return read_task(request.task, needs, validates=validates or request.selects)

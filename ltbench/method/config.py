@@ -81,6 +81,11 @@ class Needs(BaseModel):
     without_captions: str = ""
     without_text: str = ""
 
+    def reads_captions(self, options: Mapping[str, Any]) -> bool:
+        """Whether captions are read with these options, of which one may be :attr:`without_captions`."""
+        option, _, value = self.without_captions.partition("=")
+        return self.captions and not (option and options.get(option) == read_yaml(value))
+
 
 class Preset(BaseModel):
     """Overrides with an origin, for a task setting, backbone and variant.

@@ -16,6 +16,8 @@ CAPTIONS: Final = "captions"
 GROUPS: Final = "label groups"
 VALIDATION: Final = "validation"
 CLEAN_VALIDATION: Final = "clean validation"
+#: What a record may say of validation rows; see :func:`validation_extra`.
+OF_VALIDATION: Final = frozenset({VALIDATION, CLEAN_VALIDATION})
 
 #: Labels of the validation rows that a final run has: none, through the label protocol, or all.
 ValidationLabels = Literal["", "observed", "clean"]

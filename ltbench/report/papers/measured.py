@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from ltbench.method.extras import CLEAN_VALIDATION, VALIDATION
+from ltbench.method.extras import OF_VALIDATION
 from ltbench.metrics.bootstrap import seed_interval
 from ltbench.records.record import RunRecord
 from ltbench.report.papers.book import Line, PaperTable
@@ -171,4 +171,4 @@ def _of_records(rows: Mapping[str, Row], chosen: Collection[str]) -> dict[str, s
 
 
 def _is_asked(extra: str, record: RunRecord, chosen: Collection[str]) -> bool:
-    return extra in {VALIDATION, CLEAN_VALIDATION} and record.task.address in chosen
+    return extra in OF_VALIDATION and record.task.address in chosen

@@ -12,7 +12,6 @@ from ltbench.data.getting.mirror import nearby
 from ltbench.data.getting.plan import Item
 from ltbench.method.facts import facts_of
 from ltbench.plugin.manager import registry
-from ltbench.plugin.yaml_text import read_yaml
 from ltbench.report.papers.book import PaperTable
 from ltbench.report.papers.runs import PlannedRun, planned, runs_of
 from ltbench.report.papers.shelf import Shelf
@@ -72,9 +71,7 @@ def _missing(runs: Iterable[PlannedRun], name: str, root: DataRoot) -> tuple[str
 def _lists(run: PlannedRun) -> tuple[bool, bool]:
     """Whether a run reads captions, and whether it looks at validation rows."""
     needs = facts_of(registry().methods.get(run.method).spec).needs
-    option, _, value = needs.without_captions.partition("=")
-    without = bool(option) and run.settings.get(option) == read_yaml(value)
-    return needs.captions and not without, needs.validation or run.selection == "validation"
+    return needs.reads_captions(run.settings), needs.validation or run.selection == "validation"
 
 
 @lru_cache(maxsize=128)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ltbench.backbones.registry import own_size
 from ltbench.method.config import build_config
-from ltbench.method.extras import CLEAN_VALIDATION, VALIDATION, validation_extra
+from ltbench.method.extras import OF_VALIDATION, validation_extra
 from ltbench.plugin.manager import registry
 from ltbench.records.record import RunRecord
 from ltbench.report.papers.runs import PlannedRun
@@ -65,9 +65,8 @@ def _same_epoch(record: RunRecord, run: PlannedRun) -> bool:
 
     A run that chooses no epoch may have such rows as well, for its method's own choices.
     """
-    used = set(record.extras) & {VALIDATION, CLEAN_VALIDATION}
     asked = validation_extra(validation_labels(load_task(run.address), run.validation))
-    return record.selection.rule == run.selection and used <= asked
+    return record.selection.rule == run.selection and OF_VALIDATION.intersection(record.extras) <= asked
 
 
 def _same_settings(record: RunRecord, run: PlannedRun) -> bool:

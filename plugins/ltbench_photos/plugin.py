@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from ltbench.plugin import BackboneSpec, hookimpl
+from ltbench.plugin import BackboneSpec, RowNote, hookimpl
 
+_FROM_SIXTH_STAGE = RowNote(
+    text="the image tower learned from its sixth stage on, which two cores can bear at 224 pixels; stem and stages one "
+    "to five were left as released",
+    config={"freeze": ["conv_stem", "bn1", "blocks.0", "blocks.1", "blocks.2", "blocks.3", "blocks.4"]},
+)
 _IMAGES = "ImageNet-1k with its labels (1.28 million photographs of 1,000 classes)"
 
 
@@ -18,6 +23,7 @@ def ltbench_backbones() -> list[BackboneSpec]:
             offers=("image", "global"),
             pretraining=_IMAGES,
             image_size=224,
+            notes=(_FROM_SIXTH_STAGE,),
             released="ltbench_photos.weights:released_lite0",
         ),
         BackboneSpec(
@@ -27,6 +33,7 @@ def ltbench_backbones() -> list[BackboneSpec]:
             offers=("image", "global", "region", "text"),
             pretraining=f"images: {_IMAGES}; texts: MiniLM's 1.1 billion pairs of sentences; no image with its text",
             image_size=224,
+            notes=(_FROM_SIXTH_STAGE,),
             released="ltbench_photos.weights:released_lite0_minilm",
         ),
     ]

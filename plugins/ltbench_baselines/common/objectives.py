@@ -61,18 +61,22 @@ class ObjectiveModule(nn.Module):
             self.scores.on_epoch_start(epoch, scan)
 
         def predict() -> tuple[Tensor, Tensor]:
-            parts = [(self.logits(batch).sigmoid(), batch.observed) for batch in scan()]
+            parts = [(self.learned(batch).sigmoid(), batch.observed) for batch in scan()]
             return torch.cat([p for p, _ in parts]), torch.cat([y for _, y in parts])
 
         self.objective.start_epoch(epoch, predict)
 
-    def logits(self, batch: Batch) -> Tensor:
-        """Logits float32 [n, C]."""
+    def learned(self, batch: Batch) -> Tensor:
+        """Logits float32 [n, C] that the objective sees, whatever is answered."""
         return self.scores.logits(batch)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """The answer float32 [n, C], here those logits."""
+        return self.learned(batch)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The objective."""
-        return {"loss_cls": self.objective(self.logits(batch), batch)}
+        return {"loss_cls": self.objective(self.learned(batch), batch)}
 
     def decisions(self) -> list[tuple[int, int]]:
         """Labels that were rewritten for good in the running epoch."""

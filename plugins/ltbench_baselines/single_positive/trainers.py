@@ -5,14 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
-from torch import nn
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from torch import Tensor, nn
 
 from ltbench.method import (
+    Batch,
     Choice,
     Context,
     FineTuned,
@@ -29,7 +30,7 @@ from ltbench.method import (
     dealt,
     prompt_groups,
 )
-from ltbench.nn import CosineHead, LinearHead, PromptClassifier, PromptLearner
+from ltbench.nn import CosineHead, LinearHead, PromptClassifier, PromptLearner, Score, answer
 from ltbench_baselines.common.objectives import Objective, ObjectiveModule
 from ltbench_baselines.common.probe import ProbeModule
 from ltbench_baselines.common.prompts import CoOpModule
@@ -38,7 +39,20 @@ from ltbench_baselines.single_positive.objectives import CALIBRATED, SpmlLossCon
 
 
 class OpenSinglePositive(ObjectiveModule):
-    """The same with prompts, which answer for other classes too."""
+    """The same with prompts, which answer for other classes too.
+
+    Args:
+        scores, objective: as in the base; what `scores` answers is logits.
+        score: what the images of a class are ranked by.
+    """
+
+    def __init__(self, scores: CoOpModule, objective: Objective, score: Score) -> None:
+        super().__init__(scores, objective)
+        self.score = score
+
+    def logits(self, batch: Batch) -> Tensor:
+        """The answer float32 [n, C]: logits, or log p of their softmax over classes."""
+        return answer(self.learned(batch), self.score)
 
     def set_classes(self, names: Sequence[str]) -> None:
         """Put the learned context in front of other class names."""
@@ -226,6 +240,18 @@ class OnPrompts(SpmlMethod):
         )
         optimizer: Literal["sgd", "adam", "adamw"] = Field("adam", description="optimiser [CoOp: sgd; ours]")
         weight_decay: float = Field(0.0, ge=0, description="weight decay of the context [ours]")
+        score: Score = Field(
+            "logits",
+            description="what images are ranked by: logits, or log p of the softmax over classes [CLIP, CoOp: softmax]",
+        )
+
+        @model_serializer(mode="wrap")
+        def _stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+            # Logits are not stated, so that such runs keep the key that they had before there was a choice.
+            found: dict[str, Any] = handler(self)
+            if self.score == "logits":
+                found.pop("score", None)
+            return found
 
     config: Config
 
@@ -245,7 +271,7 @@ class OnPrompts(SpmlMethod):
 
     def needs(self) -> Needs:
         """Global features and a text tower; unknown labels as they are. Learned context serves for other classes."""
-        calibrated = self.config.loss in CALIBRATED
+        calibrated = self.config.loss in CALIBRATED and self.config.score == "logits"
         return Needs(input="global", text=True, classes="open", unknown="own", calibrated=calibrated)
 
     def stage_of(self, context: Context, objective: Objective) -> GradientStage:
@@ -260,4 +286,4 @@ class OnPrompts(SpmlMethod):
         centre = config.assumed(context.stats).log_odds
         scores = CoOpModule(PromptClassifier(prompts, head), nn.Identity(), centre)
         groups = prompt_groups(config, [prompts.ctx], list(head.parameters()), config.head_lr)
-        return config.stage("train", OpenSinglePositive(scores, objective), groups)
+        return config.stage("train", OpenSinglePositive(scores, objective, config.score), groups)

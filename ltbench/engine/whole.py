@@ -183,7 +183,8 @@ def _commands(whole: Whole) -> list[str]:
         away = [lack for lack in one.lacks if not lack.mirrored]
         # Settings of a task share their images.
         names = wanted.setdefault(one.request.task.name, {}) if away else {}
-        if any(lack.name == f"{WEIGHTS}{one.request.backbone}" for lack in away):
+        # Of weights in several files each has its name behind the backbone's.
+        if any(lack.name.partition(", ")[0] == f"{WEIGHTS}{one.request.backbone}" for lack in away):
             names[one.request.backbone] = None
     single = {one.request.task.name: one.request.task.address for one in whole.found}
     several = {one.request.task.address for one in whole.found}

@@ -86,6 +86,16 @@ def _lines(by_setting: Iterable[tuple[str | None, FewLines]]) -> FewLines:
     )
 
 
+def _title(tasks: Sequence[Task]) -> str:
+    """The first line; of several settings also what the titles of all say behind their semicolon."""
+    first = tasks[0]
+    if len(tasks) == 1:
+        return first.title
+    said = {task.title.partition("; ")[2] for task in tasks}
+    remark = f"; {said.pop()}" if len(said) == 1 and "" not in said else ""
+    return f"{len(tasks)} settings, a run for each: {first.name}@SETTING is one{remark}"
+
+
 def _facts(tasks: Sequence[Task], found: Sequence[Counted]) -> dict[str, str]:
     first = tasks[0]
     by_setting = {task.setting: each for task, each in zip(tasks, found, strict=True)}
@@ -98,7 +108,7 @@ def _facts(tasks: Sequence[Task], found: Sequence[Counted]) -> dict[str, str]:
     differs = "depends on the setting"
     facts = {
         "task": f"{first.name if many else first.address} (version {first.version}, family {first.family})",
-        "title": f"{len(tasks)} settings, a run for each: {first.name}@SETTING is one" if many else first.title,
+        "title": _title(tasks),
         "data set": _same(tasks, _data_sets, differs),
         "rows": _same(tasks, lambda task: _rows(by_setting[task.setting].counts), differs),
         "labels": _same(tasks, lambda task: _labels(task, by_setting[task.setting]), differs),

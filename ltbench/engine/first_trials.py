@@ -14,7 +14,7 @@ from typing import Any
 from ltbench.data.base import default_offline
 from ltbench.data.progress import Reporter
 from ltbench.engine.budget import Candidate
-from ltbench.engine.prepare import Prepared, prepare, setup_for
+from ltbench.engine.prepare import Prepared, need_images, prepare, setup_for
 from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.engine.suggested import Suggestion
 from ltbench.engine.tune import SearchBusy, TuneReport, search_space, tune
@@ -93,12 +93,15 @@ def encode(folder: Path, requests: Sequence[RunRequest], reporter: Reporter) -> 
 
 def _encode_one(prepared: Prepared, folder: Path, reporter: Reporter) -> None:
     train = open_train(prepared.task, prepared.data, "tune")
+    # Images alone: their labels stay closed until all choices are made.
+    test = open_test(prepared.request.task, prepared.data)
+    if prepared.backbone.visual is not None:
+        need_images(prepared.request.task, *(view for view in (train, train.validation, test) if view is not None))
     encoder = setup_for(prepared, train, folder, reporter).encoder
     for view, label in (
         (train, "encoding training images"),
         (train.validation, "encoding validation images"),
-        # Images alone: their labels stay closed until all choices are made.
-        (open_test(prepared.request.task, prepared.data), "encoding test images"),
+        (test, "encoding test images"),
     ):
         if view is not None and len(view):
             encoder.inputs(view.images, view.ids, Augment("none"), label)

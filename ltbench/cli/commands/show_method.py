@@ -12,7 +12,6 @@ from ltbench.cli.presets import backbones_of, preset_lines
 
 if TYPE_CHECKING:
     from ltbench.method.config import Needs
-    from ltbench.plugin.specs import MethodSpec
 
 
 @click.command()
@@ -22,6 +21,7 @@ def method(name: str, as_json: bool) -> None:
     """A method's card, options and presets."""
     from ltbench.method.config import load_presets
     from ltbench.method.facts import facts_of
+    from ltbench.plugin.cards import card_of
     from ltbench.plugin.manager import registry
 
     item = registry().methods.get(name)
@@ -29,7 +29,7 @@ def method(name: str, as_json: bool) -> None:
     facts = facts_of(spec)
     needs, options = facts.needs, [option.model_dump() for option in facts.options]
     presets = load_presets(spec)
-    card = _card(spec)
+    card = card_of(spec)
     if as_json:
         print_json(
             {
@@ -72,18 +72,6 @@ def method(name: str, as_json: bool) -> None:
         say(f"\nPresets (--preset name), {len(presets)}")
     for line in preset_lines(presets):
         say(line)
-
-
-def _card(spec: MethodSpec) -> str:
-    """The method's card, Markdown; empty when it has none."""
-    if spec.card is None:
-        return ""
-    from importlib import resources
-
-    try:
-        return resources.files(spec.package).joinpath(spec.card).read_text(encoding="utf-8")
-    except (OSError, ModuleNotFoundError):
-        return f"(the card {spec.card} is missing from {spec.package})"
 
 
 def _needs(needs: Needs) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
 
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from ltbench.method.facts import Option, written
+from ltbench.plugin.cards import card_of
 from ltbench.plugin.manager import Registered, registry
 from ltbench.plugin.specs import MethodSpec
 from ltbench.records.record import RunRecord
@@ -52,19 +52,10 @@ def _page(item: Registered[MethodSpec]) -> CardPage:
         families=tuple(sorted(spec.families)),
         variants=spec.variants,
         distribution=f"{item.distribution} {item.version}",
-        body=to_html(_text(spec)),
+        body=to_html(card_of(spec)),
         options=facts.options if facts is not None else (),
         paper=item.plugin if item.plugin in PAPERS else None,
     )
-
-
-def _text(spec: MethodSpec) -> str:
-    if spec.card is None:
-        return ""
-    try:
-        return resources.files(spec.package).joinpath(spec.card).read_text(encoding="utf-8")
-    except (OSError, ModuleNotFoundError):
-        return f"The card {spec.card} is missing from {spec.package}."
 
 
 def to_html(text: str) -> Markup:

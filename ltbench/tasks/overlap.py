@@ -10,6 +10,12 @@ from typing import Final
 #: Start of the names of tasks → tasks whose test images those train, tune or validate on.
 _SHOWN: Final = {"photos-": ("voc-lt", "plt-voc", "partial-voc2007")}
 
+SHOWN_TRAP: Final = (
+    "the photos-* tasks are made of these test photographs and train on some of them: what was trained, tuned or "
+    "chosen there is never ranked here"
+)
+"""On the cards of the tasks that ``photos-*`` shows the test images of."""
+
 
 def tasks_tested_on(name: str) -> tuple[str, ...]:
     """Names of the tasks that test on images that a task trains, tunes or validates on.

@@ -6,6 +6,7 @@ from ltbench.data.formats.names import COCO_CLASSES, VOC_CLASSES
 from ltbench.tasks.groups import GroupRule
 from ltbench.tasks.official.common import COCO_LICENCE, METRICS_LT, VOC_LICENCE, published
 from ltbench.tasks.official.pins import pinned, pinned_counts
+from ltbench.tasks.overlap import SHOWN_TRAP
 from ltbench.tasks.protocols import Full
 from ltbench.tasks.task import Task, Validation
 
@@ -137,6 +138,7 @@ def voc_lt(setting: str | None = None) -> Task:
             "LMPT's supplement speaks of 1.9k images: that is COCO-LT",
             _SOFTMAX,
             _SELECTION,
+            SHOWN_TRAP,
         ),
     )
 

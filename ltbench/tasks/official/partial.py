@@ -16,6 +16,7 @@ from ltbench.tasks.official.common import (
     unpinned,
 )
 from ltbench.tasks.official.pins import pinned, pinned_counts
+from ltbench.tasks.overlap import SHOWN_TRAP
 from ltbench.tasks.protocols import Partial
 from ltbench.tasks.task import Task, Validation
 
@@ -75,6 +76,7 @@ def partial_voc2007(setting: str | None) -> Task:
         traps=(
             'objects marked "difficult" are skipped, in training and test, as HCP-MLR-PL and DualCoOp do: an image '
             "that shows a class in difficult objects alone counts as showing it not. VOC-LT's test labels differ",
+            SHOWN_TRAP,
         ),
     )
 

@@ -17,6 +17,7 @@ from ltbench.tasks.official.common import (
     unpinned,
 )
 from ltbench.tasks.official.pins import pinned, pinned_counts
+from ltbench.tasks.overlap import SHOWN_TRAP
 from ltbench.tasks.protocols import Plt
 from ltbench.tasks.task import Task, Validation
 
@@ -93,6 +94,7 @@ def plt_voc(setting: str | None) -> Task:
             "out, and then images with difficult objects alone have no label at all",
             "the authors list classes by superclass (person, bird, cat …); here they are in alphabetical order",
             *_COMMON_TRAPS,
+            SHOWN_TRAP,
         ),
     )
 

@@ -88,6 +88,13 @@ def test_no_training_photograph_shows_an_unseen_class() -> None:
     assert set(task.validation.classes) < set(task.seen)
 
 
+@pytest.mark.parametrize("address", ["voc-lt", "plt-voc@mr40", "partial-voc2007@p10"])
+def test_tasks_that_test_on_these_photographs_say_so(address: str) -> None:
+    task = load_task(address)
+    assert task.name in tasks_tested_on("photos-lt")
+    assert any(trap.startswith("the photos-* tasks are made of these test photographs") for trap in task.traps)
+
+
 def test_who_tests_on_these_photographs() -> None:
     assert tasks_tested_on("photos-plt@mr40") == ("voc-lt", "plt-voc", "partial-voc2007")
     assert tasks_tested_on("voc-lt") == ()

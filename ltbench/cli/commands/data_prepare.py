@@ -50,7 +50,8 @@ def prepare(name: str, data_root: Path | None, keep_archives: bool, repair: bool
     elif not needs.sources and not needs.pieces:
         say(f"{name} needs no files from elsewhere.")
     elif not brought:
-        say(f"All that {name} needs is here.")
+        # Told by names of folders: half of an archive of the user's own looks the same.
+        say(f"All that {name} needs is here. Look at every file: ltbench data verify {name}")
     else:
         say(f"All that {name} needs is here now; brought {len(brought)}: {size(sum(each.bytes for each in brought))}.")
 

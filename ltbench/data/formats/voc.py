@@ -108,7 +108,9 @@ def _labels_reader(folder: Path, layout: Layout, ids: Sequence[str], only_diffic
         if missing:
             problems.append(f"{len(missing)} of {len(ids)} annotations are missing: {first(missing)}")
         if problems:
-            raise UserError(f"{layout.title}: {'; '.join(problems[:3])}", layout.hint, problems[3:])
+            # What is there in part is left alone without it.
+            hint = layout.hint.replace("TASK", "TASK --repair", 1) if missing else layout.hint
+            raise UserError(f"{layout.title}: {'; '.join(problems[:3])}", hint, problems[3:])
         return labels
 
     return read

@@ -215,10 +215,14 @@ def _cell(
 
 
 def _scores(rows: Sequence[Row], headline: str, backbone: str) -> Cell:
-    """All rows of a recipe at once: to pick the best would be a choice made on the test part."""
+    """All rows of a recipe at once: to pick the best would be a choice made on the test part.
+
+    Rows of two encoders are told apart by these, and by nothing else.
+    """
     parts = []
-    for row, label in zip(rows, labels_of(rows), strict=True):
-        apart = label.removeprefix(row.name).strip()
+    for row in rows:
+        beside = [other for other in rows if other.equals.made_with == row.equals.made_with]
+        apart = labels_of(beside)[beside.index(row)].removeprefix(row.name).strip()
         marks = [
             *row.marks,
             *([apart] if apart else []),

@@ -73,6 +73,17 @@ def test_no_row_of_several_is_picked_and_variants_have_their_own_line() -> None:
     assert cells(variants)["coop (code)"] == ["80.00", "not run"]
 
 
+def test_rows_of_two_encoders_are_told_apart_by_these_alone() -> None:
+    """One preset for each: their configurations differ, and the encoder says already which is which."""
+    other = b.backbone_facts(name="clip-rn50", image_size=224)
+    made = matrix(
+        run("coop", 70.0, facts={"preset": "photos", "config": {"epochs": 20}}),
+        run("coop", 60.0, facts={"preset": "photos", "config": {"epochs": 90}}, backbone=other),
+        run("coop", 50.0, facts={"preset": "photos-long", "config": {"epochs": 99}}, backbone=other),
+    )
+    assert cells(made)["coop"] == ["60.00 [photos] clip-rn50; 50.00 [photos-long] clip-rn50; 70.00", "not run"]
+
+
 def test_recipes_are_grouped_by_plugin_and_baselines_by_what_they_were_made_for() -> None:
     methods = [recipe("z", "acme"), recipe("a"), recipe("c", "baselines-unseen", ("plt", "spml")), recipe("b")]
     made = matrix(methods=methods)

@@ -23,6 +23,7 @@ RANKED_BY_SOFTMAX = [
     ("plt-voc@mr40", "clip-rn50"),
     ("partial-voc2007@p50", "clip-rn101"),
     ("voc-lt", "clip-rn50"),
+    ("photos-spml", "lite0-minilm"),
 ]
 RANKED_BY_LOGITS = [("shapes-spml", "tiny-clip"), ("zsl-coco", "clip-rn50"), ("zsl-nus", "clip-rn50")]
 

@@ -13,6 +13,7 @@ from ltbench.losses import DistributionBalancedLoss
 from ltbench.method import Batch, Context, GradientStage, Stats
 from ltbench.method.config import build_config, choose_preset, load_presets
 from ltbench.plugin import UserError
+from ltbench.plugin.manager import registry
 from ltbench_baselines.clip.fine_tuning import CLIPFineTuning, FineTunedCLIP
 from ltbench_baselines.clip.plugin import ltbench_methods
 from ltbench_baselines.clip.zero_shot import ZeroShot
@@ -149,5 +150,10 @@ def test_what_lmpts_repository_states(task: str, theta: float, neg_scale: float)
     assert {name: config[name] for name in stated} == stated
 
 
-def test_no_preset_freezes_a_part() -> None:
-    assert all(not config_of(**preset.overrides).freeze for preset in load_presets(SPEC))
+def test_no_preset_freezes_a_part_but_for_photographs_whose_board_says_so() -> None:
+    """Two cores cannot bear the whole tower there; the encoder's note stands below such rows."""
+    frozen = {preset.name: config_of(**preset.overrides).freeze for preset in load_presets(SPEC)}
+    assert [name for name, parts in frozen.items() if parts] == ["photos"]
+    notes = registry().backbones.get("lite0-minilm").spec.notes
+    config = {"freeze": list(frozen["photos"])}
+    assert any(note.holds("full-fine-tuning", "lite0-minilm", config) for note in notes)

@@ -14,7 +14,7 @@ from typing import Any
 from ltbench.data.base import default_offline
 from ltbench.data.progress import Reporter
 from ltbench.engine.budget import Candidate
-from ltbench.engine.prepare import Prepared, need_images, prepare, setup_for
+from ltbench.engine.prepare import Prepared, need_images_of, prepare, setup_for
 from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.engine.suggested import Suggestion
 from ltbench.engine.tune import SearchBusy, TuneReport, search_space, tune
@@ -95,8 +95,7 @@ def _encode_one(prepared: Prepared, folder: Path, reporter: Reporter) -> None:
     train = open_train(prepared.task, prepared.data, "tune")
     # Images alone: their labels stay closed until all choices are made.
     test = open_test(prepared.request.task, prepared.data)
-    if prepared.backbone.visual is not None:
-        need_images(prepared.request.task, *(view for view in (train, train.validation, test) if view is not None))
+    need_images_of(prepared, train, train.validation, test)
     encoder = setup_for(prepared, train, folder, reporter).encoder
     for view, label in (
         (train, "encoding training images"),

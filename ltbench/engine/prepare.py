@@ -153,6 +153,16 @@ def need_images(task: Task, *views: TrainView | TestView) -> None:
     )
 
 
+def need_images_of(prepared: Prepared, *views: TrainView | TestView | None) -> None:
+    """The same for the views that a run has; an encoder without an image tower opens no image.
+
+    Raises:
+        UserError: as :func:`need_images`.
+    """
+    if prepared.backbone.visual is not None:
+        need_images(prepared.request.task, *(view for view in views if view is not None))
+
+
 def setup_for(prepared: Prepared, train: TrainView, folder: Path, reporter: Reporter, ranks: Ranks = ALONE) -> Setup:
     """What phase 1 works with, for one training view and one folder."""
     request, resolved = prepared.request, prepared.resolved

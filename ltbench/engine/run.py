@@ -23,7 +23,7 @@ from ltbench.engine.kept import write_kept
 from ltbench.engine.launched import launched
 from ltbench.engine.needs import check_fit, check_parts, unknown_policy
 from ltbench.engine.phase1 import Phase1
-from ltbench.engine.prepare import Prepared, need_images, prepare, setup_for
+from ltbench.engine.prepare import Prepared, need_images_of, prepare, setup_for
 from ltbench.engine.ranks import ALONE, Ranks, device_of
 from ltbench.engine.request import RunRequest, resolve_method
 from ltbench.engine.setup import Outcome
@@ -246,8 +246,7 @@ def _opened(prepared: Prepared, folder: Path, reporter: Reporter, ranks: Ranks) 
     train = open_train(prepared.task, prepared.data, validation=request.validation)
     train = train.sampled(request.task, request.share).limited(request.limit)
     test = open_test(request.task, prepared.data).limited(request.limit)
-    if prepared.backbone.visual is not None:
-        need_images(request.task, *(view for view in (train, train.validation, test) if view is not None))
+    need_images_of(prepared, train, train.validation, test)
     phase = Phase1(setup_for(prepared, train, folder, reporter, ranks))
     if request.accumulation > 1:
         check_parts(request, phase.stages)

@@ -24,7 +24,7 @@ from ltbench.data.progress import SILENT, Reporter
 from ltbench.engine.executors.local import gpus_for
 from ltbench.engine.facts import facts_with
 from ltbench.engine.failures import Diverged, MachineFault, OutOfTime, is_the_machines
-from ltbench.engine.prepare import need_images, prepare
+from ltbench.engine.prepare import need_images_of, prepare
 from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.samplers import SAMPLERS, Draws, Sampler, draws_of
 from ltbench.engine.seeds import seed_for
@@ -128,8 +128,7 @@ def tune(
     # The test part stays closed: pinned fingerprints stand for it, and the rows of the search for themselves.
     facts = facts_with(prepared, request.task.fingerprints.model_dump())
     view = tuning_view(prepared)
-    if prepared.backbone.visual is not None:
-        need_images(request.task, *(each for each in (view, view.validation) if each is not None))
+    need_images_of(prepared, view, view.validation)
     identity = sha256_of(
         {
             "run": facts.key,

@@ -176,3 +176,29 @@ def test_constants_of_a_loss_are_those_of_the_data_set_whatever_tower_and_varian
             if "gamma2" in wanted and task.family in ("spml", "partial"):
                 wanted["gamma2"] = CONSTANTS["gamma2"][1]
             assert read == wanted, (recipe, task.address, backbone, variant)
+
+
+#: LMPT searches the scale of negative logits with the rest, and its preset has what validation chose.
+SEARCHED = {"lmpt": {"neg_scale"}}
+
+
+@pytest.mark.parametrize("address", ["photos-lt", "photos-plt@mr40"])
+def test_photographs_of_voc_have_the_constants_of_voc(address: str) -> None:
+    """Whatever the recipe, its encoder and variant; what validation chose for LMPT is in :data:`SEARCHED`."""
+    task = load_task(address)
+    looked = set()
+    for recipe in RECIPES:
+        spec = registry().methods.get(recipe).spec
+        if not set(CONSTANTS) & set(spec.load().Config.model_fields):
+            continue
+        for backbone in ("lite0", "lite0-minilm"):
+            if backbone_problems(facts_of(spec).needs, find_backbone(backbone)[0].spec.offers):
+                continue
+            for variant in spec.variants:
+                asked = RunRequest(task=task, method=recipe, backbone=backbone, variant=variant)  # type: ignore[arg-type]
+                found = resolve_method(asked)
+                read = constants_of(found.config) if found.preset is not None else {}
+                wanted = {name: CONSTANTS[name][0] for name in read.keys() - SEARCHED.get(recipe, set())}
+                assert {name: read[name] for name in wanted} == wanted, (recipe, backbone, variant)
+                looked |= {recipe} if wanted else set()
+    assert looked >= ({"db", "db-focal", "lmpt"} if task.family == "ltml" else {"db", "plt-db", "plt-db-focal"})

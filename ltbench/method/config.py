@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from ltbench.backbones.registry import find_backbone
 from ltbench.method.origin import Origin, parse_origin
@@ -38,6 +46,15 @@ class MethodConfig(BaseModel):
     def idle(self) -> frozenset[str]:
         """Options that decide nothing under the values of others, so that no search varies them."""
         return frozenset()
+
+    def unstated(self) -> frozenset[str]:
+        """Options that a record leaves out, so that its run has the key of those made before there was a choice."""
+        return frozenset()
+
+    @model_serializer(mode="wrap")
+    def _stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = handler(self)
+        return {name: value for name, value in found.items() if name not in self.unstated()}
 
 
 class Needs(BaseModel):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from ltbench.backbones.base import Backbone
 from ltbench.method.fine_tune import FineTuneConfig, FineTuned, Tower
@@ -48,12 +48,9 @@ class ViewedConfig(FineTuneConfig):
             raise ValueError("tower=frozen keeps features, and augment=live has none to keep: add -o augment=flip")
         return self
 
-    @model_serializer(mode="wrap")
-    def _stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        found: dict[str, Any] = handler(self)
-        for name in self.idle() if self.tower == "frozen" else ("tower",):
-            found.pop(name, None)
-        return found
+    def unstated(self) -> frozenset[str]:
+        """What decides nothing; the tower, where it is trained, as before there was a choice."""
+        return self.idle() if self.tower == "frozen" else frozenset({"tower"})
 
     def idle(self) -> frozenset[str]:
         """How a tower is trained, where none is."""

@@ -74,8 +74,10 @@ Lacks = Callable[[MethodSpec, Task], Mapping[str, str]]
 HasPreset = Callable[[MethodSpec, Task, str, str], bool]
 
 NO_PRESET, NOT_RUN, FAILED, NOT_RANKED = "no preset", "not run", "failed", "not ranked"
+ELSEWHERE = "other family"
 _REASONS = {
-    NO_PRESET: "the recipe can run, but brings no configuration for this task",
+    ELSEWHERE: "the recipe can run, but was made for other families of tasks and brings no configuration for this one",
+    NO_PRESET: "the recipe was made for such tasks too and can run, but brings no configuration for this one",
     NOT_RUN: "there is a preset, but no record on the leaderboard",
     FAILED: "every attempt on the leaderboard failed or diverged",
     NOT_RANKED: "the leaderboard shows the runs and does not rank them",
@@ -208,10 +210,15 @@ def _cell(
         why = {FAILED: _REASONS[FAILED]}
     elif not (why := lacks(spec, task)):
         made = any(has_preset(spec, task, encoder, variant) for encoder in images.encoders)
-        short = NOT_RUN if made else NO_PRESET
+        short = NOT_RUN if made else NO_PRESET if _made_for(spec, task) else ELSEWHERE
         why = {short: _REASONS[short]}
     reasons.update(why)
     return Cell(", ".join(why))
+
+
+def _made_for(spec: MethodSpec, task: Task) -> bool:
+    """Whether a recipe says that such tasks are its own; one that names no family is made for any."""
+    return not spec.families or task.family in spec.families
 
 
 def _scores(rows: Sequence[Row], headline: str, backbone: str) -> Cell:

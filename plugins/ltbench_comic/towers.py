@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 from torch import nn
 
 from ltbench.backbones.base import Backbone
@@ -37,13 +37,9 @@ class TowersConfig(FrozenConfig):
     )
     freeze: tuple[str, ...] = Field((), description="parts of the towers left alone; towers=trained only [ours]")
 
-    @model_serializer(mode="wrap")
-    def _stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        found: dict[str, Any] = handler(self)
-        if self.towers == "frozen":
-            for name in TowersConfig.__annotations__:
-                found.pop(name, None)
-        return found
+    def unstated(self) -> frozenset[str]:
+        """All of these, with frozen towers, as before there was a choice."""
+        return frozenset(TowersConfig.__annotations__ if self.towers == "frozen" else ())
 
     def own_towers(self, models: Sequence[str], backbone: Backbone) -> dict[str, FineTuned]:
         """A copy of the image tower for each model, or nothing with frozen towers; the encoder's own stays as it is.

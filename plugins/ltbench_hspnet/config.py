@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from ltbench.method import TrainingConfig
 from ltbench_hspnet.labels import PromptForm
@@ -131,13 +131,7 @@ class HSPNetConfig(TrainingConfig):
             raise ValueError(f"unknown: {self.loss} picks among unknown labels, which ignore leaves out")
         return self
 
-    @model_serializer(mode="wrap")
-    def _stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out the start and the loss that there were before one could choose, so that runs keep their keys."""
-        found: dict[str, Any] = handler(self)
-        if self.meta_start == "random":
-            found.pop("meta_start", None)
-        if self.loss == "splc":
-            found.pop("loss", None)
-            found.pop("ll_delta", None)
-        return found
+    def unstated(self) -> frozenset[str]:
+        """The start and the loss that there were before one could choose."""
+        start = {"meta_start"} if self.meta_start == "random" else set()
+        return frozenset(start | ({"loss", "ll_delta"} if self.loss == "splc" else set()))

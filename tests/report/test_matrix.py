@@ -43,6 +43,17 @@ def test_an_empty_cell_says_why() -> None:
     assert "Filled cells: toy-lt 0, toy-plt@mr40 0." in page
 
 
+def test_a_recipe_made_for_other_families_is_told_from_one_that_brings_no_configuration() -> None:
+    recipes = [recipe("lesa", families=("zero-shot",)), recipe("closed"), recipe("anywhere", families=())]
+    made = matrix(methods=recipes)
+    assert {name: found[0] for name, found in cells(made).items()} == {
+        "lesa": "other family",
+        "closed": "no preset",
+        "anywhere": "no preset",
+    }
+    assert "made for other families" in made.reasons["other family"]
+
+
 def test_a_preset_for_the_visual_encoder_is_a_preset() -> None:
     """Photographs have two encoders, of which visual recipes have presets for the one without text only."""
     erm = [recipe("erm")]

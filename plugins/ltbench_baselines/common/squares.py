@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from ltbench.method import FineTuneConfig
 
@@ -22,9 +22,6 @@ class SquaredConfig(FineTuneConfig):
         description="the backbone's own preprocessing, or the whole image as a square, normalised by ImageNet [DB, DR]",
     )
 
-    @model_serializer(mode="wrap")
-    def _stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        found: dict[str, Any] = handler(self)
-        if self.images == "backbone":
-            found.pop("images", None)
-        return found
+    def unstated(self) -> frozenset[str]:
+        """The backbone's own preprocessing, as before there was a choice."""
+        return frozenset({"images"} if self.images == "backbone" else ())

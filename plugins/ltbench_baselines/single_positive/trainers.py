@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ltbench.method import (
@@ -245,13 +245,9 @@ class OnPrompts(SpmlMethod):
             description="what images are ranked by: logits, or log p of the softmax over classes [CLIP, CoOp: softmax]",
         )
 
-        @model_serializer(mode="wrap")
-        def _stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-            # Logits are not stated, so that such runs keep the key that they had before there was a choice.
-            found: dict[str, Any] = handler(self)
-            if self.score == "logits":
-                found.pop("score", None)
-            return found
+        def unstated(self) -> frozenset[str]:
+            """The ranking by logits, as before there was a choice."""
+            return frozenset({"score"} if self.score == "logits" else ())
 
     config: Config
 

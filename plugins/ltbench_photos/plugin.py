@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from ltbench.plugin import BackboneSpec, RowNote, hookimpl
 
-_FROM_SIXTH_STAGE = RowNote(
-    text="the image tower learned from its sixth stage on, which two cores can bear at 224 pixels; stem and stages one "
-    "to five were left as released",
-    config={"freeze": ["conv_stem", "bn1", "blocks.0", "blocks.1", "blocks.2", "blocks.3", "blocks.4"]},
+_FREEZE = {"freeze": ["conv_stem", "bn1", "blocks.0", "blocks.1", "blocks.2", "blocks.3", "blocks.4"]}
+_LEARNED = (
+    "the image tower learned from its sixth stage on, which two cores can bear at 224 pixels; stem and stages one to "
+    "five were left as released"
+)
+_FROM_SIXTH_STAGE = RowNote(text=_LEARNED, config=_FREEZE)
+#: The tower that is joined with texts ends in the classifier that lite0 leaves out.
+_JOINED_FROM_SIXTH_STAGE = RowNote(
+    text=f"{_LEARNED}; ImageNet's classifier of 1,000 classes, through which this tower meets texts, learned with it",
+    config=_FREEZE,
 )
 _IMAGES = "ImageNet-1k with its labels (1.28 million photographs of 1,000 classes)"
 
@@ -35,7 +41,7 @@ def ltbench_backbones() -> list[BackboneSpec]:
             pretraining=f"images: {_IMAGES}; texts: MiniLM's 1.1 billion pairs of sentences; no image with its text",
             image_size=224,
             card="card.md",
-            notes=(_FROM_SIXTH_STAGE,),
+            notes=(_JOINED_FROM_SIXTH_STAGE,),
             released="ltbench_photos.weights:released_lite0_minilm",
         ),
     ]

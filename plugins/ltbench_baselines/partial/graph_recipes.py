@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ltbench.plugin import MethodSpec
+from ltbench.plugin import MethodSpec, RowNote
 
 RECIPES = {
     "ssgrl": ("ssgrl:SSGRL", "a feature for each class in a gated graph of co-occurrence (SSGRL)"),
@@ -11,6 +11,11 @@ RECIPES = {
     "sarb": ("representation_blending:SARB", "class features blended with other images and prototypes (SARB)"),
 }
 """Recipe → code, and what it does."""
+_FROZEN = RowNote(
+    text="the image tower was left as it is and its regions were cached; the published training learns its last stage",
+    config={"tower": "frozen"},
+    mark="frozen",
+)
 
 
 def partial_graph_recipes() -> list[MethodSpec]:
@@ -26,6 +31,7 @@ def partial_graph_recipes() -> list[MethodSpec]:
             variants=("paper", "code") if name == "ssgrl" else ("paper",),
             card="cards/semantic-graphs.md",
             presets="presets_graphs.yaml",
+            notes=(_FROZEN,),
         )
         for name, (target, summary) in RECIPES.items()
     ]

@@ -33,6 +33,7 @@ class Images:
         backbone: that all of them are run with; rows of others carry its name.
         figure: name of the critical-difference diagram.
         visual: encoder without text that visual recipes run with beside it.
+        left: what was left without a preset, and why.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Images:
     backbone: str
     figure: str
     visual: str = ""
+    left: str = ""
 
     @property
     def encoders(self) -> tuple[str, ...]:
@@ -64,6 +66,9 @@ PHOTOS = Images(
     "lite0-minilm",
     "critical-difference-photos",
     "lite0",
+    "Left without a preset is what trains a whole tower (recipes with -linear stand for those without), what takes minutes "
+    "a run on two cores beyond its first task (cocoop, tai-dpt, full-fine-tuning, the graphs over regions), and the losses "
+    "for single positive labels on tasks of other labels, but their linear heads with half of the labels known.",
 )
 #: Any other tasks: no backbone is theirs, so each figure carries the name of its own.
 OTHERS = Images("Other tasks", (), "", "critical-difference-others")

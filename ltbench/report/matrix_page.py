@@ -53,6 +53,7 @@ def _part(part: Matrix, shown: bool) -> list[str]:
     blocks = [
         f"## {images.name}",
         wrapped(f"Backbone {images.backbone} unless another is named. Filled cells: {counts}."),
+        *([wrapped(images.left)] if images.left else []),
     ]
     if part.averages:
         blocks += ["### Average ranks over tasks", *_ranking(part)]

@@ -66,9 +66,10 @@ PHOTOS = Images(
     "lite0-minilm",
     "critical-difference-photos",
     "lite0",
-    "Left without a preset is what trains a whole tower (recipes with -linear stand for those without), what takes minutes "
-    "a run on two cores beyond its first task (cocoop, tai-dpt, full-fine-tuning, the graphs over regions), and the losses "
-    "for single positive labels on tasks of other labels, but their linear heads with half of the labels known.",
+    "Left without a preset are recipes that train a whole tower (their -linear heads stand for them), those that take "
+    "minutes a run on two cores beyond the task that shows them (cocoop, tai-dpt, full-fine-tuning, graphs over "
+    "regions), and losses for single positive labels where labels are missing otherwise, save their linear heads where "
+    "half of the labels are known.",
 )
 #: Any other tasks: no backbone is theirs, so each figure carries the name of its own.
 OTHERS = Images("Other tasks", (), "", "critical-difference-others")

@@ -27,7 +27,12 @@ def test_a_reader_sees_frozen() -> None:
     assert second.startswith("dr (code, frozen): the image tower was left as it is")
 
 
-@pytest.mark.parametrize(("method", "distribution"), [("ssgrl", "ltbench"), ("erm", "acme"), ("comic", "ltbench")])
+@pytest.mark.parametrize(("method", "distribution"), [("dualcoop", "ltbench"), ("erm", "acme"), ("comic", "ltbench")])
 def test_only_where_the_installed_method_says_so(method: str, distribution: str) -> None:
-    """Region methods on frozen towers were so from the start; of packages that are not here nothing is known."""
+    """DualCoOp and COMIC's release leave the tower as it is; of packages that are not here nothing is known."""
     assert labels_of([row_of(method, distribution, tower="frozen")]) == [method]
+
+
+def test_graphs_over_regions_say_so_as_well() -> None:
+    """Their published training learns the tower's last stage (card)."""
+    assert labels_of([row_of("ssgrl", tower="frozen")]) == ["ssgrl (frozen)"]

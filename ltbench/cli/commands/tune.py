@@ -56,7 +56,7 @@ OPTIONS = [
     weights_option,
     image_size_option,
     dtype_option,
-    click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of the search."),
+    click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of the search and of its trials."),
     preset_option,
     pairs_option,
     variant_option,

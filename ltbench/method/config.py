@@ -54,7 +54,9 @@ class MethodConfig(BaseModel):
     @model_serializer(mode="wrap")
     def _stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         found: dict[str, Any] = handler(self)
-        return {name: value for name, value in found.items() if name not in self.unstated()}
+        for name in self.unstated():
+            found.pop(name, None)
+        return found
 
 
 class Needs(BaseModel):

@@ -16,13 +16,14 @@ import pytest
 
 import ltbench
 from identity import rows
+from ltbench.plugin.manager import LOCAL_PREFIX
 
 STORED = json.loads((Path(__file__).parent / "rows.json").read_text(encoding="utf-8"))
 
 
 def shipped() -> list[str]:
     """Names of the registered methods but those of files, which another test of the same process may have opened."""
-    return [name for name in ltbench.methods() if not name.startswith("local.")]
+    return [name for name in ltbench.methods() if not name.startswith(LOCAL_PREFIX)]
 
 
 def test_every_registered_method_has_a_row() -> None:

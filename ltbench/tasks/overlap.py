@@ -10,9 +10,12 @@ from typing import Final
 #: Start of the names of tasks → tasks whose test images those train, tune or validate on.
 _SHOWN: Final = {"photos-": ("voc-lt", "plt-voc", "partial-voc2007")}
 
+UNKNOWN: Final = "unknown ("
+"""How a card begins what its encoder saw where a file of weights or of features is all there is."""
+
 SHOWN_TRAP: Final = (
     "the photos-* tasks are made of these test photographs and train on some of them: what was trained, tuned or "
-    "chosen there is never ranked here"
+    "chosen there is never ranked here, nor is an encoder from a file that does not say what it saw"
 )
 """On the cards of the tasks that ``photos-*`` shows the test images of."""
 
@@ -35,7 +38,15 @@ def why_unranked(name: str, origin: str, pretraining: str) -> list[str]:
         pretraining: what the encoder saw, as its card states it.
     """
     told = {"values": shown_by(name, origin), "an encoder": shown_by(name, pretraining)}
-    return [f"{what} made on {shown}, whose images are tested on here" for what, shown in told.items() if shown]
+    reasons = [f"{what} made on {shown}, whose images are tested on here" for what, shown in told.items() if shown]
+    # Files of weights and of features tell nothing of their past; a backbone plugin's card does.
+    if _shown_anywhere(name) and not told["an encoder"] and pretraining.startswith(UNKNOWN):
+        reasons.append("an encoder of which nobody says what it saw, where photos-* tasks train on what is tested on here")
+    return reasons
+
+
+def _shown_anywhere(name: str) -> bool:
+    return any(name in tasks for tasks in _SHOWN.values())
 
 
 def shown_by(name: str, text: str) -> str:

@@ -117,6 +117,15 @@ def test_what_saw_the_test_images_of_a_task_never_ranks_there(changes: dict[str,
     assert why_not_ranked(b.record(mAP=99.0, **changes)) == ()
 
 
+@pytest.mark.parametrize("seen", ["unknown (local file mine.pth)", "unknown (feature file mine.npz)"])
+def test_a_file_of_unknown_past_never_ranks_where_photographs_may_have_been_trained_on(seen: str) -> None:
+    changes = {"backbone": b.backbone_facts(pretraining=seen)}
+    on_voc = {"task": b.task_facts().model_copy(update={"name": "voc-lt"})}
+    (reason,) = why_not_ranked(b.record(mAP=99.0, **on_voc, **changes))
+    assert reason.startswith("an encoder of which nobody says what it saw")
+    assert why_not_ranked(b.record(mAP=99.0, **changes)) == ()
+
+
 @pytest.mark.parametrize("why", list(NEVER))
 def test_what_is_shown_but_never_ranked(why: str) -> None:
     changes, says = NEVER[why]

@@ -23,7 +23,7 @@ from ltbench.engine.request import Resolved, RunRequest, resolve_method
 from ltbench.engine.setup import Setup
 from ltbench.engine.sizes import differs, in_words
 from ltbench.plugin.errors import UserError
-from ltbench.tasks.needs import bring_missing, parts_of, pieces_of
+from ltbench.tasks.needs import bring_missing, how_to_complete
 from ltbench.tasks.registry import open_data_set
 from ltbench.tasks.task import Task
 from ltbench.tasks.views import TestView, TrainView, check_fingerprints, open_truth
@@ -128,8 +128,9 @@ def found_fingerprints(prepared: Prepared) -> dict[str, str | None]:
         UserError: the data are not those of the task's version.
     """
     task, read = prepared.request.task, prepared.task
-    found = open_truth(read, prepared.data).fingerprints
-    check_fingerprints(task, found)
+    truth = open_truth(read, prepared.data)
+    found = truth.fingerprints
+    check_fingerprints(task, found, len(truth.ids), how_to_complete(read))
     return task.stating(found, read).model_dump()
 
 
@@ -144,12 +145,9 @@ def need_images(task: Task, *views: TrainView | TestView) -> None:
         return
     rows = sum(len(set(view.ids)) for view in views)
     more = f" and {len(lost) - SHOWN} more" if len(lost) > SHOWN else ""
-    official = any(piece.source for name, parts in parts_of(task).items() for piece in pieces_of(name, parts))
     raise UserError(
         f"{len(lost)} of the {rows} images that the run needs are missing: {', '.join(lost[:SHOWN])}{more}",
-        f"ltbench data prepare {task.name} --repair, or --data-root DIR with all of them"
-        if official
-        else "put them back, or make the task again from those that are there",
+        how_to_complete(task),
     )
 
 

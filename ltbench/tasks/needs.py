@@ -52,6 +52,14 @@ def pieces_of(data_set: str, parts: Iterable[str] | None = None) -> list[Piece]:
     return [piece for piece in found() if wanted is None or any(piece.needed_by(part) for part in wanted)]
 
 
+def how_to_complete(task: Task) -> str:
+    """The next command where some of a task's images or rows are missing."""
+    official = any(piece.source for name, parts in parts_of(task).items() for piece in pieces_of(name, parts))
+    if official:
+        return f"ltbench data prepare {task.name} --repair, or --data-root DIR with all of them"
+    return "put them back, or make the task again from those that are there"
+
+
 def needs_of_task(tasks: Iterable[Task], name: str, checks: bool = False) -> Needs:
     """What some settings of a task need together.
 

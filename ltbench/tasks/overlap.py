@@ -41,7 +41,9 @@ def why_unranked(name: str, origin: str, pretraining: str) -> list[str]:
     reasons = [f"{what} made on {shown}, whose images are tested on here" for what, shown in told.items() if shown]
     # Files of weights and of features tell nothing of their past; a backbone plugin's card does.
     if _shown_anywhere(name) and not told["an encoder"] and pretraining.startswith(UNKNOWN):
-        reasons.append("an encoder of which nobody says what it saw, where photos-* tasks train on what is tested on here")
+        reasons.append(
+            "an encoder of which nobody says what it saw, and photos-* tasks train on what is tested on here"
+        )
     return reasons
 
 

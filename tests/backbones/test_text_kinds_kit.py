@@ -38,7 +38,8 @@ def hub_folder(folder: Path) -> dict[str, Any]:
     transformers = pytest.importorskip("transformers", reason="needs transformers, of the extra photos")
     folder.mkdir(parents=True)
     # "a photo of a" is four tokens, as recipes count them.
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", "photo", "of", *LETTERS, *(f"##{x}" for x in LETTERS)]
+    special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    words = [*special, ".", ",", "photo", "of", *LETTERS, *(f"##{letter}" for letter in LETTERS)]
     (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
     size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
     config = transformers.BertConfig(vocab_size=len(words), **size)

@@ -62,7 +62,9 @@ def test_a_data_root_with_some_of_the_photographs_is_refused(mini: Path, cli: Cl
     assert said.code == 2
     assert "Traceback" not in said.err
     error = said.err.strip().splitlines()[-1]
+    assert "of its 2,008 test rows are listed here; the data are not those of version 1: " in error
     assert "train_ids" in error
+    assert error.endswith("→ ltbench data prepare photos-lt --repair, or --data-root DIR with all of them")
     assert not list((tmp_path / "runs").rglob("record.json"))
 
 

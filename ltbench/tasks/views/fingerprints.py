@@ -30,15 +30,26 @@ def compare_fingerprints(pinned: Fingerprints, found: Fingerprints) -> list[str]
     return problems
 
 
-def check_fingerprints(task: Task, found: Fingerprints) -> None:
+def check_fingerprints(task: Task, found: Fingerprints, rows: int | None = None, hint: str = "") -> None:
     """Refuse data that is not the task's.
+
+    Args:
+        task: what is pinned.
+        found: what the data give.
+        rows: number of test rows found; what lies apart from the pinned number is said first, as it says more than
+            a hash does.
+        hint: how to get the rows that are missing.
 
     Raises:
         UserError: names every fingerprint that differs, with both hashes and the likely cause.
     """
     problems = compare_fingerprints(task.fingerprints, found)
-    if problems:
-        raise UserError(
-            f"task {task.address}: the data are not those of version {task.version}: {'; '.join(problems)}",
-            f"ltbench show task {task.name}",
-        )
+    if not problems:
+        return
+    pinned = task.counts.test_rows
+    fewer = rows is not None and pinned is not None and rows < pinned
+    counted = f"{rows:,} of its {pinned:,} test rows are listed here; " if fewer else ""
+    raise UserError(
+        f"task {task.address}: {counted}the data are not those of version {task.version}: {'; '.join(problems)}",
+        hint if fewer and hint else f"ltbench show task {task.name}",
+    )

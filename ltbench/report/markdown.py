@@ -18,6 +18,8 @@ from ltbench.report.published import PAPERS
 WIDTH = 120
 #: Rows of a table that are shown at once; those below fold, so that a section fits a screen.
 SHOWN = 20
+#: Lines of notes that fit below it.
+NOTES = 4
 #: What a rank is, in one sentence; the pages, the terminal and the docs say it in these words.
 RANK = (
     "A row's rank is 1 + the number of rows that are separably better: all pairs of a section are compared over test "
@@ -164,8 +166,9 @@ def _section(board: Board, section: Section) -> Iterator[str]:
         yield wrapped(f"**{section.verdict}**")
     first, *others = section.tables
     yield wrapped(f"{first.title}, %. Pre-training: {section.equals.pretraining}.")
-    yield from _long(first)
-    yield from (_block(text) for text in section.notes)
+    notes = [_block(text) for text in section.notes]
+    yield from _long(first, sum(text.count("\n") + 1 for text in notes))
+    yield from notes
     rest: list[str] = []
     for table in others:
         rest += [f"### {for_markdown(table.title)}", table_text(table)]
@@ -173,16 +176,21 @@ def _section(board: Board, section: Section) -> Iterator[str]:
     yield from _folded("Other metrics, how the rows were made, and what the comparisons rest on", rest)
 
 
-def _long(table: Table) -> Iterator[str]:
-    """A table; what comes after its first rows folds, sooner where the table is too wide and stands in parts."""
-    parts = len(split(table))
-    most = SHOWN + 5 if parts == 1 else (2 * SHOWN - 6) // parts
+def _long(table: Table, below: int = 0) -> Iterator[str]:
+    """A table; what comes after its first rows folds, sooner where the table is too wide and stands in parts.
+
+    Args:
+        below: lines of notes that stand below it; what is more than NOTES takes the place of rows, so that a page's
+            beginning still fits on a screen.
+    """
+    parts, spare = len(split(table)), min(SHOWN // 2, max(0, below - NOTES))
+    most = SHOWN + 5 - spare if parts == 1 else (2 * SHOWN - 6 - spare) // parts
     few = len(table.rows) <= most
-    shown = SHOWN if parts == 1 else most
+    shown = SHOWN - spare if parts == 1 else most
     yield table_text(table if few else replace(table, rows=table.rows[:shown]))
     if not few:
-        below = replace(table, rows=table.rows[shown:])
-        yield from _folded(f"{len(below.rows)} more rows", [table_text(below)])
+        rest = replace(table, rows=table.rows[shown:])
+        yield from _folded(f"{len(rest.rows)} more rows", [table_text(rest)])
 
 
 def _folded(title: str, blocks: Iterable[str]) -> Iterator[str]:

@@ -24,6 +24,8 @@ R = TypeVar("R")
 #: Colours that people with any colour vision tell apart (Okabe and Ito), with a marker each for print.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+#: Places of a diagram of average ranks that are all numbered.
+NUMBERED = 15
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "ltbench",
     # Names may hold dollar signs, which are no formula.
@@ -192,7 +194,9 @@ def _critical(axes: Axes, found: AverageRanks) -> None:
     axes.plot([low, high], [0, 0], color="black", linewidth=1)
     for place in range(1, count + 1):
         axes.plot([place, place], [0, -0.3], color="black", linewidth=1)
-        axes.text(place, -0.45, str(place), ha="center", va="bottom", fontsize=8)
+        # Numbers of many places would touch: the first, the last, and each fifth that has room before the last.
+        if count <= NUMBERED or place in {1, count} or (place % 5 == 0 and count - place > 1):
+            axes.text(place, -0.45, str(place), ha="center", va="bottom", fontsize=8)
     shown = min(found.difference, high - low)
     axes.plot([low, low + shown], [-2.0, -2.0], color="black", linewidth=1.5)
     longer = "" if shown == found.difference else ", longer than the line"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +89,14 @@ def test_the_page_shows_the_diagram_and_both_are_checked(tmp_path: Path) -> None
     moved = matrix(*records[:-1], run("d", 10.0, task=PLT), methods=[recipe(name) for name in NAMES])
     assert stale_matrix(tmp_path, moved) == [tmp_path / "matrix.md", figure]
     assert figure_bytes(draw_critical(made.averages), "svg") == figure_bytes(draw_critical(made.averages), "svg")
+
+
+@pytest.mark.parametrize("count", [4, 15, 16, 26, 31])
+def test_numbers_of_places_do_not_touch(count: int) -> None:
+    names = tuple(f"r{place}" for place in range(count))
+    figure = draw_critical([AverageRanks(("x", "y"), names, tuple((place + 1.0,) * 2 for place in range(count)))])
+    figure.canvas.draw()
+    numbers = [text for text in figure.axes[0].texts if text.get_text().isdigit()]
+    assert {numbers[0].get_text(), numbers[-1].get_text()} == {"1", str(count)}
+    boxes = [text.get_window_extent() for text in numbers]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))

@@ -99,4 +99,4 @@ def test_numbers_of_places_do_not_touch(count: int) -> None:
     numbers = [text for text in figure.axes[0].texts if text.get_text().isdigit()]
     assert {numbers[0].get_text(), numbers[-1].get_text()} == {"1", str(count)}
     boxes = [text.get_window_extent() for text in numbers]
-    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    assert all(left.x1 + 2 < right.x0 for left, right in itertools.pairwise(boxes))

@@ -129,9 +129,8 @@ def found_fingerprints(prepared: Prepared) -> dict[str, str | None]:
     """
     task, read = prepared.request.task, prepared.task
     truth = open_truth(read, prepared.data)
-    found = truth.fingerprints
-    check_fingerprints(task, found, len(truth.ids), how_to_complete(read))
-    return task.stating(found, read).model_dump()
+    check_fingerprints(task, truth.fingerprints, len(truth.ids), how_to_complete)
+    return task.stating(truth.fingerprints, read).model_dump()
 
 
 def need_images(task: Task, *views: TrainView | TestView) -> None:

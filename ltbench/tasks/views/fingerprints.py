@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ltbench.plugin.errors import UserError
 from ltbench.tasks.task import Fingerprints, Task
 
@@ -30,7 +32,9 @@ def compare_fingerprints(pinned: Fingerprints, found: Fingerprints) -> list[str]
     return problems
 
 
-def check_fingerprints(task: Task, found: Fingerprints, rows: int | None = None, hint: str = "") -> None:
+def check_fingerprints(
+    task: Task, found: Fingerprints, rows: int | None = None, complete: Callable[[Task], str] | None = None
+) -> None:
     """Refuse data that is not the task's.
 
     Args:
@@ -38,7 +42,7 @@ def check_fingerprints(task: Task, found: Fingerprints, rows: int | None = None,
         found: what the data give.
         rows: number of test rows found; what lies apart from the pinned number is said first, as it says more than
             a hash does.
-        hint: how to get the rows that are missing.
+        complete: says how to get the rows that are missing; asked only where some are.
 
     Raises:
         UserError: names every fingerprint that differs, with both hashes and the likely cause.
@@ -51,5 +55,5 @@ def check_fingerprints(task: Task, found: Fingerprints, rows: int | None = None,
     counted = f"{rows:,} of its {pinned:,} test rows are listed here; " if fewer else ""
     raise UserError(
         f"task {task.address}: {counted}the data are not those of version {task.version}: {'; '.join(problems)}",
-        hint if fewer and hint else f"ltbench show task {task.name}",
+        complete(task) if fewer and complete else f"ltbench show task {task.name}",
     )

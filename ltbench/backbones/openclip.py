@@ -42,6 +42,7 @@ from ltbench.backbones.weights import (
 )
 from ltbench.data.base import DataRoot
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.past import unknown_past
 
 _NAMED: Final = {
     "clip-rn50": "RN50-quickgelu",
@@ -193,7 +194,7 @@ def _origin(path: Path, source: Source) -> tuple[str, str]:
     published = str(source.config.get("url", ""))
     if "openaipublic" in published and published.split("/")[-2] == file_sha256(path):
         return source.tag, _pretraining(source)
-    return f"file {path.name}", f"unknown (local file {path.name})"
+    return f"file {path.name}", unknown_past("local", path.name)
 
 
 def _pretraining(source: Source) -> str:

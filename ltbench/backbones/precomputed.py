@@ -15,6 +15,7 @@ from ltbench.backbones.options import ENCODER_VERSION, BackboneOptions
 from ltbench.backbones.weights import file_sha256
 from ltbench.data.feature_file import read_features
 from ltbench.plugin.errors import UserError
+from ltbench.plugin.past import unknown_past
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -79,6 +80,6 @@ def open_precomputed(name: str, options: BackboneOptions) -> PrecomputedBackbone
         weights_sha256=file_sha256(path),
         transform="unknown: features were computed elsewhere",
         revision=f"ltbench-encoder-{ENCODER_VERSION} precomputed",
-        pretraining=f"unknown (feature file {path.name})",
+        pretraining=unknown_past("feature", path.name),
     )
     return PrecomputedBackbone(card, files, features)

@@ -23,6 +23,7 @@ from ltbench.backbones.weights import load_into, read_checkpoint, seeded, state_
 from ltbench.data.base import DataRoot
 from ltbench.data.getting.sources import Source
 from ltbench.plugin.errors import UnknownName, UserError
+from ltbench.plugin.past import unknown_past
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -124,7 +125,7 @@ def open_timm(name: str, options: BackboneOptions) -> TimmBackbone:
         head = card_of.get("classifier") or ()
         heads = (head,) if isinstance(head, str) else tuple(head)
         load_into(model, state, name, may_miss=tuple(f"{h}." for h in heads))
-        weights, pretraining = f"file {path.name}", f"unknown (local file {path.name})"
+        weights, pretraining = f"file {path.name}", unknown_past("local", path.name)
     model.eval().requires_grad_(False)
     # Before positions are resized: the weights are the same at any size.
     digest = state_sha256(model)

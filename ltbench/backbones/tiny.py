@@ -16,6 +16,7 @@ from ltbench.backbones.options import BackboneOptions
 from ltbench.backbones.tiny_clip.model import IMAGE_SIZE, MEAN, STD, build_model
 from ltbench.backbones.tiny_clip.tokenizer import TinyTokenizer
 from ltbench.backbones.weights import load_into, read_checkpoint, seeded
+from ltbench.plugin.past import unknown_past
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -69,7 +70,7 @@ def open_tiny_clip(name: str, options: BackboneOptions) -> ClipBackbone:
         weights, pretraining = "random", "none: random weights"
         if state is not None and path is not None:
             load_into(model, state, name)
-            weights, pretraining = f"file {path.name}", f"unknown (local file {path.name})"
+            weights, pretraining = f"file {path.name}", unknown_past("local", path.name)
     facts = Facts(
         name=name,
         dim=int(model.text_projection.shape[1]),

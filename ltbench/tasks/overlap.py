@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from ltbench.plugin.past import past_is_unknown
+
 #: Start of the names of tasks → tasks whose test images those train, tune or validate on.
 _SHOWN: Final = {"photos-": ("voc-lt", "plt-voc", "partial-voc2007")}
-
-UNKNOWN: Final = "unknown ("
-"""How a card begins what its encoder saw where a file of weights or of features is all there is."""
 
 SHOWN_TRAP: Final = (
     "the photos-* tasks are made of these test photographs and train on some of them: what was trained, tuned or "
@@ -40,7 +39,7 @@ def why_unranked(name: str, origin: str, pretraining: str) -> list[str]:
     told = {"values": shown_by(name, origin), "an encoder": shown_by(name, pretraining)}
     reasons = [f"{what} made on {shown}, whose images are tested on here" for what, shown in told.items() if shown]
     # Files of weights and of features tell nothing of their past; a backbone plugin's card does.
-    if _shown_anywhere(name) and not told["an encoder"] and pretraining.startswith(UNKNOWN):
+    if _shown_anywhere(name) and not told["an encoder"] and past_is_unknown(pretraining):
         reasons.append(
             "an encoder of which nobody says what it saw, and photos-* tasks train on what is tested on here"
         )

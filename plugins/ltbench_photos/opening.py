@@ -18,6 +18,7 @@ from ltbench.backbones.timm_models import TimmBackbone
 from ltbench.backbones.tokens import LetterTokens
 from ltbench.backbones.weights import load_into, read_checkpoint, state_sha256
 from ltbench.data.base import DataRoot
+from ltbench.plugin.past import unknown_past
 from ltbench_photos.image import STATISTICS, WordedTower, build, content_sha256, in_timm_names, transform_for
 from ltbench_photos.names import encoded_names, imagenet_names, names_sha256
 from ltbench_photos.text import CONTEXT_LENGTH, VOCABULARY, CentredTower, WordPieces, build_encoder, load_encoder
@@ -180,7 +181,7 @@ def _card(
 ) -> BackboneCard:
     seen = f"images: {_IMAGENET}; texts: {_SENTENCES}; no image with its text" if "text" in offers else _IMAGENET
     if options.file:
-        seen = f"unknown (local file {Path(options.file).name})"
+        seen = unknown_past("local", Path(options.file).name)
     library = f"ltbench-encoder-{ENCODER_VERSION} ltbench-photos-{VERSION} timm-{timm.__version__}"
     return BackboneCard(
         name=name,

@@ -290,14 +290,28 @@ def choose_preset(
     for preset in named:
         if preset.fits(task, setting, backbone, variant):
             return preset
-    made_for = "; ".join(
-        f"tasks {', '.join(p.tasks) or 'any'}, backbones {p.of_backbones() or 'any'}, variant {p.variant or 'any'}"
-        for p in named
-    )
     address = task if setting is None else f"{task}@{setting}"
     raise UserError(
-        f"preset {name!r} is for {made_for}; not for {address} with backbone {backbone}, variant {variant}",
+        f"preset {name!r} is for {_made_for(named)}; not for {address} with backbone {backbone}, variant {variant}",
         _what_would_fit(named, task, setting, backbone, variant) or f"ltbench show method {recipe}",
+    )
+
+
+def _made_for(presets: Sequence[Preset]) -> str:
+    """What presets of one name are for, each thing named once."""
+    tasks: dict[tuple[str, str], list[str]] = {}
+    for preset in presets:
+        place = (preset.of_backbones() or "any", preset.variant or "")
+        tasks.setdefault(place, []).extend(preset.tasks or ("any",))
+    backbones: dict[tuple[str, str], list[str]] = {}
+    for (backbone, variant), of in tasks.items():
+        backbones.setdefault((", ".join(dict.fromkeys(of)), variant), []).append(backbone)
+    variants: dict[tuple[str, str], list[str]] = {}
+    for (of_tasks, variant), found in backbones.items():
+        variants.setdefault((of_tasks, ", ".join(found)), []).append(variant)
+    return "; ".join(
+        f"tasks {of_tasks}, backbones {found}" + ("" if "" in which else f", variant {' or '.join(which)}")
+        for (of_tasks, found), which in variants.items()
     )
 
 

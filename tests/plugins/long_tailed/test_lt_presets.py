@@ -184,6 +184,22 @@ def test_a_preset_may_ask_what_a_backbone_offers() -> None:
         choose_preset((preset,), "mine", "voc-lt", None, "timm:resnet18", "paper")
 
 
+def test_a_preset_that_does_not_fit_says_what_it_is_for_and_each_thing_once() -> None:
+    """Presets of one name on several tasks and encoders, of which some are for one variant."""
+    made = [
+        Preset(name="photos", tasks=(task,), backbones=(backbone,), origin="default")
+        for backbone in ("lite0", "lite0-minilm")
+        for task in ("photos-lt", "photos-plt")
+    ]
+    tuned = Preset(name="photos", tasks=("photos-lt",), backbones=("clip-rn50",), origin="tuned(4, on photos-lt)")
+    with pytest.raises(UserError) as raised:
+        choose_preset((*made, *tuned.by_variant(("paper", "code"))), "photos", "voc-lt", None, "lite0", "paper")
+    assert raised.value.message == (
+        "preset 'photos' is for tasks photos-lt, photos-plt, backbones lite0, lite0-minilm; tasks photos-lt, backbones "
+        "clip-rn50, variant paper or code; not for voc-lt with backbone lite0, variant paper"
+    )
+
+
 def test_parts_that_the_printed_rows_can_least_lose() -> None:
     """OLTR's modulated attention, and the class-aware rows that DR trained BalPoE on."""
     for task in DATA:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -12,6 +12,7 @@ from ltbench.records.record import RunRecord
 from ltbench.report.cells import Cell, Table, score_cell
 from ltbench.report.corrected import NOTE, corrected_table
 from ltbench.report.curves import curve_tables
+from ltbench.report.named import named
 from ltbench.report.pairs import Comparisons
 from ltbench.report.published import papers_on
 from ltbench.report.ranks import Compared, Ranked, compare_rows
@@ -219,7 +220,17 @@ def _notes(rows: Sequence[Row], labels: Sequence[str]) -> Iterator[str]:
     for row, label in zip(rows, labels, strict=True):
         for device in sorted({record.cost.device for record in row.records}):
             devices.setdefault(device, []).append(label)
-    yield "Seconds were measured on " + "; ".join(f"{d}: {', '.join(names)}" for d, names in devices.items()) + "."
+    yield "Seconds were measured on " + "; ".join(f"{d}: {on}" for d, on in _by_device(devices, labels)) + "."
+
+
+def _by_device(devices: Mapping[str, Sequence[str]], labels: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The rows of each device in words; those of the most rows last, and not by name where the others tell them."""
+    *others, most = sorted(devices, key=lambda device: len(devices[device]))
+    elsewhere = {label for device in others for label in devices[device]}
+    for device in others:
+        yield device, named(devices[device], labels)
+    told = bool(others) and elsewhere.isdisjoint(devices[most])
+    yield most, "all other rows" if told and len(devices[most]) > 3 else named(devices[most], labels)
 
 
 def _unranked_tables(rows: Sequence[Row]) -> Iterator[Table]:

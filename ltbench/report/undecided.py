@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import median
 
+from ltbench.report.named import named
 from ltbench.report.ranks import Compared
 from ltbench.report.rows import Row
 
@@ -72,8 +73,7 @@ def _grounds(compared: Compared, labels: Sequence[str]) -> Iterator[str]:
             "records' own intervals over test images, as if of different images, which separates less."
         )
     if some:
-        everything = len(some) == len(by_row)
         yield (
             f"Test images were resampled on the logits of some seeds only, those at hand, for "
-            f"{'all rows' if everything else ', '.join(some)}; the variance over seeds is that of all."
+            f"{named(some, [labels[row] for row in sorted(by_row)])}; the variance over seeds is that of all."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from ltbench.report.board import build_board, equals_title, human
 from ltbench.report.cells import score_cell
 from ltbench.report.frames import entries, frame
 from ltbench.report.rows import Score, make_rows, natural, shown_subsets, telling_subsets, why_not_ranked
-from report.boards import order, runs
+from report.boards import notes, order, runs
 
 
 def test_mean_and_t_interval_over_seeds() -> None:
@@ -278,3 +279,25 @@ def test_tables_of_other_data_under_one_name_are_told_apart() -> None:
     plain = equals_title(alone[0].equals, alone)
     assert titles == [f"{plain}, data {section.equals.data[:8]}" for section in both]
     assert len(set(titles)) == 2
+
+
+def test_devices_name_the_rows_of_the_fewer_and_leave_the_others_unnamed() -> None:
+    def measured(number: int, *devices: str) -> list[RunRecord]:
+        facts = b.method_facts(name=f"method-{number}")
+        made = [b.record(method=facts, seed=seed, mAP=50.0 + number) for seed in range(len(devices))]
+        return [
+            record.model_copy(update={"cost": record.cost.model_copy(update={"device": device})})
+            for record, device in zip(made, devices, strict=True)
+        ]
+
+    def said(*of: Sequence[RunRecord]) -> str:
+        return notes(build_board([record for records in of for record in records], "toy-lt", 1))
+
+    rest = [record for number in range(4) for record in measured(number, "Old CPU")]
+    assert "Seconds were measured on Old CPU: all rows." in said(rest)
+    assert "Seconds were measured on New CPU: method-9; Old CPU: all other rows." in said(rest, measured(9, "New CPU"))
+    both = said(rest, measured(9, "New CPU", "Old CPU"))
+    assert "Seconds were measured on New CPU: method-9; Old CPU: all rows." in both
+    few = said(measured(0, "Old CPU"), measured(9, "New CPU"))
+    assert "method-9" in few
+    assert "method-0" in few

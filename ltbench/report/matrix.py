@@ -68,8 +68,8 @@ PHOTOS = Images(
     "lite0",
     "Left without a preset are recipes that train a whole tower (their -linear heads stand for them), those that take "
     "minutes a run on two cores beyond the tasks that show them (cocoop, tai-dpt, full-fine-tuning, hspnet-cluster), "
-    "graphs over regions but with half of the labels known, and losses for single positive labels where labels are "
-    "missing otherwise, save their linear heads where half of the labels are known.",
+    "graphs over regions on long tails, and losses for single positive labels where labels are missing otherwise, save "
+    "their linear heads where half of the labels are known.",
 )
 #: Any other tasks: no backbone is theirs, so each figure carries the name of its own.
 OTHERS = Images("Other tasks", (), "", "critical-difference-others")
